@@ -1,0 +1,95 @@
+"""The one door for chores: `nox -l` lists them, `nox -s NAME` runs one; each does its own set-up."""
+
+import hashlib
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests", "lint", "types"]
+
+ROOT = Path(__file__).parent
+PACKAGES = ["packages/dmix-core", "packages/dmix-models", "packages/dmix-cli"]
+PLUGINS = ["plugins/dmix-soft-mask"]
+MODULES = [Path(folder).name.replace("-", "_") for folder in PACKAGES + PLUGINS]
+EDITABLE = [word for folder in PACKAGES + PLUGINS for word in ("-e", folder)]
+# hatchling: the tests build and install plugin packages without fetching anything.
+TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov"]
+MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included
+
+SITE_PACKAGES_CHECK = """
+import importlib, sys
+for name in sys.argv[1:]:
+    file = importlib.import_module(name).__file__
+    assert "site-packages" in file, f"{name} comes from {file}, not from its wheel"
+"""
+
+
+def install(session: nox.Session, *words: str) -> None:
+    """`pip install` under the constraints; skipped while nothing that decides its outcome has changed."""
+    inputs = [ROOT / "constraints.txt", *(ROOT / folder / "pyproject.toml" for folder in PACKAGES + PLUGINS)]
+    digest = hashlib.sha256(b"\0".join([file.read_bytes() for file in inputs] + [repr(words).encode()])).hexdigest()
+    stamp = Path(session.virtualenv.location) / "installed.sha256"
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    session.install("-c", "constraints.txt", *words)
+    stamp.write_text(digest)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Compose eight tiles with blowholes from the bundled pair of models."""
+    install(session, *EDITABLE)
+    session.run("dmix", "compose", "-n", "8", "-o", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests against the source tree; arguments after `--` go to pytest."""
+    install(session, *EDITABLE, *TEST_TOOLS)
+    coverage = [f"--cov={module}" for module in MODULES] if not session.posargs else []
+    session.run("pytest", *coverage, *session.posargs)
+
+
+@nox.session(reuse_venv=False)
+def wheels(session: nox.Session) -> None:
+    """Build every wheel and sdist into dist/, install the wheels afresh and run the tests against them."""
+    session.install("-c", "constraints.txt", "build")
+    dist = ROOT / "dist"
+    for old in [*dist.glob("dmix_*.whl"), *dist.glob("dmix_*.tar.gz")]:
+        old.unlink()
+    for folder in PACKAGES + PLUGINS:
+        session.run("python", "-m", "build", "--outdir", str(dist), folder, silent=True)
+    built = sorted(dist.glob("dmix_*.whl"))
+    for wheel in built:
+        session.log(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB")
+        if wheel.name.startswith("dmix_models-") and wheel.stat().st_size > MODELS_WHEEL_LIMIT:
+            session.error(f"{wheel.name} is over {MODELS_WHEEL_LIMIT / 1e6:.0f} MB")
+    session.install("-c", "constraints.txt", *map(str, built), *TEST_TOOLS)
+    session.run("python", "-c", SITE_PACKAGES_CHECK, *MODULES)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    install(session, "ruff")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types: strictly in dmix-core, normally elsewhere."""
+    install(session, "--no-compile", *EDITABLE, "mypy", "hypothesis", "pytest")
+    session.run("mypy", *(f"{folder}/src" for folder in PACKAGES + PLUGINS))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run every script in benchmarks/; arguments after `--` go to each."""
+    install(session, *EDITABLE)
+    for script in sorted(ROOT.glob("benchmarks/*.py")):
+        session.run("python", str(script), *session.posargs)
