@@ -1,0 +1,100 @@
+"""A UNet as a Denoiser: wrapped so that it says the clean image, whatever the network was trained to say."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal, Self
+
+import torch
+from dmix_core.errors import DenoiserError, did_you_mean
+from dmix_core.protocols import Prediction
+from torch import Tensor
+
+from .config import ModelConfig
+from .unet import UNet
+
+Dtype = Literal["float32", "bfloat16"]
+
+
+class UNetDenoiser:
+    """The Denoiser of a ModelConfig and its network, which is put into eval mode.
+
+    dtype "bfloat16" runs the network under autocast; predictions are float32 either way. `label` is the class that a
+    class-conditional model paints.
+    """
+
+    def __init__(
+        self, config: ModelConfig, network: UNet, *, dtype: Dtype = "float32", label: str | None = None
+    ) -> None:
+        self.config = config
+        self.network = network.eval()
+        self.dtype = dtype
+        self.label = label
+        self.spec = config.spec
+        self.noise = config.noise.schedule()
+        self._class = None if label is None else self._class_index(label)
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: int) -> Prediction:
+        """Predict from x_t (B, C+M, h, w) at level t, 1 <= t <= T; the clean image is clamped to [-1, 1]."""
+        self._check(x_t, t)
+        x_t = x_t.float()
+        output, spread = self._split(self._run(x_t, t))
+        clean = self.noise.clean_from(self.config.prediction, output, x_t, t)
+        return Prediction(clean.clamp(-1, 1), spread)
+
+    def with_label(self, label: str) -> UNetDenoiser:
+        """The same model painting this class; the network is shared."""
+        return UNetDenoiser(self.config, self.network, dtype=self.dtype, label=label)
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the network and return self."""
+        self.network.to(device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def _run(self, x_t: Tensor, t: int) -> Tensor:
+        # one time for the batch; the network counts from 0, as guided-diffusion does
+        times = torch.tensor([t - 1], device=x_t.device)
+        labels = None if self._class is None else torch.tensor([self._class], device=x_t.device)
+        with self._autocast(x_t.device):
+            return self.network(x_t, times, labels).float()
+
+    def _split(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        match self.config.variance:
+            case "fixed-small":
+                return output, None
+            case "fixed-large":
+                return output, output.new_ones(())
+            case "learned-range":
+                output, v = output.chunk(2, dim=1)
+                return output, (v + 1) / 2  # Nichol & Dhariwal 2021, eq. 15, with v from [-1, 1]
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager[None]:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.dtype == "bfloat16")
+
+    def _class_index(self, label: str) -> int:
+        if label in self.config.classes:
+            return self.config.classes.index(label)
+        known = ", ".join(self.config.classes[:10]) + (", ..." if len(self.config.classes) > 10 else "")
+        raise DenoiserError(
+            f"Model {self.config.name!r} knows no class {label!r}.{did_you_mean(label, self.config.classes)} "
+            + (f"Its classes: {known}." if known else "It is not class-conditional; leave the label out.")
+        )
+
+    def _check(self, x_t: Tensor, t: int) -> None:
+        if not 1 <= t <= self.noise.steps:
+            raise DenoiserError(f"Level {t} is outside 1..{self.noise.steps}, the levels of model {self.config.name!r}.")
+        expected = (self.spec.channels, *self.spec.size)
+        if tuple(x_t.shape[1:]) != expected:
+            raise DenoiserError(
+                f"Model {self.config.name!r} was given {tuple(x_t.shape)}; expected (B, {', '.join(map(str, expected))})."
+            )
+        if self.config.classes and self._class is None:
+            raise DenoiserError(
+                f"Model {self.config.name!r} is class-conditional; choose a class with with_label(...), "
+                f"such as {self.config.classes[0]!r}."
+            )
