@@ -1,0 +1,117 @@
+"""Who may import whom: core <- models <- cli; a plugin imports core (and models); nobody imports a plugin."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+FOLDERS = sorted(
+    file.parent for file in [*REPO.glob("packages/*/pyproject.toml"), *REPO.glob("plugins/*/pyproject.toml")]
+)
+OURS = {folder.name.replace("-", "_"): folder for folder in FOLDERS}
+MAY_IMPORT = {"dmix_core": set(), "dmix_models": {"dmix_core"}, "dmix_cli": {"dmix_core", "dmix_models"}}
+PLUGIN_MAY_IMPORT = {"dmix_core", "dmix_models"}
+IMPORTED_AS = {"pillow": "PIL"}  # where a distribution's module is not called after it
+
+
+def modules(package: str) -> Iterator[tuple[str, Path]]:
+    """Every module of a package as (dotted name, file)."""
+    source = OURS[package] / "src"
+    for file in sorted((source / package).rglob("*.py")):
+        parts = file.relative_to(source).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
+
+
+def absolute(node: ast.ImportFrom, name: str, file: Path) -> str:
+    """The dotted name of the module that a `from` statement names, seen from module `name`."""
+    if not node.level:
+        return node.module or ""
+    parents = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    base = parents[: len(parents) - node.level + 1]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+@cache
+def imports(name: str, file: Path) -> frozenset[str]:
+    """Every module that a module imports anywhere: at its top, inside functions, for type checkers only."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = absolute(node, name, file)
+            found.add(module)
+            found.update(f"{module}.{alias.name}" for alias in node.names)
+    return frozenset(found)
+
+
+def imported_by(package: str) -> dict[str, set[str]]:
+    """Top-level module outside `package` -> the modules of `package` that import it."""
+    importers: dict[str, set[str]] = {}
+    for name, file in modules(package):
+        for top in {found.partition(".")[0] for found in imports(name, file)} - {package}:
+            importers.setdefault(top, set()).add(name)
+    return importers
+
+
+def import_names(requirements: list[str]) -> set[str]:
+    names = [re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower() for requirement in requirements]
+    return {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
+
+
+def project(package: str) -> dict:
+    return tomllib.loads((OURS[package] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def third_party(package: str) -> dict[str, set[str]]:
+    importers = imported_by(package)
+    return {top: importers[top] for top in importers if top not in sys.stdlib_module_names}
+
+
+def reachable(start: str) -> set[str]:
+    """The modules of dmix_core that `start` imports, directly or through others."""
+    files = dict(modules("dmix_core"))
+    seen, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        if name in files and name not in seen:
+            seen.add(name)
+            waiting.extend(imports(name, files[name]) - {"dmix_core"})
+    return seen
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_a_package_imports_only_the_packages_below_it(package):
+    allowed = MAY_IMPORT.get(package, PLUGIN_MAY_IMPORT)
+    strays = {top: names for top, names in imported_by(package).items() if top in OURS.keys() - allowed}
+    assert not strays
+
+
+def test_the_composer_knows_neither_registry_nor_recipe():
+    core = {name.removeprefix("dmix_core.") for name in reachable("dmix_core.composer")}
+    assert "protocols" in core
+    assert not core & {"registry", "recipe", "hookspecs", "builtins"}
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_every_import_is_declared(package):
+    extras = [name for names in project(package).get("optional-dependencies", {}).values() for name in names]
+    declared = import_names(project(package)["dependencies"])
+    undeclared = {top: names for top, names in third_party(package).items() if top not in declared}
+    for top in import_names(extras):  # an extra is for `testing` modules alone
+        users = undeclared.get(top, set())
+        undeclared[top] = {name for name in users if not name.startswith(f"{package}.testing")}
+    assert not {top: names for top, names in undeclared.items() if names}
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_every_declared_dependency_is_imported(package):
+    extras = [name for names in project(package).get("optional-dependencies", {}).values() for name in names]
+    declared = import_names([*project(package)["dependencies"], *extras])
+    assert not declared - third_party(package).keys()

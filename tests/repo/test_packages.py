@@ -1,0 +1,93 @@
+"""What the packages have in common: one version, pins between them, licence, README, types."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+PACKAGES = sorted(file.parent for file in REPO.glob("packages/*/pyproject.toml"))
+PLUGINS = sorted(file.parent for file in REPO.glob("plugins/*/pyproject.toml"))
+NAMES = {"packages": [folder.name for folder in PACKAGES], "plugins": [folder.name for folder in PLUGINS]}
+
+
+def project(folder: Path) -> dict:
+    return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def ours(folder: Path) -> list[str]:
+    """The requirements on packages of this repository."""
+    return [name for name in project(folder)["dependencies"] if name.startswith("dmix-")]
+
+
+VERSION = project(REPO / "packages/dmix-core")["version"]
+
+
+def test_the_three_packages_are_there():
+    assert NAMES["packages"] == ["dmix-cli", "dmix-core", "dmix-models"]
+    assert "dmix-soft-mask" in NAMES["plugins"]
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
+def test_one_version_for_all_packages(folder):
+    assert project(folder)["version"] == VERSION
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
+def test_packages_pin_each_other_exactly(folder):
+    pins = {"dmix-core": [], "dmix-models": ["core"], "dmix-cli": ["core", "models"]}[folder.name]
+    assert sorted(ours(folder)) == [f"dmix-{name}=={VERSION}" for name in pins]
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_a_plugin_asks_for_a_range_that_holds_the_version(folder):
+    core = next(name for name in ours(folder) if name.startswith("dmix-core"))
+    low, high = re.fullmatch(r"dmix-core>=(\d+\.\d+),<(\d+\.\d+)", core).groups()
+    version = tuple(map(int, VERSION.split(".")))
+    assert tuple(map(int, low.split("."))) <= version < tuple(map(int, high.split(".")))
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_no_package_depends_on_a_plugin(folder):
+    assert not [package.name for package in PACKAGES if any(folder.name in name for name in ours(package))]
+
+
+@pytest.mark.parametrize("folder", PACKAGES + PLUGINS, ids=lambda folder: folder.name)
+def test_a_package_has_licence_readme_and_types(folder):
+    assert (folder / "LICENSE").read_bytes() == (REPO / "LICENSE").read_bytes()
+    assert project(folder)["license"] == "Apache-2.0"
+    assert (folder / "README.md").read_text(encoding="utf-8").startswith(f"# {folder.name}\n")
+    assert (folder / "src" / folder.name.replace("-", "_") / "py.typed").exists()
+
+
+def test_the_root_configuration_holds_tool_settings_only():
+    assert list(tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))) == ["tool"]
+
+
+def test_noxfile_names_every_package():
+    text = (REPO / "noxfile.py").read_text(encoding="utf-8")
+    assert [folder.name for folder in PACKAGES + PLUGINS if f'/{folder.name}"' not in text] == []
+
+
+HELP_WITHOUT_TORCH = """
+import sys
+from dmix_cli.main import main
+sys.argv = ["dmix", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = {"torch", "numpy", "accelerate", "dmix_models"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+
+
+def test_help_is_answered_without_torch():
+    done = subprocess.run(
+        [sys.executable, "-c", HELP_WITHOUT_TORCH], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "compose" in done.stdout
