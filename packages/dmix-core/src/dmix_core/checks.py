@@ -1,0 +1,92 @@
+"""What the composer asks of its parts, with messages that name the region and the step."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .errors import CompositionError, DenoiserError
+from .protocols import Layer, Merged, Prediction, Region, Size
+
+
+def check_regions(regions: Sequence[Region]) -> Sequence[Region]:
+    """At least one region, unique names, one number of image channels, listen_from within 0..1."""
+    if not regions:
+        raise CompositionError("A composition needs at least one region; got none.")
+    names = [region.name for region in regions]
+    if len(set(names)) < len(names):
+        raise CompositionError(f"Region names must differ, since noise derives from them; got {names}. Give each its own name=.")
+    channels = {region.name: region.denoiser.spec.image_channels for region in regions}
+    if len(set(channels.values())) > 1:
+        raise CompositionError(
+            f"Regions of one canvas need the same number of image channels; got {channels}. "
+            "Grey models are composed with grey ones, RGB with RGB."
+        )
+    for region in regions:
+        if region.listen_from is not None:
+            check_fraction(f"listen_from of region {region.name!r}", region.listen_from)
+    return regions
+
+
+def check_fraction(name: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise CompositionError(f"{name} is {value}; expected a fraction of the denoising, 0 (from the first step) to 1 (never).")
+    return value
+
+
+def check_cover(regions: Sequence[Region], size: Size, device: torch.device) -> Tensor:
+    """Where each region can be, (N, 1, 1, H, W) of 0 and 1; every pixel of the canvas must be in one of them."""
+    specs = [region.denoiser.spec for region in regions]
+    opaque = [torch.ones(1, spec.channels, *spec.size, device=device) for spec in specs]
+    supports = torch.stack([(r.lay(clean, size).matte > 0).float() for r, clean in zip(regions, opaque)])
+    missing = int((supports.amax(0) == 0).sum())
+    if missing:
+        height, width = size
+        raise CompositionError(
+            f"{missing} of the canvas' {width}x{height} pixels lie in no region. "
+            "Put a background below that covers the canvas, or make the canvas smaller."
+        )
+    return supports
+
+
+def check_prediction(prediction: Prediction, state: Tensor, region: str, t: int) -> Prediction:
+    """The clean image must be shaped like the state and finite."""
+    clean = prediction.clean
+    if clean.shape != state.shape:
+        raise DenoiserError(
+            f"The denoiser of region {region!r} returned the shape {tuple(clean.shape)} at level {t}; "
+            f"expected that of its state, {tuple(state.shape)}."
+        )
+    if not bool(torch.isfinite(clean).all()):
+        raise DenoiserError(
+            f"The denoiser of region {region!r} returned NaN or infinity at level {t}. "
+            "Try float32 instead of a shorter dtype, and look at samples of the model alone."
+        )
+    return prediction
+
+
+def check_merged(
+    merged: Merged, layers: Sequence[Layer], supports: Tensor, regions: Sequence[Region], s: int
+) -> Merged:
+    """The canvas must be shaped like the layers, the weights lie in 0..1, sum to one and stay in their regions."""
+    image = layers[0].image
+    expected = len(layers), image.shape[0], 1, *image.shape[2:]
+    if merged.canvas.shape != image.shape or merged.weights.shape != expected:
+        raise CompositionError(
+            f"The merge rule returned a canvas {tuple(merged.canvas.shape)} and weights {tuple(merged.weights.shape)} "
+            f"on the way to level {s}; expected {tuple(image.shape)} and {expected}."
+        )
+    sums = merged.weights.sum(0)
+    if not bool((sums - 1).abs().max() <= 1e-4) or bool(merged.weights.min() < -1e-6):
+        raise CompositionError(
+            f"The merge rule's weights do not sum to one on the way to level {s}: sums from {float(sums.min()):.4g} to "
+            f"{float(sums.max()):.4g}, lowest weight {float(merged.weights.min()):.4g}; expected 0..1, summing to 1 at every pixel."
+        )
+    outside = (merged.weights * (1 - supports)).amax(dim=(1, 2, 3, 4))
+    if bool(outside.max() > 1e-4):
+        name = regions[int(outside.argmax())].name
+        raise CompositionError(
+            f"Region {name!r} was given pixels outside of its box on the way to level {s}. "
+            "Put a background below that covers the canvas, or use a merge rule that stays inside."
+        )
+    return merged

@@ -1,0 +1,207 @@
+"""The composer: several diffusion models denoise side by side and meet on one canvas.
+
+Regions exchange only clean predictions; each makes its own noise, on its own grid, from its own table.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .checks import check_cover, check_fraction, check_merged, check_prediction, check_regions
+from .composition import Composition, finish
+from .draws import normal
+from .errors import CompositionError, did_you_mean
+from .mattes import blend
+from .merge import HardMask
+from .noise import NoiseSchedule
+from .protocols import Denoiser, Layer, Merged, MergeRule, Prediction, Region, Size, TimestepSchedule
+from .timesteps import TailResampling, check_walk
+
+
+class Step(NamedTuple):
+    """One move from level t to level s; lists hold one entry per region, from bottom to top."""
+
+    t: int
+    s: int
+    states: list[Tensor]
+    """x_s, (B, C+M, h, w)."""
+    predictions: list[Prediction] | None = None
+    """The clean predictions at level t; None on a climb."""
+    layers: list[Layer] | None = None
+    """The predictions laid on the canvas; None where nothing was merged."""
+    merged: Merged | None = None
+    """What the merge rule made of the layers; None where nothing was merged."""
+
+
+class Composer:
+    """Composes regions into one image while they denoise.
+
+    Args:
+        regions: one or more, in any order; sorted by their z from bottom to top.
+        size: (H, W) of the canvas; None: the grid of the bottom region.
+        steps: T, the common number of levels to which every denoiser's table is respaced.
+        timesteps: the walk over the levels.
+        merge: how clean predictions become one canvas.
+        merge_from: the fraction of the denoising, 0..1, after which a region takes in the others; 1 never does, and
+            pastes at the end. Once a region has begun, it does so on every later descent, resampling included.
+        others: which of the other models' tensors is noised in eq. 9: their "clean" prediction (default), or "noisy",
+            their state x_t, the paper's literal notation, which has up to twice the noise variance.
+        seams: how noise is mixed where a weight w lies between 0 and 1: "keep-variance" gives the fresh noise the
+            weight sqrt(1 - w^2), "literal" is eq. 11 to the letter, which loses variance there. The same for hard masks.
+        device: where the denoisers are; noise is drawn on the CPU, so that it does not depend on this.
+
+    Raises:
+        CompositionError, GeometryError, ScheduleError: what does not fit, before any network is called.
+    """
+
+    def __init__(
+        self,
+        regions: Sequence[Region],
+        *,
+        size: Size | None = None,
+        steps: int = 250,
+        timesteps: TimestepSchedule = TailResampling(),
+        merge: MergeRule = HardMask(),
+        merge_from: float = 0.9,
+        others: Literal["clean", "noisy"] = "clean",
+        seams: Literal["keep-variance", "literal"] = "keep-variance",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.regions = sorted(check_regions(regions), key=lambda region: region.z)
+        self.size = size or self.regions[0].denoiser.spec.size
+        self.walk = check_walk(timesteps(steps), steps)
+        self.T = steps
+        self.noises = [region.denoiser.noise.respace(steps) for region in self.regions]
+        self.merge = merge
+        self.merge_from = check_fraction("merge_from", merge_from)
+        self.others = _one_of("others", others, ("clean", "noisy"))
+        self.seams = _one_of("seams", seams, ("keep-variance", "literal"))
+        self.device = torch.device(device)
+        self._supports = check_cover(self.regions, self.size, self.device)
+
+    def compose(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Composition:
+        """Run every step and return the finished composition; arguments as for `steps`."""
+        for step in self.steps(samples, seed):
+            pass
+        return self.finish(step)
+
+    def finish(self, last: Step) -> Composition:
+        """The composition of the last step that `steps` gave."""
+        if last.s != 0 or last.layers is None:
+            raise CompositionError(f"Only the last step, into level 0, can be finished; this one goes {last.t} -> {last.s}.")
+        return finish(self.regions, last.layers, self.merge)
+
+    def steps(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Iterator[Step]:
+        """Denoise, one step at a time.
+
+        Args:
+            samples: how many images, or their numbers; a number's image does not depend on the others beside it.
+            seed: all noise derives from (seed, sample, region, purpose).
+        """
+        numbers = range(samples) if isinstance(samples, int) else samples
+        regions, noises = self.regions, self.noises
+
+        def draw(region: Region, purpose: str, index: int = 0) -> Tensor:
+            shape = region.denoiser.spec.channels, *region.denoiser.spec.size
+            z = normal(shape, seed=seed, samples=numbers, region=region.name, purpose=purpose, index=index)
+            return z.to(self.device)
+
+        states = [draw(region, "start") for region in regions]
+        listening = [False for _ in regions]
+
+        for index, (t, s) in enumerate(pairwise(self.walk)):
+            if s > t:  # climb: the forward process, eq. 1
+                fresh = [draw(region, "climb", index) for region in regions]
+                states = [noise.diffuse(x, t, s, z) for noise, x, z in zip(noises, states, fresh)]
+                yield Step(t, s, states)
+                continue
+
+            # every region's clean image, from its own state
+            predictions = self._predict(states, t)
+            listening = [already or t <= window for already, window in zip(listening, self._windows)]
+
+            # eq. 10: every region's own next state
+            fresh = [draw(region, "step", index) for region in regions]
+            own = [ancestral(*at, t, s) for at in zip(noises, states, predictions, fresh)]
+            if not any(listening) and s > 0:
+                states = own
+                yield Step(t, s, states, predictions)
+                continue
+
+            # eqs. 9 and 11: what the others see, noised to level s, where a region does not own the pixel
+            layers, merged = self._merge(predictions, s)
+            others = self._seen_of_others(layers, merged, states)
+            fresh = [draw(region, "others", index) for region in regions]
+            met = [self._meet(*at, s) for at in zip(regions, noises, own, others, merged.weights, fresh)]
+            states = [shared if hears else alone for shared, alone, hears in zip(met, own, listening)]
+            yield Step(t, s, states, predictions, layers, merged)
+
+    def _predict(self, states: Sequence[Tensor], t: int) -> list[Prediction]:
+        """Every region's prediction at level t; regions that share a denoiser run as one batch."""
+        predictions: dict[int, Prediction] = {}
+        for denoiser, members in self._sharing:
+            level = self.noises[members[0]].levels[t]
+            together = denoiser(torch.cat([states[i] for i in members]), level)
+            for i, prediction in zip(members, split(together, len(members))):
+                predictions[i] = check_prediction(prediction, states[i], self.regions[i].name, t)
+        return [predictions[i] for i in range(len(states))]
+
+    def _merge(self, predictions: Sequence[Prediction], s: int) -> tuple[list[Layer], Merged]:
+        layers = [region.lay(p.clean, self.size) for region, p in zip(self.regions, predictions)]
+        merged = self.merge(layers, 1 - s / self.T)
+        return layers, check_merged(merged, layers, self._supports, self.regions, s)
+
+    def _seen_of_others(self, layers: Sequence[Layer], merged: Merged, states: Sequence[Tensor]) -> list[Tensor]:
+        """For each region the canvas less its own share: (1 - w) times what the others see there."""
+        if self.others == "noisy":
+            layers = [region.lay(x, self.size) for region, x in zip(self.regions, states)]
+            merged = blend(layers, merged.weights)
+        return [merged.canvas - share * layer.image for share, layer in zip(merged.weights, layers)]
+
+    def _meet(
+        self, region: Region, noise: NoiseSchedule, own: Tensor, others: Tensor, weights: Tensor, z: Tensor, s: int
+    ) -> Tensor:
+        """Eqs. 9 and 11 on the region's grid; the mask channel stays the region's own."""
+        channels = region.denoiser.spec.image_channels
+        share = region.view(weights)
+        fresh = 1 - share if self.seams == "literal" else (1 - share**2).sqrt()
+        image = share * own[:, :channels] + noise.diffuse(region.view(others), 0, s, fresh * z[:, :channels])
+        return torch.cat([image, own[:, channels:]], dim=1)
+
+    @cached_property
+    def _sharing(self) -> list[tuple[Denoiser, list[int]]]:
+        """Each denoiser once, with the regions that it serves."""
+        members: dict[int, list[int]] = {}
+        for i, region in enumerate(self.regions):
+            members.setdefault(id(region.denoiser), []).append(i)
+        return [(self.regions[group[0]].denoiser, group) for group in members.values()]
+
+    @cached_property
+    def _windows(self) -> list[int]:
+        """For each region the highest level from which it takes in the others."""
+        starts = (self.merge_from if r.listen_from is None else r.listen_from for r in self.regions)
+        return [math.floor((1 - start) * self.T + 1e-9) for start in starts]
+
+
+def ancestral(noise: NoiseSchedule, x_t: Tensor, prediction: Prediction, z: Tensor, t: int, s: int) -> Tensor:
+    """Eq. 10: x_s ~ N(mu(x_t, t), Sigma(x_t, t)); without noise into level 0."""
+    mean, log_variance = noise.posterior(x_t, prediction.clean, t, s, prediction.spread)
+    return mean + (log_variance / 2).exp() * z if s else mean
+
+
+def split(prediction: Prediction, parts: int) -> list[Prediction]:
+    """A batch's prediction cut back into those of its regions."""
+    clean, spread = prediction
+    spreads = [None] * parts if spread is None else spread.expand_as(clean).chunk(parts)
+    return [Prediction(*part) for part in zip(clean.chunk(parts), spreads)]
+
+
+def _one_of(name: str, given: str, known: Sequence[str]) -> str:
+    if given not in known:
+        raise CompositionError(f"{name} is {given!r}; expected {' or '.join(map(repr, known))}.{did_you_mean(given, known)}")
+    return given

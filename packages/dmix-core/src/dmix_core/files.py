@@ -1,0 +1,43 @@
+"""Files are written whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from .errors import DmixError
+
+
+def write_atomically(path: str | Path, data: bytes) -> Path:
+    """Write `data` to `path` under a temporary name in the same folder, flush it to disk, then rename."""
+    path = Path(path)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Create `path` if need be and prove that a file can be written there, before any work is done.
+
+    Raises:
+        DmixError: the folder cannot be created or written to.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise DmixError(
+            f"Cannot write to the output folder {str(path)!r} ({error.strerror}). "
+            "Expected a folder that exists or can be created; try another one."
+        ) from error
+    return path

@@ -1,0 +1,36 @@
+"""Weights that sum to one: who owns which share of each pixel."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .protocols import Layer, Merged
+
+
+def stack(mattes: Sequence[Tensor]) -> Tensor:
+    """Weights of mattes stacked from bottom to top: w_i = a_i prod_{j>i} (1 - a_j); the bottom owns the rest.
+
+    For a background and one object this is the paper's m^bg = 1 - m and m^o = m.
+
+    Args:
+        mattes: N tensors (B, 1, H, W) in [0, 1].
+
+    Returns:
+        (N, B, 1, H, W), non-negative, summing to one over N.
+    """
+    uncovered = torch.ones_like(mattes[0])
+    weights = []
+    for matte in reversed(mattes[1:]):
+        weights.append(matte * uncovered)
+        uncovered = uncovered * (1 - matte)
+    return torch.stack([uncovered, *reversed(weights)])
+
+
+def blend(layers: Sequence[Layer], weights: Tensor) -> Merged:
+    """The canvas as the weighted sum of the layers' images.
+
+    Each pixel that one layer owns alone comes out exactly as it is there.
+    """
+    canvas = (weights * torch.stack([layer.image for layer in layers])).sum(0)
+    return Merged(canvas, weights)

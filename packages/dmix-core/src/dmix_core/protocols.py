@@ -1,0 +1,131 @@
+"""The vocabulary: what a denoiser, a region, a merge rule and a timestep schedule are.
+
+Shapes: B batch, C image channels, M mask channels (0 or 1), h w a model's grid, H W the canvas, N regions from bottom
+to top. Images are in [-1, 1], mattes and weights in [0, 1]. Levels run from T (noise) to 0 (clean).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from .noise import NoiseSchedule
+
+if TYPE_CHECKING:
+    from .composition import Composition
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+class Spec(NamedTuple):
+    """What a denoiser paints: its grid and its channels."""
+
+    size: Size
+    image_channels: int = 3
+    mask_channels: int = 0
+
+    @property
+    def channels(self) -> int:
+        """C + M, the channels of the denoiser's state."""
+        return self.image_channels + self.mask_channels
+
+
+class Prediction(NamedTuple):
+    """What a denoiser says of a state."""
+
+    clean: Tensor
+    """x0-hat, (B, C+M, h, w) in about [-1, 1]."""
+    spread: Tensor | None = None
+    """Learned variance between beta-tilde (0) and beta (1), broadcastable to `clean`; None means beta-tilde."""
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Says which clean image a noisy one came from."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+    @property
+    def noise(self) -> NoiseSchedule:
+        """The table that it was trained with."""
+        ...
+
+    def __call__(self, x_t: Tensor, t: int) -> Prediction:
+        """Predict from x_t (B, C+M, h, w) at level t of `noise`, 1 <= t <= T."""
+        ...
+
+
+class Layer(NamedTuple):
+    """A region's clean prediction laid on the canvas."""
+
+    image: Tensor
+    """(B, C, H, W), zero outside the region."""
+    matte: Tensor
+    """(B, 1, H, W) in [0, 1], zero outside the region."""
+
+
+@runtime_checkable
+class Region(Protocol):
+    """How a model's grid meets the canvas: a box, and one day a rotated box, a strip of a panorama, a latent model."""
+
+    @property
+    def denoiser(self) -> Denoiser: ...
+
+    @property
+    def name(self) -> str:
+        """Unique in a composition; the region's noise depends on it."""
+        ...
+
+    @property
+    def z(self) -> int:
+        """Height: a higher region occludes a lower one."""
+        ...
+
+    @property
+    def listen_from(self) -> float | None:
+        """The fraction of the denoising from which the region takes in the others; None leaves it to the composer."""
+        ...
+
+    def lay(self, clean: Tensor, size: Size) -> Layer:
+        """Lay a clean prediction (B, C+M, h, w) on a canvas of this size."""
+        ...
+
+    def view(self, canvas: Tensor) -> Tensor:
+        """What the region's grid sees of a canvas: (B, K, H, W) -> (B, K, h, w)."""
+        ...
+
+
+class Merged(NamedTuple):
+    """What a merge rule makes of the layers."""
+
+    canvas: Tensor
+    """(B, C, H, W)"""
+    weights: Tensor
+    """(N, B, 1, H, W) in [0, 1]: each region's share of each pixel, summing to one over N, zero outside the region."""
+
+
+class MergeRule(Protocol):
+    """Merges clean predictions. Pure: the same layers give the same result and stay as they are."""
+
+    def __call__(self, layers: Sequence[Layer], progress: float) -> Merged:
+        """Merge layers from bottom to top; `progress` in [0, 1] is how far the denoising is, 1 at the clean image."""
+        ...
+
+
+class TimestepSchedule(Protocol):
+    """A walk over the levels."""
+
+    def __call__(self, steps: int) -> Sequence[int]:
+        """The levels to visit, from `steps` to 0; neighbours differ by one."""
+        ...
+
+
+class Exporter(Protocol):
+    """Writes a finished composition in some format."""
+
+    def __call__(self, composition: "Composition", folder: Path, recipe: Mapping[str, object]) -> Sequence[Path]:
+        """Write into an existing folder and return the paths written."""
+        ...

@@ -1,0 +1,34 @@
+"""A photograph as a denoiser: its clean prediction is always the photograph."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from .errors import ImageError
+from .noise import NoiseSchedule
+from .protocols import Prediction, Spec
+
+
+@dataclass(frozen=True, eq=False)
+class StillImage:
+    """Composing objects into it is RePaint with a generated mask; pixels that no object owns stay what they are.
+
+    Attributes:
+        image: (C, H, W) in [-1, 1], as `images.read_image` gives it.
+        noise: the table by which objects see it noised; any will do, since no network was trained with it.
+    """
+
+    image: Tensor
+    noise: NoiseSchedule = field(default_factory=NoiseSchedule.linear)
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3:
+            raise ImageError(f"A still image is a tensor (C, H, W); got the shape {tuple(self.image.shape)}.")
+
+    @property
+    def spec(self) -> Spec:
+        channels, height, width = self.image.shape
+        return Spec((height, width), channels)
+
+    def __call__(self, x_t: Tensor, t: int) -> Prediction:
+        return Prediction(self.image.to(x_t).expand_as(x_t))
