@@ -45,6 +45,8 @@ def demo(session: nox.Session) -> None:
     """Compose eight tiles with blowholes from the bundled pair of models."""
     install(session, *EDITABLE)
     session.run("dmix", "compose", "-n", "8", "-o", "demo", *session.posargs)
+    for sheet in ROOT.glob("demo/*sheet*.png"):
+        session.log(f"Look at {sheet}")
 
 
 @nox.session
