@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
 from dmix_core.noise import NoiseSchedule, PredictionType
 from dmix_core.protocols import Spec
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from .unet import UNetConfig
 
@@ -30,8 +31,8 @@ class NoiseConfig(BaseModel):
 class ModelConfig(BaseModel):
     """Everything about a model but its weights; the `config.json` of a checkpoint.
 
-    `size` is (height, width) in pixels. `grey` says that the training images were grey, so that what it paints may be
-    written as grey. `classes` names the labels of a class-conditional network, in their order.
+    `size` is (height, width) in pixels. `grey` says that the training images were grey, so that what it
+    paints may be written as grey. `classes` names the labels of a class-conditional network, in their order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,8 +67,8 @@ class ModelConfig(BaseModel):
         if (self.unet.in_channels, self.unet.out_channels) != (channels, outputs):
             raise ValueError(
                 f"unet has in_channels {self.unet.in_channels} and out_channels {self.unet.out_channels}; "
-                f"{self.image_channels} image and {self.mask_channels} mask channels with {self.variance} variance "
-                f"need {channels} and {outputs}"
+                f"{self.image_channels} image and {self.mask_channels} mask channels with {self.variance} "
+                f"variance need {channels} and {outputs}"
             )
         return self
 
@@ -75,16 +76,17 @@ class ModelConfig(BaseModel):
     def _size_divides(self) -> Self:
         if any(side % self.unet.coarsest for side in self.size):
             raise ValueError(
-                f"size is {self.size[0]} x {self.size[1]}; the unet halves it {len(self.unet.channel_mult) - 1} times, "
-                f"so both sides must be multiples of {self.unet.coarsest}"
+                f"size is {self.size[0]} x {self.size[1]}; the unet's {len(self.unet.channel_mult)} levels "
+                f"need sides that are multiples of {self.unet.coarsest}"
             )
         return self
 
     @model_validator(mode="after")
     def _every_class_has_a_name(self) -> Self:
-        if len(set(self.classes)) != (self.unet.num_classes or 0) or len(set(self.classes)) != len(self.classes):
+        different = len(set(self.classes))
+        if not len(self.classes) == different == (self.unet.num_classes or 0):
             raise ValueError(
-                f"classes has {len(self.classes)} names ({len(set(self.classes))} different); "
-                f"unet.num_classes is {self.unet.num_classes}: each class needs one name of its own"
+                f"classes has {len(self.classes)} names ({different} different) and unet.num_classes is "
+                f"{self.unet.num_classes}: each class needs one name of its own"
             )
         return self

@@ -6,9 +6,10 @@ from contextlib import AbstractContextManager
 from typing import Literal, Self
 
 import torch
+from torch import Tensor
+
 from dmix_core.errors import DenoiserError, did_you_mean
 from dmix_core.protocols import Prediction
-from torch import Tensor
 
 from .config import ModelConfig
 from .unet import UNet
@@ -19,8 +20,8 @@ Dtype = Literal["float32", "bfloat16"]
 class UNetDenoiser:
     """The Denoiser of a ModelConfig and its network, which is put into eval mode.
 
-    dtype "bfloat16" runs the network under autocast; predictions are float32 either way. `label` is the class that a
-    class-conditional model paints.
+    dtype "bfloat16" runs the network under autocast; predictions are float32 either way. `label` is the class
+    that a class-conditional model paints.
     """
 
     def __init__(
@@ -87,11 +88,13 @@ class UNetDenoiser:
 
     def _check(self, x_t: Tensor, t: int) -> None:
         if not 1 <= t <= self.noise.steps:
-            raise DenoiserError(f"Level {t} is outside 1..{self.noise.steps}, the levels of model {self.config.name!r}.")
-        expected = (self.spec.channels, *self.spec.size)
-        if tuple(x_t.shape[1:]) != expected:
             raise DenoiserError(
-                f"Model {self.config.name!r} was given {tuple(x_t.shape)}; expected (B, {', '.join(map(str, expected))})."
+                f"Level {t} is outside 1..{self.noise.steps}, the levels of model {self.config.name!r}."
+            )
+        if x_t.shape[1:] != (self.spec.channels, *self.spec.size):
+            raise DenoiserError(
+                f"Model {self.config.name!r} was given {tuple(x_t.shape)}; expected "
+                f"(B, {self.spec.channels}, {self.spec.size[0]}, {self.spec.size[1]})."
             )
         if self.config.classes and self._class is None:
             raise DenoiserError(

@@ -1,33 +1,39 @@
-"""The DDPM UNet of guided-diffusion ("Diffusion Models Beat GANs", Dhariwal and Nichol 2021), with its state-dict keys.
+"""The DDPM UNet of guided-diffusion (Dhariwal & Nichol 2021, "Diffusion Models Beat GANs"), key for key.
 
-Modules sit in `nn.Sequential`s at the places where guided-diffusion has them, so that its weights load as they are.
+Modules stand in their `nn.Sequential` where guided-diffusion has them, so that its weights load as they are.
 Activations stay in channels_last memory from the first convolution to the last.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal, Self, TypeVar
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
-from dmix_core.errors import DenoiserError
 from einops import rearrange
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from dmix_core.errors import DenoiserError
+
 QkvOrder = Literal["legacy", "new"]
-Conv = TypeVar("Conv", bound="nn.Conv1d | nn.Conv2d")
+
+# guided-diffusion's two orders of the 3C channels that the attention's projection makes
+QKV_LAYOUT: dict[QkvOrder, str] = {
+    "legacy": "b (heads three c) h w -> three b heads (h w) c",
+    "new": "b (three heads c) h w -> three b heads (h w) c",
+}
 
 
 class UNetConfig(BaseModel):
-    """What the network needs to be built; the names are guided-diffusion's where the meaning is.
+    """What the network needs to be built, in guided-diffusion's words where it has them.
 
-    `channel_mult[i] * model_channels` channels work at downsampling factor 2**i; attention follows every residual block
-    at the factors in `attention_downsamples`, and sits in the middle. `num_head_channels` fixes the width of a head,
-    None splits the channels into `num_heads`. `qkv_order` and the heads leave no trace in the weights: a wrong choice
-    loads and is silently wrong.
+    Level i works with channel_mult[i] * model_channels channels on an image downsampled by 2**i. Attention sits
+    in the middle and follows every residual block at the factors in `attention_downsamples`. `num_head_channels`
+    is the width of a head; None splits the channels into `num_heads` instead. Heads and `qkv_order` leave no trace
+    in the weights: a wrong choice loads and is silently wrong.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,74 +60,74 @@ class UNetConfig(BaseModel):
 
     @property
     def coarsest(self) -> int:
-        """The downsampling factor of the last level: image sides must be multiples of it."""
+        """The downsampling factor of the last level; the sides of an image must be multiples of it."""
         return int(2 ** (len(self.channel_mult) - 1))
 
-    def heads(self, channels: int) -> int:
+    def heads(self, width: int) -> int:
         """Attention heads on that many channels."""
-        return channels // self.num_head_channels if self.num_head_channels else self.num_heads
+        return width // self.num_head_channels if self.num_head_channels else self.num_heads
 
     @model_validator(mode="after")
     def _out_channels_are_one_or_two_per_input(self) -> Self:
         if self.out_channels not in (self.in_channels, 2 * self.in_channels):
             raise ValueError(
-                f"out_channels is {self.out_channels}; with in_channels {self.in_channels} it must be {self.in_channels}, "
-                f"or {2 * self.in_channels} where the network predicts its variance as well"
+                f"out_channels is {self.out_channels}; expected in_channels = {self.in_channels}, or "
+                f"{2 * self.in_channels} where the network predicts its variance as well"
             )
         return self
 
     @model_validator(mode="after")
-    def _channels_divide(self) -> Self:
+    def _widths_divide_into_groups(self) -> Self:
         if self.model_channels % 2:
-            raise ValueError(f"model_channels is {self.model_channels}; the time embedding needs an even number")
+            raise ValueError(
+                f"model_channels is {self.model_channels}; the time embedding needs an even number"
+            )
         for width in self.widths:
             if width == 0 or width % self.norm_groups:
                 raise ValueError(
-                    f"{width} channels cannot be normalised in norm_groups = {self.norm_groups} groups; choose "
-                    f"model_channels and channel_mult as multiples of it, or fewer groups (8 suits small networks)"
+                    f"{width} channels cannot be normalised in norm_groups = {self.norm_groups} groups; "
+                    "expected multiples of it at every level: try fewer groups (8 suits small networks)"
                 )
         return self
 
     @model_validator(mode="after")
     def _attention_fits(self) -> Self:
-        factors = {2**level: width for level, width in enumerate(self.widths)}
+        widths = {2**level: width for level, width in enumerate(self.widths)}
         for factor in self.attention_downsamples:
-            if factor not in factors:
+            if factor not in widths:
                 raise ValueError(
-                    f"attention_downsamples has {factor}; with {len(factors)} levels in channel_mult the downsampling "
-                    f"factors are {', '.join(map(str, factors))} (guided-diffusion's attention_resolutions / image size)"
+                    f"attention_downsamples has {factor}; the levels of channel_mult have the factors "
+                    f"{', '.join(map(str, widths))} (image size / guided-diffusion's attention_resolutions)"
                 )
-        for width in {factors[factor] for factor in self.attention_downsamples} | {self.widths[-1]}:
-            if width % (self.num_head_channels or self.num_heads):
-                split = f"heads of num_head_channels = {self.num_head_channels}" if self.num_head_channels else None
+        for factor in {*self.attention_downsamples, self.coarsest}:
+            if widths[factor] % (self.num_head_channels or self.num_heads):
                 raise ValueError(
-                    f"attention on {width} channels cannot be split into {split or f'num_heads = {self.num_heads} heads'}; "
-                    f"choose a divisor of {width}"
+                    f"attention on {widths[factor]} channels cannot be split evenly by num_heads = "
+                    f"{self.num_heads}, num_head_channels = {self.num_head_channels}; expected a divisor of {widths[factor]}"
                 )
         return self
 
 
 class UNet(nn.Module):
-    """eps, x0 or v of a noisy image, and for learned-range variance as many channels again."""
+    """Says epsilon, x0 or v of a noisy image and, for learned-range variance, as many channels again."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
         base, emb = config.model_channels, 4 * config.model_channels
-        widths = config.widths
         self.time_embed = nn.Sequential(nn.Linear(base, emb), nn.SiLU(), nn.Linear(emb, emb))
         if config.num_classes is not None:
             self.label_emb = nn.Embedding(config.num_classes, emb)
 
-        width = widths[0]
+        width = config.widths[0]
         skips = [width]
         self.input_blocks = nn.ModuleList([Stage([conv3x3(config.in_channels, width)])])
-        for level, out in enumerate(widths):
+        for level, out in enumerate(config.widths):
             for _ in range(config.num_res_blocks):
                 self.input_blocks.append(Stage([ResBlock(config, width, out), *attention(config, level)]))
                 width = out
                 skips.append(width)
-            if level < len(widths) - 1:
+            if 2**level < config.coarsest:
                 self.input_blocks.append(Stage([downsample(config, width)]))
                 skips.append(width)
 
@@ -130,29 +136,30 @@ class UNet(nn.Module):
         )
 
         self.output_blocks = nn.ModuleList()
-        for level, out in reversed(list(enumerate(widths))):
+        for level, out in reversed([*enumerate(config.widths)]):
             for i in range(config.num_res_blocks + 1):
-                layers = [ResBlock(config, width + skips.pop(), out), *attention(config, level)]
+                stage = Stage([ResBlock(config, width + skips.pop(), out), *attention(config, level)])
                 width = out
                 if level > 0 and i == config.num_res_blocks:
-                    layers.append(upsample(config, width))
-                self.output_blocks.append(Stage(layers))
+                    stage.append(upsample(config, width))
+                self.output_blocks.append(stage)
 
         self.out = nn.Sequential(norm(config, width), SiLU(), zeroed(conv3x3(width, config.out_channels)))
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def forward(self, x: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, in, h, w) and times (B,) -> (B, out, h, w).
+        """(B, in, h, w) -> (B, out, h, w).
 
-        `times` counts from 0 as guided-diffusion's timesteps do. One time for the whole batch, shape (1,), is faster: the
-        time's scale and shift then fold into the group norms. `labels`: (B,) or (1,) class indices of a class-conditional
-        network.
+        Args:
+            times: (B,) counting from 0, as guided-diffusion's timesteps do; or (1,) for the whole batch, which
+                is faster, because its scale and shift fold into the group norms.
+            labels: (B,) or (1,) indices of classes, for a class-conditional network.
         """
         self._check(x, labels)
         emb = self.time_embed(time_embedding(times, self.config.model_channels))
         if labels is not None:
             emb = emb + self.label_emb(labels)
-        emb = F.silu(emb)  # every block's emb_layers begin with it
+        emb = F.silu(emb)  # once for all residual blocks
 
         h = x.contiguous(memory_format=torch.channels_last)
         skips: list[Tensor] = []
@@ -166,10 +173,10 @@ class UNet(nn.Module):
 
     def _check(self, x: Tensor, labels: Tensor | None) -> None:
         config = self.config
-        if x.shape[1] != config.in_channels or x.shape[2] % config.coarsest or x.shape[3] % config.coarsest:
+        if x.shape[1] != config.in_channels or any(side % config.coarsest for side in x.shape[2:]):
             raise DenoiserError(
-                f"The network was given {tuple(x.shape)}; it takes (B, {config.in_channels}, h, w) with sides that are "
-                f"multiples of {config.coarsest}."
+                f"The network was given {tuple(x.shape)}; expected (B, {config.in_channels}, h, w) with sides "
+                f"that are multiples of {config.coarsest}."
             )
         if (labels is None) != (config.num_classes is None):
             raise DenoiserError(
@@ -178,11 +185,8 @@ class UNet(nn.Module):
             )
 
 
-class Stage(nn.Sequential):
+class Stage(nn.ModuleList):
     """Layers in a row; the residual blocks among them also hear the time."""
-
-    def __init__(self, layers: Iterable[nn.Module]) -> None:
-        super().__init__(*layers)
 
     def forward(self, h: Tensor, emb: Tensor) -> Tensor:
         for layer in self:
@@ -191,7 +195,7 @@ class Stage(nn.Sequential):
 
 
 class ResBlock(nn.Module):
-    """norm, SiLU, (resample,) conv; time; norm, SiLU, dropout, conv; plus the (resampled) input."""
+    """norm, SiLU, (resample,) conv; the time; norm, SiLU, dropout, conv; plus the (resampled) input."""
 
     def __init__(self, config: UNetConfig, width: int, out: int, resample: nn.Module | None = None) -> None:
         super().__init__()
@@ -199,8 +203,9 @@ class ResBlock(nn.Module):
         self.in_layers = nn.Sequential(
             norm(config, width), nn.Sequential(SiLU(), self.resample), conv3x3(width, out)
         )
-        emb_out = 2 * out if config.scale_shift_norm else out
-        self.emb_layers = nn.Sequential(nn.Identity(), nn.Linear(4 * config.model_channels, emb_out))
+        self.emb_layers = nn.Sequential(
+            nn.Identity(), nn.Linear(4 * config.model_channels, 2 * out if config.scale_shift_norm else out)
+        )
         self.out_layers = nn.Sequential(
             norm(config, out), SiLU(), nn.Dropout(config.dropout), zeroed(conv3x3(out, out))
         )
@@ -210,28 +215,21 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         h = self.in_layers(x)
         emb = self.emb_layers(emb)
-        out_norm, rest = self.out_layers[0], self.out_layers[1:]
+        out_norm, silu, dropout, conv = self.out_layers
         if self.scale_shift_norm:
-            scale, shift = emb.chunk(2, dim=1)
-            h = scaled_norm(h, out_norm, scale, shift)
+            h = scale_shift(cast(nn.GroupNorm, out_norm), h, emb)
         else:
-            h = out_norm(h + emb[:, :, None, None])
-        return rest(h) + self.skip_connection(self.resample(x))
+            h = out_norm(h + emb[..., None, None])
+        return conv(dropout(silu(h))) + self.skip_connection(self.resample(x))
 
 
 class Attention(nn.Module):
     """Self-attention over all pixels, added to its input."""
 
-    # guided-diffusion's two layouts of the 3C channels that the projection makes
-    LAYOUT = {
-        "legacy": "b (heads three c) h w -> three b heads (h w) c",
-        "new": "b (three heads c) h w -> three b heads (h w) c",
-    }
-
     def __init__(self, config: UNetConfig, width: int) -> None:
         super().__init__()
         self.heads = config.heads(width)
-        self.layout = self.LAYOUT[config.qkv_order]
+        self.layout = QKV_LAYOUT[config.qkv_order]
         self.norm = norm(config, width)
         self.qkv = PixelLinear(width, 3 * width, 1)
         self.proj_out = zeroed(PixelLinear(width, width, 1))
@@ -239,19 +237,18 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(self.qkv(self.norm(x)), self.layout, three=3, heads=self.heads)
         h = F.scaled_dot_product_attention(q, k, v)
-        h = rearrange(h, "b heads (h w) c -> b (heads c) h w", h=x.shape[2])
-        return x + self.proj_out(h)
+        return x + self.proj_out(rearrange(h, "b heads (h w) c -> b (heads c) h w", h=x.shape[2]))
 
 
 class PixelLinear(nn.Conv1d):
-    """A linear map of every pixel's channels, stored as guided-diffusion stores it and computed by the faster 2-D kernel."""
+    """A linear map of every pixel's channels: guided-diffusion's weight shape, the faster 2-D kernel."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight[..., None], self.bias)
 
 
 class SiLU(nn.Module):
-    """SiLU that overwrites its input, always a fresh one here, where no gradient will ask for it."""
+    """SiLU of a fresh tensor, overwritten where no gradient will ask for it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(x, inplace=not torch.is_grad_enabled())
@@ -276,7 +273,7 @@ class Upsample(nn.Module):
         self.conv = conv3x3(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 def downsample(config: UNetConfig, width: int) -> nn.Module:
@@ -284,7 +281,8 @@ def downsample(config: UNetConfig, width: int) -> nn.Module:
 
 
 def upsample(config: UNetConfig, width: int) -> nn.Module:
-    return ResBlock(config, width, width, nn.Upsample(scale_factor=2)) if config.resblock_updown else Upsample(width)
+    nearest = nn.Upsample(scale_factor=2.0, mode="nearest")
+    return ResBlock(config, width, width, nearest) if config.resblock_updown else Upsample(width)
 
 
 def attention(config: UNetConfig, level: int) -> Iterator[nn.Module]:
@@ -296,29 +294,37 @@ def norm(config: UNetConfig, width: int) -> nn.GroupNorm:
     return nn.GroupNorm(config.norm_groups, width)
 
 
-def conv3x3(width: int, out: int) -> nn.Conv2d:
-    return nn.Conv2d(width, out, 3, padding=1)
-
-
-def zeroed(conv: Conv) -> Conv:
-    """Start as the zero function: at first every residual branch is silent (Ho et al. 2020)."""
-    nn.init.zeros_(conv.weight)
-    nn.init.zeros_(conv.bias)
-    return conv
-
-
-def scaled_norm(h: Tensor, group_norm: nn.GroupNorm, scale: Tensor, shift: Tensor) -> Tensor:
-    """(1 + scale) * group_norm(h) + shift; scale and shift are (B, C), or (1, C) for the whole batch."""
-    if len(scale) > 1:
+def scale_shift(group_norm: nn.GroupNorm, h: Tensor, emb: Tensor) -> Tensor:
+    """(1 + scale) * group_norm(h) + shift, with scale and shift (B, C), or (1, C) for the whole batch."""
+    scale, shift = emb.chunk(2, dim=1)
+    if len(emb) > 1:
         return group_norm(h) * (1 + scale[..., None, None]) + shift[..., None, None]
     weight = group_norm.weight * (1 + scale[0])
     bias = group_norm.bias * (1 + scale[0]) + shift[0]
     return F.group_norm(h, group_norm.num_groups, weight, bias, group_norm.eps)
 
 
+def conv3x3(width: int, out: int) -> nn.Conv2d:
+    return nn.Conv2d(width, out, 3, padding=1)
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def zeroed(module: M) -> M:
+    """Start as the zero function: at first every residual branch is silent (Ho et al. 2020)."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+def channels_last(module: M) -> M:
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def time_embedding(times: Tensor, channels: int) -> Tensor:
-    """(B,) -> (B, channels): cosines, then sines, of wavelengths from 2 pi to 10000 * 2 pi (Vaswani et al. 2017)."""
+    """(B,) -> (B, channels): cosines, then sines, of wavelengths 2 pi to 20000 pi (Vaswani et al. 2017)."""
     half = channels // 2
-    frequencies = torch.exp(torch.arange(half, device=times.device, dtype=torch.float32) * (-math.log(10000) / half))
-    angles = times.float()[:, None] * frequencies
+    exponents = torch.arange(half, device=times.device, dtype=torch.float32) / half
+    angles = times.float()[:, None] * torch.exp(-math.log(10000) * exponents)
     return torch.cat([angles.cos(), angles.sin()], dim=1)
