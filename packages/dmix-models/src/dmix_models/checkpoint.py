@@ -37,9 +37,9 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str
-    steps: NonNegativeInt
     command: str
     licence: str
+    steps: NonNegativeInt | None = None
     settings: dict[str, object] = {}
     notes: str = ""
 
@@ -100,8 +100,8 @@ def _check_replaceable(folder: Path) -> None:
     others = sorted({path.name for path in folder.glob("*")} - {CONFIG, WEIGHTS, CARD})
     if others:
         raise CheckpointError(
-            f"Cannot write a checkpoint to {str(folder)!r}: other files there ({', '.join(others[:3])}) would "
-            "be lost. Expected a new folder, or one that holds a checkpoint alone."
+            f"Cannot write a checkpoint to {str(folder)!r}: other files there ({', '.join(others[:3])}) "
+            "would be lost. Expected a new folder, or one that holds a checkpoint alone."
         )
 
 
@@ -132,7 +132,7 @@ A denoising diffusion model for dmix.
 - predicts: {config.prediction}, {config.variance} variance
 - noise: {config.noise.kind}, {config.noise.steps} steps
 - training data: {card.data}
-- training steps: {card.steps}
+- training steps: {"not known" if card.steps is None else card.steps}
 - parameters: {parameters:,}, stored as {dtype}
 - licence: {card.licence}
 - sha256 of {WEIGHTS}: {sha256}
@@ -167,7 +167,7 @@ def bundled() -> list[str]:
 
 
 def find(name_or_folder: str | Path) -> Path:
-    """The folder of a bundled model, by name, or the given one; ./NAME is a folder named like a bundled model."""
+    """The folder of a bundled model, by name, or the given one; ./NAME is a folder named like a model."""
     name = str(name_or_folder)
     if name in bundled():
         return BUNDLED / name
@@ -228,7 +228,7 @@ def _first_problem(error: ValidationError) -> str:
     where = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         *parent, key = map(str, problem["loc"])
-        model: type[BaseModel] = {"unet": UNetConfig, "noise": NoiseConfig}.get("".join(parent), ModelConfig)
-        fields = model.model_fields
+        models: dict[str, type[BaseModel]] = {"unet": UNetConfig, "noise": NoiseConfig}
+        fields = models.get("".join(parent), ModelConfig).model_fields
         return f"unknown key {where!r}.{did_you_mean(key, fields)}"
     return f"{where}: {problem['msg']}." if where else f"{problem['msg']}."

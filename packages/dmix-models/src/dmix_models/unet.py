@@ -30,10 +30,10 @@ QKV_LAYOUT: dict[QkvOrder, str] = {
 class UNetConfig(BaseModel):
     """What the network needs to be built, in guided-diffusion's words where it has them.
 
-    Level i works with channel_mult[i] * model_channels channels on an image downsampled by 2**i. Attention sits
-    in the middle and follows every residual block at the factors in `attention_downsamples`. `num_head_channels`
-    is the width of a head; None splits the channels into `num_heads` instead. Heads and `qkv_order` leave no trace
-    in the weights: a wrong choice loads and is silently wrong.
+    Level i works with channel_mult[i] * model_channels channels on an image downsampled by 2**i. Attention
+    sits in the middle and follows every residual block at the factors in `attention_downsamples`.
+    `num_head_channels` is the width of a head; None splits the channels into `num_heads` instead. Heads and
+    `qkv_order` leave no trace in the weights: a wrong choice loads and is silently wrong.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,8 +102,8 @@ class UNetConfig(BaseModel):
         for factor in {*self.attention_downsamples, self.coarsest}:
             if widths[factor] % (self.num_head_channels or self.num_heads):
                 raise ValueError(
-                    f"attention on {widths[factor]} channels cannot be split evenly by num_heads = "
-                    f"{self.num_heads}, num_head_channels = {self.num_head_channels}; expected a divisor of {widths[factor]}"
+                    f"num_heads = {self.num_heads}, num_head_channels = {self.num_head_channels} cannot split "
+                    f"attention on {widths[factor]} channels; expected a divisor of {widths[factor]}"
                 )
         return self
 
@@ -151,8 +151,8 @@ class UNet(nn.Module):
         """(B, in, h, w) -> (B, out, h, w).
 
         Args:
-            times: (B,) counting from 0, as guided-diffusion's timesteps do; or (1,) for the whole batch, which
-                is faster, because its scale and shift fold into the group norms.
+            times: (B,) counting from 0, as guided-diffusion's timesteps do; or (1,) for the whole batch,
+                which is faster, because its scale and shift fold into the group norms.
             labels: (B,) or (1,) indices of classes, for a class-conditional network.
         """
         self._check(x, labels)
@@ -175,8 +175,8 @@ class UNet(nn.Module):
         config = self.config
         if x.shape[1] != config.in_channels or any(side % config.coarsest for side in x.shape[2:]):
             raise DenoiserError(
-                f"The network was given {tuple(x.shape)}; expected (B, {config.in_channels}, h, w) with sides "
-                f"that are multiples of {config.coarsest}."
+                f"The network was given {tuple(x.shape)}; expected (B, {config.in_channels}, h, w) with "
+                f"sides that are multiples of {config.coarsest}."
             )
         if (labels is None) != (config.num_classes is None):
             raise DenoiserError(

@@ -30,8 +30,7 @@ def build(config: UNetConfig, weights: Mapping[str, Tensor], source: str) -> UNe
 
 def check_weights(weights: Mapping[str, Tensor], config: UNetConfig, source: str) -> None:
     """Raise a CheckpointError that names the first mismatches and the likely cause, unless they fit."""
-    given = {key: tuple(tensor.shape) for key, tensor in weights.items()}
-    problem = mismatch(given, shapes_of(config))
+    problem = mismatch(shapes_in(weights), shapes_of(config))
     if problem:
         raise CheckpointError(f"{source} do not fit the network: {problem}")
 
@@ -39,7 +38,12 @@ def check_weights(weights: Mapping[str, Tensor], config: UNetConfig, source: str
 def shapes_of(config: UNetConfig) -> Shapes:
     """Every parameter's name and shape, in the order of the state dict."""
     with torch.device("meta"):
-        return {key: tuple(tensor.shape) for key, tensor in UNet(config).state_dict().items()}
+        return shapes_in(UNet(config).state_dict())
+
+
+def shapes_in(weights: Mapping[str, Tensor]) -> Shapes:
+    """The name and shape of each of these weights."""
+    return {key: tuple(tensor.shape) for key, tensor in weights.items()}
 
 
 def mismatch(given: Shapes, expected: Shapes) -> str:

@@ -1,0 +1,22 @@
+"""Denoising diffusion UNets for dmix: networks, checkpoints, training, data, and a bundled pair of models."""
+
+from .checkpoint import ModelCard, bundled, load, save
+from .config import ModelConfig, NoiseConfig
+from .denoiser import UNetDenoiser
+from .importers import import_guided
+from .unet import UNet, UNetConfig
+from .weights import CheckpointError
+
+__all__ = [
+    "CheckpointError",
+    "ModelCard",
+    "ModelConfig",
+    "NoiseConfig",
+    "UNet",
+    "UNetConfig",
+    "UNetDenoiser",
+    "bundled",
+    "import_guided",
+    "load",
+    "save",
+]
