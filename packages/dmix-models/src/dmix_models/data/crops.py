@@ -1,0 +1,224 @@
+"""What a model learns from: windows and object crops at the pictures' own scale, image and mask cut as one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol
+
+import numpy as np
+from dmix_core.protocols import Size
+from numpy.typing import NDArray
+from PIL import Image
+
+from .readers import DataError, Picture, Pixels
+
+
+class Crops(Protocol):
+    """Pictures to learn from; an item can be cut in many ways, all of one size."""
+
+    size: Size
+    mask_channels: int
+    pictures: list[Picture]
+    skipped: dict[str, int]
+    """Why pictures or objects were left out, and how many."""
+
+    def __len__(self) -> int: ...
+
+    def cut(self, item: int, random: np.random.Generator) -> Pixels:
+        """Cut item number `item` at a random place: (h, w, 3 + M) uint8, the mask 255 where the object is."""
+        ...
+
+
+def is_grey(crops: Crops) -> bool:
+    return all(picture.grey for picture in crops.pictures)
+
+
+def fingerprint(crops: Crops) -> str:
+    """A digest of every pixel that can be learned from."""
+    digest = blake2b(f"{crops.size} {len(crops)}".encode(), digest_size=16)
+    for picture in crops.pictures:
+        for array in (picture.pixels, picture.mask):
+            digest.update(b"" if array is None else f"{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+# ---- backgrounds --------------------------------------------------------------------------------------------
+
+
+class Windows:
+    """Random windows of whole pictures; an item is a picture.
+
+    Args:
+        size: of the windows.
+        scale: shrinks the pictures first, in (0, 1]; 1 leaves every pixel as it is.
+        skip_small: leave pictures smaller than the window out; by default they are refused.
+    """
+
+    mask_channels = 0
+
+    def __init__(self, pictures: Sequence[Picture], size: Size, scale: float = 1.0, skip_small: bool = False):
+        scaled = [shrink(picture, scale) for picture in pictures]
+        self.size = size
+        self.pictures = _large_enough(scaled, size, skip_small)
+        self.skipped = {"smaller than the window": len(scaled) - len(self.pictures)}
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def cut(self, item: int, random: np.random.Generator) -> Pixels:
+        picture, (h, w) = self.pictures[item], self.size
+        y, x = random.integers(0, [picture.size[0] - h + 1, picture.size[1] - w + 1])
+        return _rgb(picture.pixels[y : y + h, x : x + w])
+
+
+def shrink(picture: Picture, scale: float) -> Picture:
+    """A picture and its mask made smaller by one factor; the mask's edge becomes soft."""
+    if not 0 < scale <= 1:
+        raise DataError(f"scale is {scale}; expected a factor above 0 and at most 1 (1 = native scale).")
+    if scale == 1:
+        return picture
+    size = round(picture.size[1] * scale), round(picture.size[0] * scale)
+    channels = [_resize(channel, size) for channel in np.moveaxis(picture.pixels, 2, 0)]
+    mask = None if picture.mask is None else _resize(picture.mask, size)
+    return Picture(picture.path, np.stack(channels, 2), mask)
+
+
+def _resize(channel: Pixels, size: tuple[int, int]) -> Pixels:
+    return np.asarray(Image.fromarray(channel).resize(size, Image.Resampling.BOX))
+
+
+def _large_enough(pictures: Sequence[Picture], size: Size, skip_small: bool) -> list[Picture]:
+    large = [picture for picture in pictures if picture.size[0] >= size[0] and picture.size[1] >= size[1]]
+    if len(large) == len(pictures) > 0 or (large and skip_small):
+        return large
+    small = next((picture for picture in pictures if picture not in large), None)
+    example = f" ({small.path.name!r} is {small.size[1]}x{small.size[0]})" if small else ""
+    raise DataError(
+        f"{len(pictures) - len(large)} of {len(pictures)} pictures are smaller than the crop of "
+        f"{size[1]}x{size[0]} pixels{example}. Expected larger ones; choose a smaller size or skip_small."
+    )
+
+
+def _rgb(pixels: Pixels) -> Pixels:
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+
+
+# ---- objects ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ObjectPlace:
+    """An object in a picture, and the crops that hold it.
+
+    Attributes:
+        picture: the picture's number.
+        corners: (N, 2) top-left corners (y, x) of the crops that cut no object.
+    """
+
+    picture: int
+    corners: NDArray[np.intp]
+
+
+class ObjectCrops:
+    """Crops around single objects; an item is an object: a connected component of a mask (8-connectivity).
+
+    A crop holds its object completely, and no object pixel lies on the crop's border unless the picture ends there:
+    a model that saw cut masks would paint objects with straight edges.
+
+    Args:
+        size: of the crops.
+        scale: shrinks the pictures first, in (0, 1]; 1 leaves every pixel as it is.
+        min_area: components of fewer pixels are noise, and erased from the mask.
+        merge_distance: pieces at most this many pixels apart are one object; 1 means touching, diagonals included.
+        skip_small: leave pictures smaller than the crop out; by default they are refused.
+    """
+
+    mask_channels = 1
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        size: Size,
+        scale: float = 1.0,
+        min_area: int = 16,
+        merge_distance: int = 4,
+        skip_small: bool = False,
+    ):
+        scaled = [shrink(picture, scale) for picture in pictures]
+        large = _large_enough(scaled, size, skip_small)
+        self.size = size
+        self.skipped = {"smaller than the crop": len(scaled) - len(large), "specks": 0}
+        self.skipped["too large or too close to others"] = 0
+        self.pictures: list[Picture] = []
+        self.places: list[ObjectPlace] = []
+        for picture in large:
+            self._add(picture, min_area, merge_distance)
+        if not self.places:
+            raise DataError(
+                f"None of the {len(large)} pictures has an object that fits a crop of {size[1]}x{size[0]} pixels "
+                f"({self.skipped}). Choose a larger size, a scale below 1 or a smaller min_area."
+            )
+
+    def _add(self, picture: Picture, min_area: int, merge_distance: int) -> None:
+        if picture.mask is None:
+            raise DataError(f"{picture.path.name!r} has no mask; objects are learned from pictures with masks.")
+        labels = label(picture.mask > 127, merge_distance)
+        areas = np.bincount(labels.ravel())
+        specks = np.flatnonzero(areas[1:] < min_area) + 1
+        mask = np.where(np.isin(labels, specks), 0, picture.mask).astype(np.uint8)
+        self.skipped["specks"] += len(specks)
+        for number in np.flatnonzero(areas[1:] >= min_area) + 1:
+            corners = whole_crops(mask > 0, labels == number, self.size)
+            if len(corners):
+                self.places.append(ObjectPlace(len(self.pictures), corners))
+            else:
+                self.skipped["too large or too close to others"] += 1
+        self.pictures.append(Picture(picture.path, picture.pixels, mask))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def cut(self, item: int, random: np.random.Generator) -> Pixels:
+        place = self.places[item]
+        picture, (h, w) = self.pictures[place.picture], self.size
+        y, x = place.corners[random.integers(len(place.corners))]
+        window = np.s_[y : y + h, x : x + w]
+        return np.dstack([_rgb(picture.pixels[window]), picture.mask[window]])
+
+
+def whole_crops(objects: NDArray[np.bool_], mine: NDArray[np.bool_], size: Size) -> NDArray[np.intp]:
+    """The top-left corners (N, 2) of all crops that hold `mine` and whose border crosses no object."""
+    (height, width), (h, w) = mine.shape, size
+    rows, columns = np.flatnonzero(mine.any(1)), np.flatnonzero(mine.any(0))
+    y = np.arange(max(0, rows[-1] + 1 - h), min(rows[0], height - h) + 1)[:, None]
+    x = np.arange(max(0, columns[-1] + 1 - w), min(columns[0], width - w) + 1)[None, :]
+    total = np.pad(objects.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+    def crossed(top: NDArray[np.intp], left: NDArray[np.intp], rows: int, columns: int) -> NDArray[np.bool_]:
+        bottom, right = top + rows, left + columns
+        return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0
+
+    cut = (y > 0) & crossed(y, x, 1, w) | (y + h < height) & crossed(y + h - 1, x, 1, w)
+    cut |= (x > 0) & crossed(y, x, h, 1) | (x + w < width) & crossed(y, x + w - 1, h, 1)
+    return np.stack(np.broadcast_arrays(y, x), -1)[~cut]
+
+
+def label(mask: NDArray[np.bool_], reach: int = 1) -> NDArray[np.intp]:
+    """Number the components of a mask 1, 2, ...; pixels at most `reach` rows and columns apart belong together."""
+    labels = np.zeros(mask.shape, np.intp)
+    if not mask.any():
+        return labels
+    box = np.ix_(*(np.arange(line.min(), line.max() + 1) for line in np.nonzero(mask)))
+    inside = mask[box]
+    numbers = np.where(inside, np.arange(1, inside.size + 1).reshape(inside.shape), 0)
+    while ((grown := inside * _maximum(_maximum(numbers, reach, 0), reach, 1)) != numbers).any():
+        numbers = grown
+    labels[mask] = np.unique(numbers[inside], return_inverse=True)[1] + 1
+    return labels
+
+
+def _maximum(values: NDArray[np.intp], reach: int, axis: int) -> NDArray[np.intp]:
+    """The largest value at most `reach` away along an axis."""
+    padding = [(reach, reach) if i == axis else (0, 0) for i in range(values.ndim)]
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, padding), 2 * reach + 1, axis)
+    return windows.max(-1)

@@ -1,0 +1,455 @@
+"""Training: a generator of steps, like the sampler. On one CPU, one GPU or, started by torchrun, on many."""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from dmix_core.errors import DmixError
+from dmix_core.files import writable_folder, write_atomically
+from dmix_core.protocols import Size
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from . import checkpoint
+from .config import ModelConfig, NoiseConfig, Role, Variance
+from .data.augment import Augmentation
+from .data.batches import Batch, Batches, stream
+from .data.crops import Crops, ObjectCrops, Windows, fingerprint, is_grey
+from .data.readers import read_images, read_pairs
+from .denoiser import UNetDenoiser
+from .ema import EMA
+from .losses import hybrid_loss
+from .preview import sample, write_sheet
+from .resume import State, newest_state, write_state
+from .unet import UNet, UNetConfig
+from .weights import build
+
+EXPLODED = 100.0  # mean squared error; a network that says nothing has about 1
+
+Preset = Literal["tiny", "small"]
+
+
+class TrainingError(DmixError):
+    """Settings that cannot be trained with, or a training that has diverged."""
+
+
+class TrainConfig(BaseModel):
+    """How to train.
+
+    Attributes:
+        batch_size: images in a step, over all processes.
+        accumulate: parts in which a batch is computed, to save memory.
+        warmup: steps over which the learning rate rises; `decay` "cosine" lets it fall to zero at the last step.
+        ema_decay: of the average of the weights, which is what gets saved and sampled.
+        mask_loss_weight: of the mask channel's loss; that of the image is 1.
+        save_every, preview_every, log_every: in steps.
+        keep: how many training states stay on disk.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: PositiveInt
+    batch_size: PositiveInt = 32
+    accumulate: PositiveInt = 1
+    learning_rate: PositiveFloat = 2e-4
+    warmup: NonNegativeInt = 200
+    decay: Literal["none", "cosine"] = "cosine"
+    weight_decay: NonNegativeFloat = 0.0
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    grad_clip: PositiveFloat = 1.0
+    mask_loss_weight: PositiveFloat = 1.0
+    augment: Augmentation = Augmentation()
+    mixed_precision: Literal["no", "bf16"] = "no"
+    seed: NonNegativeInt = 0
+    save_every: PositiveInt = 1000
+    preview_every: PositiveInt = 1000
+    preview_samples: PositiveInt = 8
+    preview_steps: PositiveInt = 50
+    log_every: PositiveInt = 10
+    keep: PositiveInt = 2
+
+
+CADENCE = {"save_every", "preview_every", "preview_samples", "preview_steps", "log_every", "keep"}
+
+
+class TrainStep(NamedTuple):
+    """What a training step reports."""
+
+    step: int
+    """How many steps are done."""
+    loss: float
+    image_loss: float
+    """Mean squared error of the image channels."""
+    mask_loss: float | None
+    """Mean squared error of the mask channel; None without one."""
+    learning_rate: float
+    grad_norm: float
+    images_per_second: float
+    eta: float
+    """Seconds left."""
+    saved: Path | None = None
+    """The checkpoint, where one was written."""
+    preview: Path | None = None
+
+
+class Origin(NamedTuple):
+    """What the model card says of a model's making."""
+
+    data: str = "not stated"
+    command: str = "dmix_models.trainer.train(...)"
+    licence: str = "not stated"
+    notes: str = ""
+
+
+def train(
+    model: ModelConfig, config: TrainConfig, crops: Crops, out: str | Path, origin: Origin = Origin()
+) -> Iterator[TrainStep]:
+    """Train a model, going on where an earlier run into the same folder stopped.
+
+    The folder becomes a checkpoint, written every `save_every` steps from the average of the weights; `out/training`
+    holds the states to go on from, metrics.jsonl and previews. All randomness derives from (seed, step), so that on a
+    CPU a run that was interrupted ends in the same bits.
+
+    Raises:
+        TrainingError: settings that do not fit each other or the earlier run; later, a loss that is not finite.
+    """
+    return Training(model, config, crops, Path(out), origin).run()
+
+
+class Training:
+    """The state of a training run; `run` is the loop."""
+
+    def __init__(self, model: ModelConfig, config: TrainConfig, crops: Crops, out: Path, origin: Origin):
+        self.model, self.config, self.crops, self.out, self.origin = model, config, crops, out, origin
+        self.accelerator = Accelerator()
+        self.device = self.accelerator.device
+        check_settings(model, config, crops, self.accelerator.num_processes)
+        self.folder = writable_folder(out / "training")
+        self.network = new_network(model.unet, config.seed).to(self.device)
+        self.ema = EMA(self.network.named_parameters(), config.ema_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.schedule = model.noise.schedule()
+        self.batches = Batches(crops, config.augment, self.schedule.steps, config.batch_size, config.seed)
+        self.weights = torch.tensor([1.0] * model.image_channels + [config.mask_loss_weight] * model.mask_channels)
+        self.done = 0
+        self._resume()
+        self.parallel = self.accelerator.prepare_model(self.network)
+
+    def run(self) -> Iterator[TrainStep]:
+        """Learn from one batch after the other."""
+        metrics = Metrics(self.folder / "metrics.jsonl", self.config, self.done)
+        for step, batch in enumerate(self.batches.ahead(self.done, self.config.steps, self._rows), self.done):
+            measured = self._learn(batch.to(self.device), step)
+            self.done = step + 1
+            report = metrics.report(self.done, measured)
+            if self.accelerator.is_main_process:
+                report = self._write(report)
+                metrics.write(report)
+            yield report
+
+    # ---- one step -------------------------------------------------------------------------------------------
+
+    def _learn(self, batch: Batch, step: int) -> "Measured":
+        rate = learning_rate(self.config, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        losses = self._backward(batch, step)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.grad_clip)
+        loss, *errors = self.accelerator.reduce(losses, "mean").tolist()
+        self._check_finite(loss, errors, float(norm), step)
+        self.optimizer.step()
+        self.ema.update(self.network.named_parameters(), step)
+        image, mask = errors[: self.model.image_channels], errors[self.model.image_channels :]
+        return Measured(loss, sum(image) / len(image), mask[0] if mask else None, rate, float(norm))
+
+    def _backward(self, batch: Batch, step: int) -> Tensor:
+        """Gradients of the batch's mean loss; returns that loss, then each channel's error."""
+        parts = [Batch(*part) for part in zip(*(tensor.chunk(self.config.accumulate) for tensor in batch))]
+        losses = []
+        with torch.random.fork_rng(enabled=self.model.unet.dropout > 0):
+            if self.model.unet.dropout:
+                number = step * self.accelerator.num_processes + self.accelerator.process_index
+                torch.manual_seed(int(stream(self.config.seed, 3, number).integers(2**62)))
+            for number, part in enumerate(parts, 1):
+                with nullcontext() if number == len(parts) else self.accelerator.no_sync(self.parallel):
+                    total, error = self._loss(part)
+                    self.accelerator.backward(total / len(parts))
+                losses.append(torch.cat([total.detach()[None], error]))
+        return torch.stack(losses).mean(0)
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        clean, noise, t = batch
+        x_t = self.schedule.diffuse(clean, 0, t, noise).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.mixed_precision == "bf16"):
+            output = self.parallel(x_t, t - 1).float()  # the network counts its times from 0
+        losses = hybrid_loss(
+            self.schedule, self.model.prediction, self.model.variance, output, clean, noise, t, self.weights
+        )
+        return losses.total.mean(), losses.error.mean(0)
+
+    def _check_finite(self, loss: float, errors: list[float], norm: float, step: int) -> None:
+        if math.isfinite(loss + norm) and max(errors) < EXPLODED:
+            return
+        saved = newest_state(self.folder)
+        good = f"The checkpoint of step {saved.step} in {str(self.out)!r} is good." if saved else "No checkpoint was written yet."
+        raise TrainingError(
+            f"The training diverged at step {step + 1}: loss {loss:.4g}, gradient norm {norm:.4g}. {good} "
+            "Try a lower learning_rate, a longer warmup or mixed_precision 'no', in a new folder."
+        )
+
+    @property
+    def _rows(self) -> range:
+        """This process' part of each batch."""
+        return range(self.config.batch_size)[self.accelerator.process_index :: self.accelerator.num_processes]
+
+    # ---- files ----------------------------------------------------------------------------------------------
+
+    def _write(self, report: TrainStep) -> TrainStep:
+        last = report.step == self.config.steps
+        if last or report.step % self.config.save_every == 0:
+            self._save()
+            report = report._replace(saved=self.out)
+        if last or report.step % self.config.preview_every == 0:
+            report = report._replace(preview=self._preview())
+        return report
+
+    def _save(self) -> None:
+        tensors = {
+            "network": self.network.state_dict(),
+            "average": self.ema.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer, self.network),
+        }
+        write_state(self.folder, State(self.done, tensors, self._settings), self.config.keep)
+        card = checkpoint.ModelCard(steps=self.done, settings=self._card_settings, **self.origin._asdict())
+        place_checkpoint(self.out, self.model, self.ema.state_dict(), card)
+
+    def _preview(self) -> Path:
+        network = build(self.model.unet, self.ema.state_dict(), "The averaged weights")
+        dtype = "bfloat16" if self.config.mixed_precision == "bf16" else "float32"
+        denoiser = UNetDenoiser(self.model, network, dtype=dtype)
+        images = sample(denoiser, self.config.preview_samples, self.config.preview_steps, device=self.device)
+        return write_sheet(self.folder / f"preview-{self.done:08d}.png", images)
+
+    def _resume(self) -> None:
+        state = newest_state(self.folder)
+        if state is None:
+            return
+        check_same(state.settings, self._settings, self.out)
+        self.done = state.step
+        self.network.load_state_dict(state.tensors["network"])
+        self.ema.load_state_dict(state.tensors["average"])
+        load_optimizer(self.optimizer, self.network, state.tensors["optimizer"])
+
+    @property
+    def _settings(self) -> dict[str, object]:
+        """What must stay the same for a run to go on."""
+        free = CADENCE | ({"steps"} if self.config.decay == "none" else set())
+        train = self.config.model_dump(mode="json", exclude=free)
+        return {"model": self.model.model_dump(mode="json"), "training": train, "data": fingerprint(self.crops)}
+
+    @property
+    def _card_settings(self) -> dict[str, object]:
+        crops = {"pictures": len(self.crops.pictures), "items": len(self.crops), "left out": self.crops.skipped}
+        return crops | self.config.model_dump(mode="json", exclude=CADENCE)
+
+
+class Measured(NamedTuple):
+    """The numbers of a step, as in TrainStep."""
+
+    loss: float
+    image_loss: float
+    mask_loss: float | None
+    learning_rate: float
+    grad_norm: float
+
+
+class Metrics:
+    """metrics.jsonl: a line every `log_every` steps; lines of steps that are done again are dropped."""
+
+    def __init__(self, path: Path, config: TrainConfig, done: int):
+        self.path, self.config, self.first = path, config, done
+        self.started = time.monotonic()
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        self.lines = [line for line in lines if json.loads(line)["step"] <= done]
+
+    def report(self, done: int, measured: Measured) -> TrainStep:
+        """A step's numbers with its pace."""
+        seconds = (time.monotonic() - self.started) / (done - self.first)
+        return TrainStep(done, *measured, self.config.batch_size / seconds, seconds * (self.config.steps - done))
+
+    def write(self, report: TrainStep) -> None:
+        if report.step % self.config.log_every and report.step != self.config.steps:
+            return
+        numbers = {key: value for key, value in report._asdict().items() if isinstance(value, int | float)}
+        self.lines.append(json.dumps({key: float(f"{value:.6g}") if key != "step" else value for key, value in numbers.items()}) + "\n")
+        write_atomically(self.path, "".join(self.lines).encode())
+
+
+def new_network(config: UNetConfig, seed: int) -> UNet:
+    """A network with random weights that depend on the seed alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return UNet(config).to(memory_format=torch.channels_last)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """The rate of step number `step`, counted from 0."""
+    rate = config.learning_rate * min(1, (step + 1) / max(config.warmup, 1))
+    return rate if config.decay == "none" else rate * (1 + math.cos(math.pi * step / config.steps)) / 2
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, network: UNet) -> dict[str, Tensor]:
+    """An optimizer's state as named tensors: "<parameter>/<what>"."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in network.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, network: UNet, tensors: dict[str, Tensor]) -> None:
+    """Set the state that `optimizer_tensors` gave."""
+    parameters = dict(network.named_parameters())
+    for key, value in tensors.items():
+        name, what = key.rsplit("/", 1)
+        # the fused step runs through memory: the moments must lie in it as their weights do
+        like = parameters[name] if value.ndim else value
+        optimizer.state[parameters[name]][what] = torch.empty_like(like, requires_grad=False).copy_(value)
+
+
+def place_checkpoint(out: Path, model: ModelConfig, weights: dict[str, Tensor], card: checkpoint.ModelCard) -> None:
+    """Write a checkpoint into a folder that holds other things as well."""
+    scratch = out / "training" / ".checkpoint"
+    shutil.rmtree(scratch, ignore_errors=True)
+    for path in checkpoint.save(scratch, model, weights, card).iterdir():
+        os.replace(path, out / path.name)
+    scratch.rmdir()
+
+
+def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, processes: int) -> None:
+    """Refuse what cannot be trained, before any file is written."""
+    given = (*crops.size, 3, crops.mask_channels)
+    if given != (*model.size, model.image_channels, model.mask_channels):
+        raise TrainingError(
+            f"The crops are (h, w, image, mask channels) = {given}; the model {model.name!r} expects "
+            f"{(*model.size, model.image_channels, model.mask_channels)}. Cut them for this model."
+        )
+    if model.classes:
+        raise TrainingError(f"The model {model.name!r} has classes {model.classes}; train one model for each class instead.")
+    if config.augment.quarter_turns and model.size[0] != model.size[1]:
+        raise TrainingError(f"quarter_turns need square crops; these are {model.size[1]}x{model.size[0]}. Turn them off.")
+    if config.batch_size % (processes * config.accumulate):
+        raise TrainingError(
+            f"batch_size is {config.batch_size}; expected a multiple of {processes} processes x {config.accumulate} parts."
+        )
+
+
+def check_same(earlier: dict[str, object], now: dict[str, object], out: Path) -> None:
+    """Refuse to go on with other settings or other data than the run began with."""
+    before, after = flat(earlier), flat(now)
+    changed = [key for key in before | after if before.get(key) != after.get(key)]
+    if changed:
+        shown = ", ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in changed[:3])
+        raise TrainingError(
+            f"{str(out)!r} holds an earlier training with other settings ({shown}). "
+            "Expected the same ones, to go on with it; train into a new folder otherwise."
+        )
+
+
+def flat(settings: dict[str, object]) -> dict[str, object]:
+    """Nested settings with dotted keys."""
+    leaves: dict[str, object] = {}
+    for key, value in settings.items():
+        leaves |= {f"{key}.{k}": v for k, v in flat(value).items()} if isinstance(value, dict) else {key: value}
+    return leaves
+
+
+# ---- from a folder of pictures to a model -----------------------------------------------------------------------
+
+
+def train_background(
+    folder: str | Path,
+    out: str | Path,
+    config: TrainConfig,
+    *,
+    size: Size = (64, 64),
+    scale: float = 1.0,
+    skip_small: bool = False,
+    preset: Preset = "tiny",
+    variance: Variance = "learned-range",
+    origin: Origin = Origin(),
+) -> Iterator[TrainStep]:
+    """Train a background model on windows of all pictures below a folder; arguments as for Windows and train."""
+    crops = Windows(read_images(folder), size, scale, skip_small)
+    model = preset_model("background", crops, Path(out).name, preset, variance)
+    return train(model, config, crops, out, _named(origin, folder))
+
+
+def train_object(
+    folder: str | Path,
+    out: str | Path,
+    config: TrainConfig,
+    *,
+    size: Size = (32, 32),
+    scale: float = 1.0,
+    mask_rule: str = "threshold:127",
+    mask_suffix: str | None = None,
+    min_area: int = 16,
+    merge_distance: int = 4,
+    skip_small: bool = False,
+    skip_empty: bool = False,
+    preset: Preset = "tiny",
+    variance: Variance = "learned-range",
+    origin: Origin = Origin(),
+) -> Iterator[TrainStep]:
+    """Train an object model on pictures and masks; arguments as for read_pairs, ObjectCrops and train."""
+    pairs = read_pairs(folder, mask_rule, mask_suffix, skip_empty)
+    crops = ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small)
+    model = preset_model("object", crops, Path(out).name, preset, variance)
+    return train(model, config, crops, out, _named(origin, folder))
+
+
+def _named(origin: Origin, folder: str | Path) -> Origin:
+    return origin if origin.data != Origin().data else origin._replace(data=Path(folder).resolve().name)
+
+
+def preset_model(role: Role, crops: Crops, name: str, preset: Preset = "tiny", variance: Variance = "learned-range") -> ModelConfig:
+    """A model for these crops: "tiny" has about 1.5 million parameters, "small" 3.5 million."""
+    channels = 3 + crops.mask_channels
+    return ModelConfig(
+        name=name,
+        role=role,
+        size=crops.size,
+        mask_channels=crops.mask_channels,
+        grey=is_grey(crops),
+        noise=NoiseConfig(),
+        prediction="epsilon",
+        variance=variance,
+        unet=preset_unet(preset, crops.size, channels, 2 * channels if variance == "learned-range" else channels),
+    )
+
+
+def preset_unet(preset: Preset, size: Size, in_channels: int, out_channels: int) -> UNetConfig:
+    """A network that halves the grid until its shorter side is about 8, with attention at about 16 and 8."""
+    halvings = max(1, round(math.log2(min(size) / 8)))
+    return UNetConfig(
+        in_channels=in_channels,
+        out_channels=out_channels,
+        model_channels={"tiny": 32, "small": 48}[preset],
+        num_res_blocks=1,
+        attention_downsamples=(2 ** (halvings - 1), 2**halvings),
+        channel_mult=(*[1] * (halvings - 1), 2, 2),
+        num_head_channels=32,
+        norm_groups=8,
+    )
