@@ -1,0 +1,145 @@
+"""Pictures in and out: files of 8 bits per channel on one side, tensors in [-1, 1] on the other."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .errors import ImageError
+from .files import write_atomically
+
+# Black for the bottom region, then the colours of Okabe & Ito, which colour-blind readers can tell apart.
+_COLOURS = [
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+]
+PALETTE = ((0, 0, 0), *(_COLOURS[i % len(_COLOURS)] for i in range(255)))
+"""The colour of each of the 256 values of an index picture."""
+
+_EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
+_MODES = {1: "L", 3: "RGB"}
+
+
+def read_image(path: str | Path, channels: int = 3) -> Tensor:
+    """Read a picture, upright by its EXIF orientation.
+
+    `to_uint8` of the result is bit-identical to the picture's pixels. Grey becomes RGB by copying; palettes
+    are looked up; an alpha channel is dropped if nothing shows through.
+
+    Args:
+        channels: 3 for RGB, 1 for grey.
+
+    Returns:
+        (channels, H, W) float32 in [-1, 1], pixel / 127.5 - 1.
+
+    Raises:
+        ImageError: the file is missing, damaged, no picture, transparent, or not of 8 bits in grey or RGB.
+    """
+    pixels = np.array(_eight_bit(_decode(path), path).convert(_mode(channels)))
+    planes = torch.from_numpy(pixels).reshape(*pixels.shape[:2], channels).permute(2, 0, 1)
+    return planes.float().div(127.5).sub(1).contiguous()
+
+
+def to_uint8(image: Tensor) -> Tensor:
+    """Pixels 0..255 of an image in [-1, 1], rounded and clamped; the shape stays."""
+    return image.detach().float().add(1).mul(127.5).round().clamp(0, 255).to("cpu", torch.uint8)
+
+
+def to_picture(image: Tensor, *, grey: bool = False) -> Image.Image:
+    """A Pillow picture of an image (1 or 3, H, W): float in [-1, 1], or uint8 taken as it is.
+
+    Args:
+        grey: one channel (luma; exact where red, green and blue are equal).
+    """
+    if image.ndim != 3 or image.shape[0] not in _MODES:
+        raise ImageError(f"A picture is made of a tensor (1 or 3, H, W); got the shape {tuple(image.shape)}.")
+    planes = image.cpu() if image.dtype == torch.uint8 else to_uint8(image)
+    pixels = planes.permute(1, 2, 0).contiguous().numpy()
+    picture = Image.fromarray(pixels[..., 0] if len(planes) == 1 else pixels)
+    return picture.convert("L") if grey else picture
+
+
+def index_picture(index: Tensor) -> Image.Image:
+    """A palette picture of region numbers (H, W) uint8: the file holds the numbers, viewers show colours."""
+    if index.ndim != 2 or index.dtype != torch.uint8:
+        raise ImageError(
+            f"An index picture is made of a uint8 tensor (H, W); got {index.dtype} {tuple(index.shape)}."
+        )
+    picture = Image.fromarray(index.cpu().contiguous().numpy())
+    picture.putpalette([value for colour in PALETTE for value in colour])
+    return picture
+
+
+def png_bytes(picture: Tensor | Image.Image, *, grey: bool = False) -> bytes:
+    """A picture, or an image as for `to_picture`, as a PNG file's content."""
+    if isinstance(picture, Tensor):
+        picture = to_picture(picture, grey=grey)
+    elif grey:
+        picture = picture.convert("L")
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def write_png(path: str | Path, picture: Tensor | Image.Image, *, grey: bool = False) -> Path:
+    """Write a picture, or an image as for `to_picture`, whole or not at all.
+
+    Raises:
+        ImageError: the file cannot be written.
+    """
+    data = png_bytes(picture, grey=grey)
+    try:
+        return write_atomically(path, data)
+    except OSError as error:
+        raise ImageError(
+            f"Cannot write the picture {str(path)!r} ({error.strerror}). "
+            "Expected a file name in a folder that exists and can be written to."
+        ) from error
+
+
+def write_index_png(path: str | Path, index: Tensor) -> Path:
+    """Write a map of region numbers (H, W) uint8 as a palette PNG; see `index_picture`."""
+    return write_png(path, index_picture(index))
+
+
+def _decode(path: str | Path) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            return ImageOps.exif_transpose(picture) or picture.copy()
+    except FileNotFoundError as error:
+        raise ImageError(
+            f"There is no picture {str(path)!r}. Expected the path of a picture file."
+        ) from error
+    except Exception as error:  # each of Pillow's decoders has its own way to fail on a damaged file
+        raise ImageError(
+            f"Cannot read {str(path)!r} as a picture ({error}). "
+            "Expected a whole PNG, JPEG or other file that Pillow knows; try to open and save it again."
+        ) from error
+
+
+def _eight_bit(picture: Image.Image, path: str | Path) -> Image.Image:
+    if picture.mode not in _EIGHT_BIT:
+        raise ImageError(
+            f"{str(path)!r} has Pillow's mode {picture.mode!r}; expected 8 bits per channel in grey or RGB. "
+            "Save it as an 8-bit RGB or grey PNG."
+        )
+    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        raise ImageError(
+            f"{str(path)!r} is transparent in places; expected an opaque picture. "
+            "Put it on a background of your choice and save it without alpha."
+        )
+    return picture
+
+
+def _mode(channels: int) -> str:
+    if channels not in _MODES:
+        raise ImageError(f"A picture is read with 1 (grey) or 3 (RGB) channels; got channels={channels}.")
+    return _MODES[channels]
