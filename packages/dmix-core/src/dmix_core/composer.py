@@ -168,7 +168,7 @@ class Composer:
     ) -> Tensor:
         """Eqs. 9 and 11 on the region's grid; the mask channel stays the region's own."""
         channels = region.denoiser.spec.image_channels
-        share = region.view(weights)
+        share = region.view(weights).clamp(0, 1)  # resizing rounds, and 1 + 1e-7 has no root below
         fresh = 1 - share if self.seams == "literal" else (1 - share**2).sqrt()
         image = share * own[:, :channels] + noise.diffuse(region.view(others), 0, s, fresh * z[:, :channels])
         return torch.cat([image, own[:, channels:]], dim=1)
