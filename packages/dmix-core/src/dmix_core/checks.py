@@ -15,7 +15,9 @@ def check_regions(regions: Sequence[Region]) -> Sequence[Region]:
         raise CompositionError("A composition needs at least one region; got none.")
     names = [region.name for region in regions]
     if len(set(names)) < len(names):
-        raise CompositionError(f"Region names must differ, since noise derives from them; got {names}. Give each its own name=.")
+        raise CompositionError(
+            f"Region names must differ, since noise derives from them; got {names}. Give each its own name=."
+        )
     channels = {region.name: region.denoiser.spec.image_channels for region in regions}
     if len(set(channels.values())) > 1:
         raise CompositionError(
@@ -30,7 +32,9 @@ def check_regions(regions: Sequence[Region]) -> Sequence[Region]:
 
 def check_fraction(name: str, value: float) -> float:
     if not 0 <= value <= 1:
-        raise CompositionError(f"{name} is {value}; expected a fraction of the denoising, 0 (from the first step) to 1 (never).")
+        raise CompositionError(
+            f"{name} is {value}; expected a fraction of the denoising, 0 (from the first step) to 1 (never)."
+        )
     return value
 
 
@@ -80,7 +84,8 @@ def check_merged(
     if not bool((sums - 1).abs().max() <= 1e-4) or bool(merged.weights.min() < -1e-6):
         raise CompositionError(
             f"The merge rule's weights do not sum to one on the way to level {s}: sums from {float(sums.min()):.4g} to "
-            f"{float(sums.max()):.4g}, lowest weight {float(merged.weights.min()):.4g}; expected 0..1, summing to 1 at every pixel."
+            f"{float(sums.max()):.4g}, lowest weight {float(merged.weights.min()):.4g}; "
+            "expected weights in 0..1 that sum to 1 at every pixel."
         )
     outside = (merged.weights * (1 - supports)).amax(dim=(1, 2, 3, 4))
     if bool(outside.max() > 1e-4):

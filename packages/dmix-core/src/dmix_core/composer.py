@@ -4,6 +4,7 @@ Regions exchange only clean predictions; each makes its own noise, on its own gr
 """
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -52,7 +53,7 @@ class Composer:
         others: which of the other models' tensors is noised in eq. 9: their "clean" prediction (default), or "noisy",
             their state x_t, the paper's literal notation, which has up to twice the noise variance.
         seams: how noise is mixed where a weight w lies between 0 and 1: "keep-variance" gives the fresh noise the
-            weight sqrt(1 - w^2), "literal" is eq. 11 to the letter, which loses variance there. The same for hard masks.
+            weight sqrt(1 - w^2), "literal" is eq. 11 to the letter, which loses variance there; equal for hard masks.
         device: where the denoisers are; noise is drawn on the CPU, so that it does not depend on this.
 
     Raises:
@@ -86,14 +87,14 @@ class Composer:
 
     def compose(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Composition:
         """Run every step and return the finished composition; arguments as for `steps`."""
-        for step in self.steps(samples, seed):
-            pass
-        return self.finish(step)
+        return self.finish(deque(self.steps(samples, seed), maxlen=1).pop())
 
     def finish(self, last: Step) -> Composition:
         """The composition of the last step that `steps` gave."""
         if last.s != 0 or last.layers is None:
-            raise CompositionError(f"Only the last step, into level 0, can be finished; this one goes {last.t} -> {last.s}.")
+            raise CompositionError(
+                f"Only the last step, into level 0, can be finished; this one goes {last.t} -> {last.s}."
+            )
         return finish(self.regions, last.layers, self.merge)
 
     def steps(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Iterator[Step]:
@@ -133,12 +134,14 @@ class Composer:
                 yield Step(t, s, states, predictions)
                 continue
 
-            # eqs. 9 and 11: what the others see, noised to level s, where a region does not own the pixel
+            # eqs. 9 and 11: where a region does not own the pixel, what the others see there, noised to level s
             layers, merged = self._merge(predictions, s)
             others = self._seen_of_others(layers, merged, states)
-            fresh = [draw(region, "others", index) for region in regions]
-            met = [self._meet(*at, s) for at in zip(regions, noises, own, others, merged.weights, fresh)]
-            states = [shared if hears else alone for shared, alone, hears in zip(met, own, listening)]
+            states = list(own)
+            for i, region in enumerate(regions):
+                if listening[i]:
+                    z = draw(region, "others", index)
+                    states[i] = self._meet(region, noises[i], own[i], others[i], merged.weights[i], z, s)
             yield Step(t, s, states, predictions, layers, merged)
 
     def _predict(self, states: Sequence[Tensor], t: int) -> list[Prediction]:
@@ -203,5 +206,7 @@ def split(prediction: Prediction, parts: int) -> list[Prediction]:
 
 def _one_of(name: str, given: str, known: Sequence[str]) -> str:
     if given not in known:
-        raise CompositionError(f"{name} is {given!r}; expected {' or '.join(map(repr, known))}.{did_you_mean(given, known)}")
+        raise CompositionError(
+            f"{name} is {given!r}; expected {' or '.join(map(repr, known))}.{did_you_mean(given, known)}"
+        )
     return given

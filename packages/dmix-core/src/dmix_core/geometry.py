@@ -25,7 +25,9 @@ class Box(NamedTuple):
         """Return self if it has area and lies inside a canvas of this size; raise GeometryError if not."""
         height, width = size
         if self.width < 1 or self.height < 1:
-            raise GeometryError(f"The box {tuple(self)} of {owner} has no area; expected x,y,width,height with both sides >= 1.")
+            raise GeometryError(
+                f"The box {tuple(self)} of {owner} has no area; expected x,y,width,height with both sides >= 1."
+            )
         if self.x < 0 or self.y < 0 or self.x + self.width > width or self.y + self.height > height:
             raise GeometryError(
                 f"The box {tuple(self)} of {owner} leaves the canvas of {width}x{height} pixels; "

@@ -7,6 +7,7 @@ Tables are float64; a value becomes the dtype of the tensor it multiplies only a
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, repeat
 from typing import Literal, cast
 
 import torch
@@ -38,7 +39,9 @@ class NoiseSchedule:
                 f"got {table.dtype} of shape {tuple(table.shape)} and {len(self.levels)} names."
             )
         if table[0] != 1 or not bool((table[1:] < table[:-1]).all()) or table[-1] <= 0:
-            raise ScheduleError("alpha_bar must start at 1 (clean), fall strictly and stay positive; this table does not.")
+            raise ScheduleError(
+                "alpha_bar must start at 1 (clean), fall strictly and stay positive; this table does not."
+            )
 
     # ---- tables ---------------------------------------------------------------------------------------------
 
@@ -66,7 +69,9 @@ class NoiseSchedule:
             return math.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
 
         pairs = ((i / _positive(steps), (i + 1) / steps) for i in range(steps))
-        return cls.from_betas(torch.tensor([min(1 - curve(b) / curve(a), 0.999) for a, b in pairs], dtype=torch.float64))
+        return cls.from_betas(
+            torch.tensor([min(1 - curve(b) / curve(a), 0.999) for a, b in pairs], dtype=torch.float64)
+        )
 
     @property
     def steps(self) -> int:
@@ -118,14 +123,16 @@ class NoiseSchedule:
         s = t - 1 if s is None else s
         a_t, a_s = self._at(t, x_t), self._at(s, x_t)
         beta = 1 - a_t / a_s
-        mean = _as(a_s**0.5 * beta / (1 - a_t), x_t) * clean + _as((a_t / a_s) ** 0.5 * (1 - a_s) / (1 - a_t), x_t) * x_t
+        mean = (
+            _as(a_s**0.5 * beta / (1 - a_t), x_t) * clean + _as((a_t / a_s) ** 0.5 * (1 - a_s) / (1 - a_t), x_t) * x_t
+        )
         low = _as(_log(self._beta_tilde(t, s, x_t)), x_t)
         if spread is None:
             return mean, torch.as_tensor(low, dtype=x_t.dtype, device=x_t.device)
         return mean, spread * _as(_log(beta), x_t) + (1 - spread) * low
 
     def _beta_tilde(self, t: Level, s: Level, like: Tensor) -> "float | Tensor":
-        a_t, a_s = self._at(_at_least(2, t), like), self._at(_at_least(1, s), like)
+        a_t, a_s = self._at(_at_least(min(2, self.steps), t), like), self._at(_at_least(1, s), like)
         return (1 - a_t / a_s) * (1 - a_s) / (1 - a_t)
 
     # ---- what a network says --------------------------------------------------------------------------------
@@ -187,8 +194,9 @@ def _section(size: int, count: int) -> list[int]:
             f"Cannot take {count} levels out of {size}. Expected between 1 and {size}: "
             "use fewer steps, or a model trained with more."
         )
-    stride = (size - 1) / (count - 1) if count > 1 else 1
-    return [round(stride * i) for i in range(count)]
+    stride = (size - 1) / max(count - 1, 1)
+    # summed, not multiplied: where a position falls between two indices, it rounds as in guided-diffusion
+    return [round(position) for position in accumulate(repeat(stride, count - 1), initial=0.0)]
 
 
 def _ddim_indices(steps: int, count: int) -> list[int]:
@@ -196,7 +204,9 @@ def _ddim_indices(steps: int, count: int) -> list[int]:
         indices = list(range(0, steps, stride))
         if len(indices) == count:
             return indices
-    raise ScheduleError(f"No integer stride takes {count} of {steps} levels; try {count} without 'ddim', or another number.")
+    raise ScheduleError(
+        f"No integer stride takes {count} of {steps} levels; try {count} without 'ddim', or another number."
+    )
 
 
 def _positive(steps: int) -> int:

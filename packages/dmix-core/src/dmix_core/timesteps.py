@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .errors import ScheduleError
 
@@ -32,7 +33,9 @@ class TailResampling:
 
     def __post_init__(self) -> None:
         if self.jump_length < 1:
-            raise ScheduleError(f"jump_length is {self.jump_length}; expected at least 1. For no resampling use resamples=0.")
+            raise ScheduleError(
+                f"jump_length is {self.jump_length}; expected at least 1. For no resampling use resamples=0."
+            )
         if self.resamples < 0:
             raise ScheduleError(f"resamples is {self.resamples}; expected 0 (no resampling) or more.")
 
@@ -49,8 +52,10 @@ class TailResampling:
 def check_walk(walk: Sequence[int], steps: int) -> Sequence[int]:
     """Return the walk if it starts at `steps`, ends at 0, stays within and moves by one; raise ScheduleError if not."""
     if not walk or walk[0] != steps or walk[-1] != 0:
-        raise ScheduleError(f"A walk over {steps} levels starts at {steps} and ends at 0; this one is {_shorten(walk)}.")
-    for t, s in zip(walk, walk[1:]):
+        raise ScheduleError(
+            f"A walk over {steps} levels starts at {steps} and ends at 0; this one is {_shorten(walk)}."
+        )
+    for t, s in pairwise(walk):
         if abs(t - s) != 1 or not 0 <= s <= steps:
             raise ScheduleError(f"A walk moves by one level within 0..{steps}; this one goes from {t} to {s}.")
     return walk

@@ -1,0 +1,33 @@
+"""What dmix-core brings along, through the door that every plugin uses."""
+
+from collections.abc import Callable, Mapping
+
+from .errors import PluginError
+from .hookspecs import DenoiserFactory, hookimpl
+from .images import read_image
+from .merge import HardMask
+from .protocols import MergeRule, TimestepSchedule
+from .still import StillImage
+from .timesteps import Descent, TailResampling
+
+
+@hookimpl
+def dmix_merge_rules() -> Mapping[str, Callable[..., MergeRule]]:
+    return {"hard-mask": HardMask}
+
+
+@hookimpl
+def dmix_timestep_schedules() -> Mapping[str, Callable[..., TimestepSchedule]]:
+    return {"tail-resampling": TailResampling, "descent": Descent}
+
+
+@hookimpl
+def dmix_denoisers() -> Mapping[str, DenoiserFactory]:
+    return {"photo": photo}
+
+
+def photo(argument: str | None = None, *, device: str = "cpu", dtype: str = "float32") -> StillImage:
+    """The picture at the path `argument` as an RGB denoiser; float32 whatever the dtype, to stay bit-identical."""
+    if argument is None:
+        raise PluginError("'photo' needs the path of a picture; expected photo:PATH, such as photo:wall.png.")
+    return StillImage(read_image(argument).to(device))

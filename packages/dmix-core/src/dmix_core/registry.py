@@ -1,0 +1,319 @@
+"""The registry: which plugin provides which name, and objects made by name and settings."""
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Self, cast
+
+import pluggy
+from pydantic import ConfigDict, ValidationError, validate_call
+
+from . import hookspecs
+from .errors import PluginError, did_you_mean
+from .protocols import Denoiser
+
+Kind = Literal["merge rule", "timestep schedule", "denoiser", "exporter"]
+Factory = Callable[..., Any]
+
+GROUP = "dmix"
+ALLOW_LIST = "DMIX_PLUGINS"
+HOOKS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "dmix_merge_rules": "merge rule",
+        "dmix_timestep_schedules": "timestep schedule",
+        "dmix_denoisers": "denoiser",
+        "dmix_exporters": "exporter",
+    }
+)
+_OWN = {"dmix-core", "dmix-models", "dmix-cli"}
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """One entry point of the group "dmix" and what became of it.
+
+    Attributes:
+        name: the entry point's.
+        distribution: the installed package's, with its version.
+        provides: the names that it provides, by kind.
+        status: "ok", "broken" (see error), or "off": left out by the environment variable DMIX_PLUGINS.
+        error: why it is broken.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    provides: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
+    status: Literal["ok", "broken", "off"] = "ok"
+    error: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+class Registry:
+    """Names of all kinds, each with the factory behind it."""
+
+    def __init__(self) -> None:
+        self.plugins: list[PluginRecord] = []
+        self._offers: dict[str, list[_Offer]] = {}
+        self._manager = pluggy.PluginManager("dmix")
+        self._manager.add_hookspecs(hookspecs)
+
+    @classmethod
+    def load(cls) -> Self:
+        """A registry of everything that is installed.
+
+        Entry points are loaded one by one, so that a broken plugin is recorded and hurts nobody else. The environment
+        variable DMIX_PLUGINS, if set, names those to load: entry points or distributions, separated by commas; dmix's
+        own packages always are.
+        """
+        registry = cls()
+        allowed = _allow_list()
+        for entry in sorted(metadata.entry_points(group=GROUP), key=_own_first):
+            registry._load(entry, allowed)
+        return registry
+
+    def register(self, plugin: object, name: str, distribution: str = "this program", version: str = "") -> None:
+        """Add a plugin that is not installed: a module or object with hook implementations.
+
+        Raises:
+            PluginError: what is wrong with it; the registry is left as it was.
+        """
+        offers = self._ask(plugin, f"{distribution}:{name}")
+        provides = {kind: tuple(sorted(n for n, (k, _) in offers.items() if k == kind)) for kind in HOOKS.values()}
+        record = PluginRecord(name, distribution, version, {k: names for k, names in provides.items() if names})
+        self.plugins.append(record)
+        for offered, (kind, factory) in offers.items():
+            self._offers.setdefault(offered, []).append(_Offer(kind, factory, record))
+
+    # ---- asking ---------------------------------------------------------------------------------------------
+
+    def names(self, kind: Kind | None = None) -> list[str]:
+        """The names of one kind, or of all, sorted."""
+        return sorted(name for name, offers in self._offers.items() if kind is None or kind in {o.kind for o in offers})
+
+    def kind_of(self, name: str) -> Kind:
+        """What the name stands for.
+
+        Raises:
+            PluginError: no plugin provides it, or two do.
+        """
+        return self._offer(name).kind
+
+    @property
+    def conflicts(self) -> dict[str, tuple[str, ...]]:
+        """Names that several plugins claim, with the distributions that do."""
+        return {
+            name: tuple(str(offer.plugin) for offer in offers)
+            for name, offers in self._offers.items()
+            if len(offers) > 1
+        }
+
+    def create(self, kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> Any:
+        """Make the object of this kind and name.
+
+        Args:
+            settings: checked against the factory's annotations; strings are converted to them.
+
+        Raises:
+            PluginError: the name is unknown, claimed twice or of another kind; a setting is unknown, missing or wrong.
+        """
+        offer = self._offer(name, kind)
+        if offer.kind != kind:
+            raise PluginError(f"{name!r} is a {offer.kind}, not a {kind}. Known {kind}s: {_listed(self.names(kind))}.")
+        try:
+            return _checking(offer.factory)(**(settings or {}))
+        except ValidationError as error:
+            raise PluginError(_wrong_settings(name, offer, error)) from error
+        except ValueError as error:
+            raise PluginError(f"The {kind} {name!r} of {offer.plugin} refused its settings: {error}") from error
+
+    def denoiser(self, reference: str, device: str = "cpu", dtype: str = "float32") -> Denoiser:
+        """The denoiser of "NAME", "NAME:ARGUMENT", the path of a checkpoint folder, or the path of a picture.
+
+        A name goes before a path; write ./NAME for a file that is called like a denoiser.
+        """
+        name, argument = self._resolve(reference)
+        settings = {"device": device, "dtype": dtype}
+        return cast(Denoiser, self.create("denoiser", name, settings | ({"argument": argument} if argument else {})))
+
+    def _resolve(self, reference: str) -> tuple[str, str | None]:
+        known = self.names("denoiser")
+        if reference in known:
+            return reference, None
+        name, _, argument = reference.partition(":")
+        if name in known:
+            return name, argument
+        if Path(reference).is_dir():
+            return "checkpoint", reference
+        if Path(reference).is_file():
+            return "photo", reference
+        raise PluginError(
+            f"No denoiser {reference!r}: it is neither a known name nor an existing file or folder."
+            f"{did_you_mean(name, known)} Expected NAME or NAME:ARGUMENT with one of {_listed(known)}, "
+            f"a checkpoint folder, or a picture.{self._absent()}"
+        )
+
+    def _offer(self, name: str, kind: Kind | None = None) -> "_Offer":
+        offers = self._offers.get(name, [])
+        if len(offers) > 1:
+            claims = " and ".join(f"{offer.plugin} ({offer.kind})" for offer in offers)
+            raise PluginError(
+                f"{name!r} is claimed by {claims}. Uninstall one of them, "
+                f"or list the plugins to load in the environment variable {ALLOW_LIST}."
+            )
+        if not offers:
+            what, known = kind or "plugin", self.names(kind)
+            raise PluginError(
+                f"No {what} {name!r}.{did_you_mean(name, known)} Known {what}s: {_listed(known)}.{self._absent()}"
+            )
+        return offers[0]
+
+    def _absent(self) -> str:
+        """Who might have provided a name that is missing."""
+        broken = [f"{plugin} ({plugin.error})" for plugin in self.plugins if plugin.status == "broken"]
+        off = [str(plugin) for plugin in self.plugins if plugin.status == "off"]
+        return (f" Broken plugins: {'; '.join(broken)}." if broken else "") + (
+            f" Left out by {ALLOW_LIST}: {_listed(off)}." if off else ""
+        )
+
+    # ---- loading --------------------------------------------------------------------------------------------
+
+    def _load(self, entry: metadata.EntryPoint, allowed: set[str] | None) -> None:
+        who = entry.name, *_distribution(entry)
+        if allowed is not None and not allowed & {_normal(entry.name), _normal(who[1])}:
+            self.plugins.append(PluginRecord(*who, status="off"))
+            return
+        try:
+            self.register(entry.load(), *who)
+        except (Exception, SystemExit) as error:  # whatever a stranger's module does when it is imported
+            reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            self.plugins.append(PluginRecord(*who, status="broken", error=reason))
+
+    def _ask(self, plugin: object, name: str) -> "dict[str, tuple[Kind, Factory]]":
+        """Everything that a plugin offers, by name; a plugin that breaks a rule is not kept."""
+        if self._manager.is_registered(plugin):
+            raise PluginError("the same module is already registered by another entry point")
+        try:
+            self._manager.register(plugin, name)
+            return _merged(_answers(self._manager, plugin))
+        except BaseException:
+            self._manager.unregister(plugin)
+            raise
+
+
+class _Offer(NamedTuple):
+    kind: Kind
+    factory: Factory
+    plugin: PluginRecord
+
+
+def _answers(manager: pluggy.PluginManager, plugin: object) -> dict[str, object]:
+    """What each hook of the plugin returns."""
+    callers = manager.get_hookcallers(plugin) or []
+    unknown = sorted(caller.name for caller in callers if caller.name not in HOOKS)
+    if unknown:
+        raise PluginError(
+            f"unknown hook {unknown[0]!r}.{did_you_mean(unknown[0], HOOKS)} Known hooks: {_listed(HOOKS)}"
+        )
+    if not callers:
+        raise PluginError(f"no hook under @hookimpl; expected one of {_listed(HOOKS)}")
+    mine = [(caller.name, impl) for caller in callers for impl in caller.get_hookimpls() if impl.plugin is plugin]
+    return {hook: impl.function() for hook, impl in mine}
+
+
+def _merged(answers: Mapping[str, object]) -> dict[str, tuple[Kind, Factory]]:
+    offers: dict[str, tuple[Kind, Factory]] = {}
+    for hook, answer in answers.items():
+        if not isinstance(answer, Mapping):
+            raise PluginError(f"{hook} returned {answer!r}; expected a dict of names and factories")
+        for name, factory in answer.items():
+            if name in offers:
+                raise PluginError(f"it provides {name!r} twice, as {offers[name][0]} and as {HOOKS[hook]}")
+            offers[_check_name(name, hook)] = HOOKS[hook], _check_factory(factory, name, HOOKS[hook])
+    return offers
+
+
+def _check_name(name: object, hook: str) -> str:
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    raise PluginError(
+        f"{hook} gave the name {name!r}; expected letters, digits, '-', '_' and '.', the first a letter or digit"
+    )
+
+
+def _check_factory(factory: object, name: str, kind: Kind) -> Factory:
+    if not callable(factory):
+        raise PluginError(f"the factory of {name!r} is {factory!r}; expected a class or function")
+    signature = inspect.signature(factory, eval_str=True)
+    if kind == "denoiser":
+        try:
+            signature.bind("argument", device="cpu", dtype="float32")
+        except TypeError as error:
+            raise PluginError(
+                f"the denoiser {name!r} is made by {signature} ({error}); "
+                "expected (argument=None, *, device='cpu', dtype='float32')"
+            ) from error
+    return factory
+
+
+def _checking(factory: Factory) -> Factory:
+    """The factory behind pydantic's check of its arguments."""
+    signature = inspect.signature(factory, eval_str=True)
+
+    def make(*args: Any, **settings: Any) -> Any:  # validate_call takes functions, not classes
+        return factory(*args, **settings)
+
+    make.__signature__ = signature  # type: ignore[attr-defined]
+    make.__annotations__ = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if parameter.annotation is not inspect.Parameter.empty
+    }
+    return validate_call(make, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def _wrong_settings(name: str, offer: _Offer, error: ValidationError) -> str:
+    known = list(inspect.signature(offer.factory).parameters)
+    problems = []
+    for problem in error.errors():
+        key = ".".join(map(str, problem["loc"]))
+        if problem["type"] == "unexpected_keyword_argument":
+            problems.append(f"it has no setting {key!r}.{did_you_mean(key, known)}")
+        elif problem["type"].startswith("missing"):
+            problems.append(f"it needs the setting {key!r}.")
+        else:
+            problems.append(f"{key} is {problem['input']!r}; {problem['msg']}.")
+    return f"The {offer.kind} {name!r} of {offer.plugin}: {' '.join(problems)} Its settings: {_listed(known)}."
+
+
+# ---- small things ---------------------------------------------------------------------------------------------
+
+
+def _allow_list() -> set[str] | None:
+    listed = os.environ.get(ALLOW_LIST)
+    return None if listed is None else {_normal(name) for name in [*listed.split(","), *_OWN]}
+
+
+def _own_first(entry: metadata.EntryPoint) -> tuple[bool, str, str]:
+    distribution, _ = _distribution(entry)
+    return _normal(distribution) not in _OWN, distribution, entry.name
+
+
+def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("an unknown distribution", "")
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
