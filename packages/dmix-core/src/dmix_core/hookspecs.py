@@ -9,7 +9,6 @@ that `--set threshold=0.7` arrives as a float; a ValueError for a bad value is s
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import pluggy
 
@@ -19,10 +18,9 @@ hookspec = pluggy.HookspecMarker("dmix")
 hookimpl = pluggy.HookimplMarker("dmix")
 
 
-class DenoiserFactory(Protocol):
-    """Makes a denoiser of what stands behind the colon in "NAME:ARGUMENT"; `dtype` is its networks' arithmetic."""
-
-    def __call__(self, argument: str | None = None, *, device: str = "cpu", dtype: str = "float32") -> Denoiser: ...
+DenoiserFactory = Callable[..., Denoiser]
+"""Called as factory(argument, device="cpu", dtype="float32"): `argument` is what stands behind the colon in
+"NAME:ARGUMENT", None if there is none; `dtype` names the arithmetic of its networks."""
 
 
 @hookspec

@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Self, cast
 
 import pluggy
-from pydantic import ConfigDict, ValidationError, validate_call
 
 from . import hookspecs
 from .errors import PluginError, did_you_mean
 from .protocols import Denoiser
+from .settings import checked, explained, known_settings
 
 Kind = Literal["merge rule", "timestep schedule", "denoiser", "exporter"]
 Factory = Callable[..., Any]
@@ -129,11 +129,12 @@ class Registry:
         if offer.kind != kind:
             raise PluginError(f"{name!r} is a {offer.kind}, not a {kind}. Known {kind}s: {_listed(self.names(kind))}.")
         try:
-            return _checking(offer.factory)(**(settings or {}))
-        except ValidationError as error:
-            raise PluginError(_wrong_settings(name, offer, error)) from error
+            return checked(offer.factory)(**(settings or {}))
         except ValueError as error:
-            raise PluginError(f"The {kind} {name!r} of {offer.plugin} refused its settings: {error}") from error
+            raise PluginError(
+                f"The {kind} {name!r} of {offer.plugin}: {explained(error, offer.factory)} "
+                f"Its settings: {_listed(known_settings(offer.factory))}."
+            ) from error
 
     def denoiser(self, reference: str, device: str = "cpu", dtype: str = "float32") -> Denoiser:
         """The denoiser of "NAME", "NAME:ARGUMENT", the path of a checkpoint folder, or the path of a picture.
@@ -262,36 +263,6 @@ def _check_factory(factory: object, name: str, kind: Kind) -> Factory:
                 "expected (argument=None, *, device='cpu', dtype='float32')"
             ) from error
     return factory
-
-
-def _checking(factory: Factory) -> Factory:
-    """The factory behind pydantic's check of its arguments."""
-    signature = inspect.signature(factory, eval_str=True)
-
-    def make(*args: Any, **settings: Any) -> Any:  # validate_call takes functions, not classes
-        return factory(*args, **settings)
-
-    make.__signature__ = signature  # type: ignore[attr-defined]
-    make.__annotations__ = {
-        name: parameter.annotation
-        for name, parameter in signature.parameters.items()
-        if parameter.annotation is not inspect.Parameter.empty
-    }
-    return validate_call(make, config=ConfigDict(arbitrary_types_allowed=True))
-
-
-def _wrong_settings(name: str, offer: _Offer, error: ValidationError) -> str:
-    known = list(inspect.signature(offer.factory).parameters)
-    problems = []
-    for problem in error.errors():
-        key = ".".join(map(str, problem["loc"]))
-        if problem["type"] == "unexpected_keyword_argument":
-            problems.append(f"it has no setting {key!r}.{did_you_mean(key, known)}")
-        elif problem["type"].startswith("missing"):
-            problems.append(f"it needs the setting {key!r}.")
-        else:
-            problems.append(f"{key} is {problem['input']!r}; {problem['msg']}.")
-    return f"The {offer.kind} {name!r} of {offer.plugin}: {' '.join(problems)} Its settings: {_listed(known)}."
 
 
 # ---- small things ---------------------------------------------------------------------------------------------

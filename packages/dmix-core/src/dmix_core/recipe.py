@@ -1,0 +1,208 @@
+"""Recipes: a composition as a file, from which the picture can be made again, bit for bit on the same machine."""
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
+
+from .composer import Composer
+from .errors import RecipeError, did_you_mean
+from .files import write_atomically
+from .geometry import Box
+from .protocols import Denoiser
+from .region import BoxRegion
+from .registry import Registry
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def _json(value: JsonValue) -> JsonValue:
+    json.dumps(value, allow_nan=False)  # a ValueError for NaN and infinity, which JSON does not know
+    return value
+
+
+def _some(regions: "tuple[RegionRecipe, ...]") -> "tuple[RegionRecipe, ...]":
+    if not regions:
+        raise ValueError("a composition needs at least one region")
+    return regions
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RegionRecipe(_Part):
+    """A BoxRegion; `model` is a reference as `Registry.denoiser` takes it, `box` is x, y, width, height."""
+
+    name: str
+    model: str
+    box: tuple[int, int, int, int] | None = None
+    z: int = 0
+    listen_from: Fraction | None = None
+
+    def region(self, denoiser: Denoiser) -> BoxRegion:
+        """The region with its denoiser."""
+        box = None if self.box is None else Box(*self.box)
+        return BoxRegion(denoiser, box, self.name, self.z, self.listen_from)
+
+
+class Choice(_Part):
+    """A name of the registry, and its settings."""
+
+    use: str
+    settings: dict[str, Annotated[JsonValue, AfterValidator(_json)]] = {}
+
+
+class Recipe(_Part):
+    """Everything that decides a composition; the fields up to `seams` are Composer's arguments.
+
+    Attributes:
+        size: (height, width) of the canvas; None: the grid of the bottom region.
+        samples: the numbers of the images to make; each image depends on its number and the seed alone.
+        batch_size: how many run together; for the same bits on another day it has to be the same.
+        made_with: versions, for information.
+    """
+
+    version: Literal[1] = 1
+    regions: Annotated[tuple[RegionRecipe, ...], AfterValidator(_some)]
+    size: tuple[PositiveInt, PositiveInt] | None = None
+    steps: PositiveInt = 250
+    timesteps: Choice = Choice(use="tail-resampling", settings={"jump_length": 10, "resamples": 2})
+    merge: Choice = Choice(use="hard-mask", settings={"threshold": 0.5})
+    merge_from: Fraction = 0.9
+    others: Literal["clean", "noisy"] = "clean"
+    seams: Literal["keep-variance", "literal"] = "keep-variance"
+    seed: int = 0
+    samples: tuple[NonNegativeInt, ...] = (0,)
+    batch_size: PositiveInt = 8
+    device: str = "cpu"
+    dtype: str = "float32"
+    made_with: dict[str, str] = {}
+
+    # ---- files ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """The recipe in a file.
+
+        Raises:
+            RecipeError: the file cannot be read, or what is wrong with it, by key.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"Cannot read the recipe {str(path)!r} ({error}). Expected a JSON file.") from error
+        return cls.from_text(text, repr(str(path)))
+
+    @classmethod
+    def from_text(cls, text: str, source: str = "the recipe") -> Self:
+        """The recipe in a JSON text; `source` names it in errors."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise RecipeError(_explained(error, source)) from error
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], source: str = "the recipe") -> Self:
+        """The recipe in a mapping; unlike the constructor it raises RecipeError."""
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            raise RecipeError(_explained(error, source)) from error
+
+    def text(self) -> str:
+        """The recipe as JSON, every default written out."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    def write(self, path: str | Path) -> Path:
+        """Write the recipe as JSON, whole or not at all.
+
+        Raises:
+            RecipeError: the file cannot be written.
+        """
+        try:
+            return write_atomically(path, self.text().encode())
+        except OSError as error:
+            raise RecipeError(
+                f"Cannot write the recipe {str(path)!r} ({error.strerror}). "
+                "Expected a file name in a folder that exists and can be written to."
+            ) from error
+
+    # ---- Python ---------------------------------------------------------------------------------------------
+
+    def composer(self, registry: Registry) -> Composer:
+        """The Composer; regions of the same model share one denoiser and so run as one batch.
+
+        Raises:
+            DmixError: what cannot be made or does not fit, before any network is called.
+        """
+        _check_device(self.device)
+        models = {region.model for region in self.regions}
+        denoisers = {model: registry.denoiser(model, self.device, self.dtype) for model in models}
+        return Composer(
+            [region.region(denoisers[region.model]) for region in self.regions],
+            size=self.size,
+            steps=self.steps,
+            timesteps=registry.create("timestep schedule", self.timesteps.use, self.timesteps.settings),
+            merge=registry.create("merge rule", self.merge.use, self.merge.settings),
+            merge_from=self.merge_from,
+            others=self.others,
+            seams=self.seams,
+            device=self.device,
+        )
+
+    def batches(self) -> list[tuple[int, ...]]:
+        """The sample numbers in groups of batch_size, each of them one `composer.compose(samples=...)`."""
+        return [self.samples[i : i + self.batch_size] for i in range(0, len(self.samples), self.batch_size)]
+
+
+def made_with(registry: Registry) -> dict[str, str]:
+    """The versions that a picture's bits may depend on: Python, torch, numpy and every plugin's distribution."""
+    plugins = {plugin.distribution: plugin.version for plugin in registry.plugins if plugin.status == "ok"}
+    libraries = {name: metadata.version(name) for name in ("numpy", "torch")}
+    return {"python": platform.python_version(), **libraries, **plugins}
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say no
+        reason = str(error).splitlines()[0]
+        raise RecipeError(f"Cannot compute on the device {device!r} ({reason}). Try 'cpu'.") from error
+
+
+def _explained(error: ValidationError, source: str) -> str:
+    """Every problem on a line: which key, what was expected, what was given."""
+    problems = [_problem(dict(problem)) for problem in error.errors()]
+    return "\n  ".join([f"Cannot understand {source}:", *problems])
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    *parent, key = map(str, problem["loc"] or [""])
+    where = ".".join([*parent, key])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {where!r}.{did_you_mean(key, _fields(parent))}"
+    if problem["type"] == "missing":
+        return f"the key {where!r} is missing."
+    given = "" if problem["type"] == "json_invalid" else f"; got {problem['input']!r}"
+    return f"{where + ': ' if where else ''}{problem['msg']}{given}."
+
+
+def _fields(parent: list[str]) -> list[str]:
+    """The keys of the part of a recipe that lies at this place."""
+    parts: dict[str, type[_Part]] = {"regions": RegionRecipe, "timesteps": Choice, "merge": Choice}
+    return list(parts.get(parent[0] if parent else "", Recipe).model_fields)
