@@ -1,7 +1,4 @@
-"""Pictures to look at: overlays, contact sheets, and the strip of a denoising, as in the paper's Figure 2.
-
-Pixels are uint8 arrays, (H, W) or (H, W, 1) grey, (H, W, 3) RGB.
-"""
+"""Pictures to look at: overlays, contact sheets, and the strip of a denoising, as in the paper's Figure 2."""
 
 from collections.abc import Sequence
 
@@ -9,85 +6,78 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from .composer import Composer, Step
-from .images import PALETTE, to_uint8
-
-Pixels = NDArray[np.uint8]
+from .images import PALETTE, to_picture
 
 PERCENTAGES = (0, 50, 80, 89, 90, 95, 100)
 
 LEGIBLE = 192  # pixels of a tile's shorter side
-TINT = 0.3
-GAP = 4
-LINE = 18
-TEXT = 13
+TINT = 0.3  # the share of the colour
+PAPER = (225, 225, 225)  # white and black tiles both stand out
+GAP, LINE, TEXT = 4, 18, 13  # pixels between tiles, of a line of text, of its letters
 
 
-def enlarge(pixels: Pixels, at_least: int = LEGIBLE) -> Pixels:
-    """Repeat pixels a whole number of times until the shorter side has at least so many."""
-    times = -(-at_least // min(pixels.shape[:2]))
-    return pixels.repeat(times, axis=0).repeat(times, axis=1) if times > 1 else pixels
+def enlarge(picture: Image.Image, at_least: int = LEGIBLE) -> Image.Image:
+    """Repeat pixels a whole number of times, so that the shorter side has at least so many."""
+    times = -(-at_least // min(picture.size))
+    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
 
 
-def overlay(image: Pixels, index: Pixels) -> Pixels:
-    """The picture with every region but the bottom one tinted and outlined in its colour of the index palette.
+def overlay(image: Tensor, index: Tensor) -> Image.Image:
+    """The image with every region but the bottom one tinted and outlined in its colour of the index palette.
 
     Args:
-        image: enlarged if it is small, so that the outline stays thinner than the objects.
-        index: (H, W), which region owns the pixel.
-
-    Returns:
-        (k H, k W, 3)
+        image: (1 or 3, H, W) in [-1, 1]; enlarged if it is small, so that outlines stay thin beside the objects.
+        index: (H, W) uint8, which region owns the pixel.
     """
-    picture = _rgb(enlarge(image)).astype(np.float32)
-    index = enlarge(index)
+    pixels = np.asarray(enlarge(to_picture(image)).convert("RGB")).astype(np.float32)
+    owners = np.asarray(enlarge(to_picture(index[None])))
     for region in range(1, int(index.max()) + 1):
-        mask, colour = index == region, np.array(PALETTE[region % len(PALETTE)])
-        picture[mask] = (1 - TINT) * picture[mask] + TINT * colour
-        picture[_outline(mask)] = colour
-    return picture.round().astype(np.uint8)
+        mask, colour = owners == region, np.array(PALETTE[region])
+        pixels[mask] = (1 - TINT) * pixels[mask] + TINT * colour
+        pixels[_outline(mask)] = colour
+    return Image.fromarray(pixels.round().astype(np.uint8))
 
 
 def contact_sheet(
-    tiles: Sequence[Pixels], columns: int, captions: Sequence[str] = (), titles: Sequence[str] = ()
-) -> Pixels:
-    """Tiles on white, row by row, each in a cell as large as the largest.
+    tiles: Sequence[Image.Image], columns: int, captions: Sequence[str] = (), titles: Sequence[str] = ()
+) -> Image.Image:
+    """Tiles row by row, each in a cell as large as the largest; `enlarge` small ones first.
 
     Args:
-        tiles: of any sizes; small ones are enlarged.
         captions: one for each tile, above it; a row without any takes no space for them.
         titles: one for each row, to the left.
     """
-    pictures = [Image.fromarray(_rgb(enlarge(tile))) for tile in tiles]
-    width, height = (max(picture.size[axis] for picture in pictures) for axis in (0, 1))
-    rows = [slice(start, start + columns) for start in range(0, len(tiles), columns)]
-    heads = [LINE if any(captions[row]) else 0 for row in rows]
     font = ImageFont.load_default(TEXT)
-    left = GAP + (round(max(map(font.getlength, titles))) + GAP if titles else 0)
-    size = left + min(columns, len(tiles)) * (width + GAP), GAP + sum(heads) + len(rows) * (height + GAP)
-    sheet = Image.new("RGB", size, "white")
+    width, height = (GAP + max(tile.size[axis] for tile in tiles) for axis in (0, 1))
+    rows = [range(start, min(start + columns, len(tiles))) for start in range(0, len(tiles), columns)]
+    heads = [LINE if any(captions[i] for i in row if i < len(captions)) else 0 for row in rows]
+    left = GAP + round(max(map(font.getlength, titles)) + GAP if titles else 0)
+
+    sheet = Image.new("RGB", (left + len(rows[0]) * width, GAP + sum(heads) + len(rows) * height), PAPER)
     draw = ImageDraw.Draw(sheet)
     y = GAP
     for number, (row, head) in enumerate(zip(rows, heads)):
         y += head
-        for column, picture in enumerate(pictures[row]):
-            sheet.paste(picture, (left + column * (width + GAP), y))
-        for column, caption in enumerate(captions[row]):
-            draw.text((left + column * (width + GAP) + width / 2, y - 2), caption, "black", font, "mb")
+        for column, i in enumerate(row):
+            x = left + column * width
+            sheet.paste(tiles[i], (x, y))
+            if head:
+                draw.text((x + width / 2, y - GAP / 2), captions[i], "black", font, "mb")
         if titles:
             draw.text((GAP, y + height / 2), titles[number], "black", font, "lm")
-        y += height + GAP
-    return np.asarray(sheet)
+        y += height
+    return sheet
 
 
 class DenoisingStrip:
-    """How one sample came about: feed it every step of `composer.steps`, then ask for the `picture`.
+    """How one sample came about: feed it every step of `composer.steps`, then ask for its `picture`.
 
-    Rows: the bottom region's state, and the share of the canvas that it owns (white: all, before merging begins); then
-    for each region above its state and the mask channel of that. Columns: the step that starts at the given percentage
-    of the first descent, or at the nearest level below; the last one is always the finished picture. States are noisy:
-    they are clamped to [-1, 1] to be shown.
+    Rows: the bottom region's state and the share of the canvas that it owns, white before merging begins; then for
+    each region above its state and the mask channel of that. Columns: the step that starts at the given percentage of
+    the first descent, and last of all the finished picture. States are noisy: to be shown they are clamped to [-1, 1].
 
     Args:
         composer: the one whose steps it will be fed.
@@ -97,33 +87,32 @@ class DenoisingStrip:
 
     def __init__(self, composer: Composer, percentages: Sequence[float] = PERCENTAGES, row: int = 0) -> None:
         self.regions, self.size, self.row = composer.regions, composer.size, row
-        levels = (max(1, round(composer.T * (1 - percentage / 100))) for percentage in percentages)
+        levels = [max(1, round(composer.T * (1 - percentage / 100))) for percentage in percentages]
         self._wanted = {level: f"{percentage:g} %" for level, percentage in zip(levels, percentages)}
         self._end = "resampled"
         if composer.walk.count(0) == 1:
             self._end = "100 %"
             self._wanted.pop(1, None)
-        self._columns: dict[str, list[Pixels]] = {}
+        self._columns: dict[str, list[Image.Image]] = {}
+        self._finished: list[Image.Image] = []
 
     def add(self, step: Step) -> None:
         """Keep what the picture needs of a step."""
         if step.s > step.t:
             return
-        label = self._wanted.pop(step.t, None)
-        if label:
+        if label := self._wanted.pop(step.t, None):
             self._columns[label] = self._tiles(step)
         if step.s == 0 and step.merged is not None:
-            finished = to_uint8(step.merged.canvas[self.row])
-            self._last = [finished, *self._tiles(step)[1:]]
+            canvas = enlarge(to_picture(step.merged.canvas[self.row]))
+            self._finished = [canvas, *self._tiles(step)[1:]]
 
-    def picture(self) -> Pixels:
+    def picture(self) -> Image.Image:
         """The strip, once the last step has been added."""
-        columns = self._columns | {self._end: self._last}
+        columns = self._columns | {self._end: self._finished}
         tiles = [tile for row in zip(*columns.values()) for tile in row]
         captions = [*columns, *[""] * (len(tiles) - len(columns))]
-        return contact_sheet(tiles, len(columns), captions, self._titles)
+        return contact_sheet(tiles, len(columns), captions, self._titles())
 
-    @property
     def _titles(self) -> list[str]:
         bottom, *above = self.regions
         titles = [bottom.name, "its mask"]
@@ -131,37 +120,30 @@ class DenoisingStrip:
             titles += [region.name, "its mask"][: 1 + region.denoiser.spec.mask_channels]
         return titles
 
-    def _tiles(self, step: Step) -> list[Pixels]:
-        tiles = []
-        for number, (region, states) in enumerate(zip(self.regions, step.states)):
-            channels = region.denoiser.spec.image_channels
-            state = states[self.row].clamp(-1, 1)
-            tiles.append(to_uint8(state[:channels]))
-            if number == 0:
-                tiles.append(self._share_of_bottom(step))
-            elif state.shape[0] > channels:
-                tiles.append(to_uint8(state[channels:]))
-        height = enlarge(tiles[0]).shape[0]
-        return [_of_height(tile, height) for tile in tiles]
+    def _tiles(self, step: Step) -> list[Image.Image]:
+        (background, *_), *above = [self._split(number, step) for number in range(len(self.regions))]
+        background = enlarge(background)
+        tiles = [self._share_of_bottom(step), *(tile for tiles in above for tile in tiles)]
+        return [background, *(_of_height(tile, background.height) for tile in tiles)]
 
-    def _share_of_bottom(self, step: Step) -> Pixels:
+    def _split(self, number: int, step: Step) -> list[Image.Image]:
+        """A region's state as a picture, and its mask channel as another."""
+        state = step.states[number][self.row]
+        channels = self.regions[number].denoiser.spec.image_channels
+        return [to_picture(part) for part in (state[:channels], state[channels:]) if len(part)]
+
+    def _share_of_bottom(self, step: Step) -> Image.Image:
         share = torch.ones(1, *self.size) if step.merged is None else step.merged.weights[0, self.row]
-        return to_uint8(share * 2 - 1)
-
-
-def _rgb(pixels: Pixels) -> Pixels:
-    grey = pixels.ndim == 2 or pixels.shape[2] == 1
-    return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2) if grey else pixels
+        return to_picture(2 * share - 1)
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The pixels of a mask with a neighbour outside of it."""
+    """The pixels of a mask that have a neighbour outside of it."""
     padded = np.pad(mask, 1, mode="edge")
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inner
 
 
-def _of_height(pixels: Pixels, height: int) -> Pixels:
-    """Resized to a height, aspect and pixels kept."""
-    image = Image.fromarray(_rgb(pixels))
-    return np.asarray(image.resize((round(image.width * height / image.height), height), Image.Resampling.NEAREST))
+def _of_height(picture: Image.Image, height: int) -> Image.Image:
+    width = round(picture.width * height / picture.height)
+    return picture.resize((width, height), Image.Resampling.NEAREST)
