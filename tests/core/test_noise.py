@@ -1,14 +1,16 @@
 """The noise schedule: its tables, its forward process and its posterior, against the mathematics and the reference."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
-from dmix_core.errors import ScheduleError
-from dmix_core.noise import NoiseSchedule, spaced_indices
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+
+from dmix_core.errors import ScheduleError
+from dmix_core.noise import NoiseSchedule, spaced_indices
 
 LINEAR, COSINE = NoiseSchedule.linear(), NoiseSchedule.cosine()
 
@@ -93,7 +95,7 @@ def test_respaced_levels_are_a_subset(noise, data):
 @given(st.integers(2, 1000))
 def test_even_spacing_keeps_both_ends(count):
     indices = spaced_indices(1000, count)
-    gaps = [b - a for a, b in zip(indices, indices[1:])]
+    gaps = [b - a for a, b in pairwise(indices)]
     assert len(indices) == count
     assert (indices[0], indices[-1]) == (0, 999)
     assert max(gaps) - min(gaps) <= 2
@@ -275,7 +277,7 @@ def test_the_target_leads_back_to_the_clean_image(prediction, t):
 
 
 def test_v_turns_image_and_noise_by_a_quarter():
-    """v is the derivative of x_t by the angle phi with cos phi = sqrt(alpha_bar): for x_0 = 1, eps = 0, v = -sin phi."""
+    """v is the derivative of x_t by the angle phi with cos phi = sqrt(alpha_bar)."""
     one, zero = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
     phi = math.acos(math.sqrt(LINEAR.alpha_bar[300]))
     assert LINEAR.target_for("v", one, zero, 300).item() == pytest.approx(-math.sin(phi))
@@ -338,7 +340,7 @@ def test_reference_forward_process(reference):
     ],
 )
 def test_goldens_of_a_step_with_learned_range(t, means, variances, log_variances, first):
-    """guided-diffusion's p_mean_variance at 250 of 1000 steps, on the toy net eps = 0.7 x + t/10000, v = tanh(x) / 2."""
+    """guided-diffusion's p_mean_variance at 250 of 1000 steps; toy net: eps = 0.7 x + t / 10000, v = tanh(x) / 2."""
     noise = LINEAR.respace(250)
     x = torch.linspace(-2, 2, 128).view(2, 4, 4, 4)
     output, value = 0.7 * x + 0.1 * (noise.levels[t] - 1) / 1000, 0.5 * torch.tanh(x)

@@ -1,10 +1,13 @@
 """Walks over the levels."""
 
+from itertools import pairwise
+
 import pytest
-from dmix_core.errors import ScheduleError
-from dmix_core.timesteps import Descent, TailResampling, check_walk
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dmix_core.errors import ScheduleError
+from dmix_core.timesteps import Descent, TailResampling, check_walk
 
 
 @st.composite
@@ -19,7 +22,7 @@ def test_tail_resampling_is_a_walk(tail):
     steps, tau, resamples = tail
     walk = list(TailResampling(tau, resamples)(steps))
     assert (walk[0], walk[-1]) == (steps, 0)
-    assert {abs(t - s) for t, s in zip(walk, walk[1:])} == {1}
+    assert {abs(t - s) for t, s in pairwise(walk)} == {1}
     assert all(0 <= level <= steps for level in walk)
     assert check_walk(walk, steps) is walk
 
@@ -28,7 +31,7 @@ def test_tail_resampling_is_a_walk(tail):
 def test_tail_resampling_by_its_closed_forms(tail):
     steps, tau, resamples = tail
     walk = list(TailResampling(tau, resamples)(steps))
-    moves = list(zip(walk, walk[1:]))
+    moves = list(pairwise(walk))
     assert len(walk) == steps + 1 + 2 * tau * resamples
     assert sum(walk) == steps * (steps + 1) // 2 + resamples * tau**2
     assert sum(s < t for t, s in moves) == steps + tau * resamples
@@ -58,7 +61,9 @@ def test_resamples_are_not_negative():
 
 
 def test_a_jump_is_not_longer_than_the_walk():
-    with pytest.raises(ScheduleError, match=r"jump_length is 11, but there are only 10 levels.*shorter jump or more steps"):
+    with pytest.raises(
+        ScheduleError, match=r"jump_length is 11, but there are only 10 levels.*shorter jump or more steps"
+    ):
         TailResampling(11, 1)(10)
 
 
