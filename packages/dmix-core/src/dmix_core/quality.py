@@ -1,0 +1,63 @@
+"""Does the object show where its mask says it is? Numbers for each sample, without a second network.
+
+Where object and background were drawn in different light, a merge can melt the object into the scene while its mask
+stays, and such a label is poison for a detector.
+"""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+RING = 4  # pixels: how far around an object its surroundings reach
+
+
+class Visibility(NamedTuple):
+    """How an object stands out from its surroundings; (B,) each, NaN where its mask is empty or fills the picture."""
+
+    contrast: Tensor
+    """|mean inside - mean around|, in grey levels 0..255."""
+    edge: Tensor
+    """Mean gradient along the contour over that around: a cut-out has far more than a photograph."""
+    grain: Tensor
+    """Fine structure (deviation from the 3x3 mean) inside over that around: 1 where both are equally sharp."""
+
+
+def visibility(image: Tensor, mask: Tensor) -> Visibility:
+    """How the pixels of a mask stand out from the ring around them.
+
+    Args:
+        image: (B, C, H, W) in [-1, 1].
+        mask: (B, 1, H, W) bool, such as a RegionResult's `visible`.
+    """
+    grey = 127.5 * (image.float().mean(1, keepdim=True) + 1)
+    inside = mask.float()
+    touching = grow(inside, 1)
+    around = grow(inside, 1 + RING) - touching
+    contour = touching - (1 - grow(1 - inside, 1))
+    fine = (grey - _local_mean(grey)).abs()
+    return Visibility(
+        (_mean(grey, inside) - _mean(grey, around)).abs(),
+        _mean(_gradient(grey), contour) / _mean(_gradient(grey), around),
+        _mean(fine, inside) / _mean(fine, around),
+    )
+
+
+def grow(mask: Tensor, pixels: int) -> Tensor:
+    """A mask (B, 1, H, W) of 0 and 1, grown by so many pixels in every direction."""
+    return F.max_pool2d(mask, 2 * pixels + 1, stride=1, padding=pixels)
+
+
+def _mean(values: Tensor, mask: Tensor) -> Tensor:
+    return (values * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3))
+
+
+def _local_mean(grey: Tensor) -> Tensor:
+    return F.avg_pool2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+
+
+def _gradient(grey: Tensor) -> Tensor:
+    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+    across = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+    down = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    return (across**2 + down**2).sqrt() / 2
