@@ -147,9 +147,7 @@ A denoising diffusion model for dmix.
 # ---- reading ----------------------------------------------------------------------------------------------
 
 
-def load(
-    name_or_folder: str | Path, device: str | torch.device = "cpu", dtype: Dtype = "float32"
-) -> UNetDenoiser:
+def load(name_or_folder: str | Path, device: str | torch.device = "cpu", dtype: Dtype = "float32") -> UNetDenoiser:
     """The denoiser of a bundled model (see `bundled`) or of a checkpoint folder.
 
     Raises:
@@ -199,16 +197,13 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
         reason = error.strerror or error
         raise CheckpointError(f"Cannot read {str(path)!r} ({reason}). {_EXPECTED}") from error
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{str(path)!r} is damaged or not a safetensors file ({error}). {_AGAIN}"
-        ) from error
+        raise CheckpointError(f"{str(path)!r} is damaged or not a safetensors file ({error}). {_AGAIN}") from error
     _check_sum(path, path.with_name(CARD))
-    return {key: tensor.float() for key, tensor in weights.items()}
+    # copied, because the last digit of a matrix product depends on how the memory is aligned
+    return {key: tensor.to(torch.float32, copy=True) for key, tensor in weights.items()}
 
 
-_EXPECTED = (
-    f"A checkpoint is a folder with {CONFIG} and {WEIGHTS}; guided-diffusion's .pt files have to be imported."
-)
+_EXPECTED = f"A checkpoint is a folder with {CONFIG} and {WEIGHTS}; guided-diffusion's .pt files have to be imported."
 _AGAIN = "Copy or download the checkpoint again."
 
 

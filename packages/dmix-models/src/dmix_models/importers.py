@@ -6,7 +6,6 @@ them, from guided-diffusion's README, under the names of the published files.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,14 +116,12 @@ def read_pt(path: str | Path) -> dict[str, Tensor]:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
+        raise CheckpointError(f"Cannot read {str(path)!r} ({error.strerror}). Expected a .pt file.") from error
+    except Exception as error:  # the restricted unpickler meets damage with errors of any type
+        reason = [*str(error).splitlines(), type(error).__name__][0]
         raise CheckpointError(
-            f"Cannot read {str(path)!r} ({error.strerror}). Expected a .pt file."
-        ) from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(
-            f"{str(path)!r} is damaged, or holds more than tensors ({str(error).splitlines()[0]}). "
-            "Expected a plain state dict, which is all that is ever unpickled: download it again, or save "
-            "model.state_dict() alone."
+            f"{str(path)!r} is damaged, or holds more than tensors ({reason}). Expected a plain state dict, which is "
+            "all that is ever unpickled: download it again, or save model.state_dict() alone."
         ) from error
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(
@@ -143,11 +140,7 @@ def _describe(thing: object) -> str:
 def _what_fits(weights: Mapping[str, Tensor]) -> str:
     given = shapes_in(weights)
     fitting = [name for name, preset in PRESETS.items() if shapes_of(preset.unet) == given]
-    return (
-        f"The weights fit the preset {' or '.join(fitting)}."
-        if fitting
-        else "The weights fit none of the presets."
-    )
+    return f"The weights fit the preset {' or '.join(fitting)}." if fitting else "The weights fit none of the presets."
 
 
 def _imported(path: str | Path, config: ModelConfig) -> ModelCard:

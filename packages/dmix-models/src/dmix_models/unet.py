@@ -79,9 +79,7 @@ class UNetConfig(BaseModel):
     @model_validator(mode="after")
     def _widths_divide_into_groups(self) -> Self:
         if self.model_channels % 2:
-            raise ValueError(
-                f"model_channels is {self.model_channels}; the time embedding needs an even number"
-            )
+            raise ValueError(f"model_channels is {self.model_channels}; the time embedding needs an even number")
         for width in self.widths:
             if width == 0 or width % self.norm_groups:
                 raise ValueError(
@@ -200,9 +198,7 @@ class ResBlock(nn.Module):
     def __init__(self, config: UNetConfig, width: int, out: int, resample: nn.Module | None = None) -> None:
         super().__init__()
         self.resample = resample or nn.Identity()
-        self.in_layers = nn.Sequential(
-            norm(config, width), nn.Sequential(SiLU(), self.resample), conv3x3(width, out)
-        )
+        self.in_layers = nn.Sequential(norm(config, width), nn.Sequential(SiLU(), self.resample), conv3x3(width, out))
         self.emb_layers = nn.Sequential(
             nn.Identity(), nn.Linear(4 * config.model_channels, 2 * out if config.scale_shift_norm else out)
         )

@@ -74,12 +74,12 @@ def _cause(given: Shapes, expected: Shapes) -> str:
 
     if has(r"^module\.", given):
         return "a parallel wrapper put 'module.' before every name; strip it"
+    if differs("time_embed.0.weight"):
+        return f"the weights were trained with model_channels = {given.get('time_embed.0.weight', (0, 0))[1]}"
     if has(_RESAMPLING, given) != has(_RESAMPLING, expected):
         return f"the weights were trained with resblock_updown = {not has(_RESAMPLING, given)}"
     if differs("label_emb.weight"):
         return f"the weights were trained with num_classes = {given.get('label_emb.weight', (None,))[0]}"
-    if differs("time_embed.0.weight"):
-        return f"the weights were trained with model_channels = {given.get('time_embed.0.weight', (0, 0))[1]}"
     if differs("input_blocks.0.0.weight"):
         return "another number of input channels (in_channels)"
     if differs("out.2.weight") and not differs("out.0.weight"):
