@@ -30,9 +30,7 @@ for name in sys.argv[1:]:
 def install(session: nox.Session, *words: str) -> None:
     """`pip install` under the constraints; skipped while nothing that decides its outcome has changed."""
     inputs = [ROOT / "constraints.txt", *(ROOT / folder / "pyproject.toml" for folder in PACKAGES + PLUGINS)]
-    digest = hashlib.sha256(
-        b"\0".join([file.read_bytes() for file in inputs] + [repr(words).encode()])
-    ).hexdigest()
+    digest = hashlib.sha256(b"\0".join([file.read_bytes() for file in inputs] + [repr(words).encode()])).hexdigest()
     stamp = Path(session.virtualenv.location) / "installed.sha256"
     if stamp.exists() and stamp.read_text() == digest:
         return
@@ -93,7 +91,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run every script in benchmarks/; arguments after `--` go to each."""
+    """Run every script in benchmarks/."""
     install(session, *EDITABLE)
     for script in sorted(ROOT.glob("benchmarks/*.py")):
-        session.run("python", str(script), *session.posargs)
+        session.run("python", str(script))

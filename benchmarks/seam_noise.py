@@ -1,4 +1,4 @@
-"""The noise that a merged state carries, against the noise that its level should have, for every option of eqs. 9 and 11.
+"""The noise of a merged state against the noise that its level should have, for every option of eqs. 9 and 11.
 
 The denoisers say "black" whatever they see, so that a state is nothing but noise, and its standard deviation over
 sqrt(1 - alpha_bar) should be 1 at every weight w of the object.
@@ -7,6 +7,7 @@ sqrt(1 - alpha_bar) should be 1 at every weight w of the object.
 from dataclasses import dataclass
 
 import torch
+
 from dmix_core import BoxRegion, Composer, NoiseSchedule, Prediction, Spec
 from dmix_core.mattes import blend, stack
 
@@ -55,7 +56,9 @@ if __name__ == "__main__":
     print(f"noise / right noise of background and object, T = {STEPS}, {SAMPLES} samples of {SIZE[0]}x{SIZE[1]}")
     for others in ("clean", "noisy"):
         for seams in ("keep-variance", "literal"):
-            print(f"\nothers={others!r}, seams={seams!r}\n   w  " + "".join(f"  level {level:3d}   " for level in LEVELS))
+            print(
+                f"\nothers={others!r}, seams={seams!r}\n   w  " + "".join(f"  level {level:3d}   " for level in LEVELS)
+            )
             for weight in WEIGHTS:
                 row = deviations(weight, others, seams)
                 print(f"{weight:5.1f} " + "".join("  {:5.2f} {:5.2f}  ".format(*row[level]) for level in LEVELS))
