@@ -107,6 +107,14 @@ class Registry:
         """
         return self._offer(name).kind
 
+    def settings(self, name: str) -> list[str]:
+        """The names of the settings that the name takes.
+
+        Raises:
+            PluginError: no plugin provides it, or two do.
+        """
+        return known_settings(self._offer(name).factory)
+
     @property
     def conflicts(self) -> dict[str, tuple[str, ...]]:
         """Names that several plugins claim, with the distributions that do."""
