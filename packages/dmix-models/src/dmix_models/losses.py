@@ -8,8 +8,9 @@ import math
 from typing import NamedTuple
 
 import torch
-from dmix_core.noise import NoiseSchedule, PredictionType
 from torch import Tensor
+
+from dmix_core.noise import NoiseSchedule, PredictionType
 
 from .config import Variance
 

@@ -5,13 +5,14 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import safetensors.torch
-from dmix_core.files import write_atomically
 from torch import Tensor
+
+from dmix_core.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +66,12 @@ def _valid_states(folder: Path) -> Iterator[State]:
 
 def _read_state(path: Path) -> State:
     record = json.loads((path / RECORD).read_bytes())
-    tensors = {group: _read_tensors(path / f"{group}.safetensors", sha256) for group, sha256 in record["sha256"].items()}
+    sums = record["sha256"]
+    tensors = {group: _read_tensors(path / f"{group}.safetensors", sums[group]) for group in sums}
     return State(record["step"], tensors, record["settings"])
 
 
-def _read_tensors(path: Path, sha256: str) -> Mapping[str, Tensor]:
+def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ValueError(f"{path.name} has another checksum than {RECORD} says")

@@ -8,15 +8,17 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from statistics import fmean
 from typing import Literal, NamedTuple
 
 import torch
 from accelerate import Accelerator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
 from dmix_core.errors import DmixError
 from dmix_core.files import writable_folder, write_atomically
 from dmix_core.protocols import Size
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor
 
 from . import checkpoint
 from .config import ModelConfig, NoiseConfig, Role, Variance
@@ -24,7 +26,7 @@ from .data.augment import Augmentation
 from .data.batches import Batch, Batches, stream
 from .data.crops import Crops, ObjectCrops, Windows, fingerprint, is_grey
 from .data.readers import read_images, read_pairs
-from .denoiser import UNetDenoiser
+from .denoiser import Dtype, UNetDenoiser
 from .ema import EMA
 from .losses import hybrid_loss
 from .preview import sample, write_sheet
@@ -68,7 +70,7 @@ class TrainConfig(BaseModel):
     mask_loss_weight: PositiveFloat = 1.0
     augment: Augmentation = Augmentation()
     mixed_precision: Literal["no", "bf16"] = "no"
-    seed: NonNegativeInt = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     save_every: PositiveInt = 1000
     preview_every: PositiveInt = 1000
     preview_samples: PositiveInt = 8
@@ -109,8 +111,11 @@ class Origin(NamedTuple):
     notes: str = ""
 
 
+UNSTATED = Origin()
+
+
 def train(
-    model: ModelConfig, config: TrainConfig, crops: Crops, out: str | Path, origin: Origin = Origin()
+    model: ModelConfig, config: TrainConfig, crops: Crops, out: str | Path, origin: Origin = UNSTATED
 ) -> Iterator[TrainStep]:
     """Train a model, going on where an earlier run into the same folder stopped.
 
@@ -122,6 +127,16 @@ def train(
         TrainingError: settings that do not fit each other or the earlier run; later, a loss that is not finite.
     """
     return Training(model, config, crops, Path(out), origin).run()
+
+
+class Measured(NamedTuple):
+    """The numbers of a step, as in TrainStep."""
+
+    loss: float
+    image_loss: float
+    mask_loss: float | None
+    learning_rate: float
+    grad_norm: float
 
 
 class Training:
@@ -148,6 +163,8 @@ class Training:
     def run(self) -> Iterator[TrainStep]:
         """Learn from one batch after the other."""
         metrics = Metrics(self.folder / "metrics.jsonl", self.config, self.done)
+        if self.accelerator.is_main_process:
+            metrics.start()
         for step, batch in enumerate(self.batches.ahead(self.done, self.config.steps, self._rows), self.done):
             measured = self._learn(batch.to(self.device), step)
             self.done = step + 1
@@ -159,7 +176,7 @@ class Training:
 
     # ---- one step -------------------------------------------------------------------------------------------
 
-    def _learn(self, batch: Batch, step: int) -> "Measured":
+    def _learn(self, batch: Batch, step: int) -> Measured:
         rate = learning_rate(self.config, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -202,7 +219,9 @@ class Training:
         if math.isfinite(loss + norm) and max(errors) < EXPLODED:
             return
         saved = newest_state(self.folder)
-        good = f"The checkpoint of step {saved.step} in {str(self.out)!r} is good." if saved else "No checkpoint was written yet."
+        good = (
+            f"{str(self.out)!r} holds the checkpoint of step {saved.step}." if saved else "No checkpoint was written."
+        )
         raise TrainingError(
             f"The training diverged at step {step + 1}: loss {loss:.4g}, gradient norm {norm:.4g}. {good} "
             "Try a lower learning_rate, a longer warmup or mixed_precision 'no', in a new folder."
@@ -236,10 +255,10 @@ class Training:
 
     def _preview(self) -> Path:
         network = build(self.model.unet, self.ema.state_dict(), "The averaged weights")
-        dtype = "bfloat16" if self.config.mixed_precision == "bf16" else "float32"
+        dtype: Dtype = "bfloat16" if self.config.mixed_precision == "bf16" else "float32"
         denoiser = UNetDenoiser(self.model, network, dtype=dtype)
         images = sample(denoiser, self.config.preview_samples, self.config.preview_steps, device=self.device)
-        return write_sheet(self.folder / f"preview-{self.done:08d}.png", images)
+        return write_sheet(self.folder / f"preview-{self.done:08d}.png", images, self.model.image_channels)
 
     def _resume(self) -> None:
         state = newest_state(self.folder)
@@ -260,28 +279,24 @@ class Training:
 
     @property
     def _card_settings(self) -> dict[str, object]:
+        """What the model card lists."""
         crops = {"pictures": len(self.crops.pictures), "items": len(self.crops), "left out": self.crops.skipped}
-        return crops | self.config.model_dump(mode="json", exclude=CADENCE)
-
-
-class Measured(NamedTuple):
-    """The numbers of a step, as in TrainStep."""
-
-    loss: float
-    image_loss: float
-    mask_loss: float | None
-    learning_rate: float
-    grad_norm: float
+        return flat(crops | self.config.model_dump(mode="json", exclude=CADENCE))
 
 
 class Metrics:
-    """metrics.jsonl: a line every `log_every` steps; lines of steps that are done again are dropped."""
+    """metrics.jsonl: a line every `log_every` steps, with means over the steps since the line before."""
 
     def __init__(self, path: Path, config: TrainConfig, done: int):
         self.path, self.config, self.first = path, config, done
         self.started = time.monotonic()
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        self.lines = [line for line in lines if json.loads(line)["step"] <= done]
+        self.recent: list[TrainStep] = []
+
+    def start(self) -> None:
+        """Drop the lines of steps that will be done again, and one that was cut off."""
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        kept = (line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.first)
+        write_atomically(self.path, "".join(kept).encode())
 
     def report(self, done: int, measured: Measured) -> TrainStep:
         """A step's numbers with its pace."""
@@ -289,18 +304,24 @@ class Metrics:
         return TrainStep(done, *measured, self.config.batch_size / seconds, seconds * (self.config.steps - done))
 
     def write(self, report: TrainStep) -> None:
+        self.recent.append(report)
         if report.step % self.config.log_every and report.step != self.config.steps:
             return
-        numbers = {key: value for key, value in report._asdict().items() if isinstance(value, int | float)}
-        self.lines.append(json.dumps({key: float(f"{value:.6g}") if key != "step" else value for key, value in numbers.items()}) + "\n")
-        write_atomically(self.path, "".join(self.lines).encode())
+        numbers = {key: value for key, value in report._asdict().items() if isinstance(value, float)}
+        for key in ("loss", "image_loss", "mask_loss", "grad_norm"):
+            if key in numbers:
+                numbers[key] = fmean(getattr(step, key) for step in self.recent)
+        line = {"step": report.step} | {key: float(f"{value:.6g}") for key, value in numbers.items()}
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self.recent.clear()
 
 
 def new_network(config: UNetConfig, seed: int) -> UNet:
     """A network with random weights that depend on the seed alone."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return UNet(config).to(memory_format=torch.channels_last)
+        return UNet(config)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -329,7 +350,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, network: UNet, tensors: dic
 
 
 def place_checkpoint(out: Path, model: ModelConfig, weights: dict[str, Tensor], card: checkpoint.ModelCard) -> None:
-    """Write a checkpoint into a folder that holds other things as well."""
+    """Write a checkpoint into a folder that holds other things as well, each file whole or not at all."""
     scratch = out / "training" / ".checkpoint"
     shutil.rmtree(scratch, ignore_errors=True)
     for path in checkpoint.save(scratch, model, weights, card).iterdir():
@@ -346,12 +367,17 @@ def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, proces
             f"{(*model.size, model.image_channels, model.mask_channels)}. Cut them for this model."
         )
     if model.classes:
-        raise TrainingError(f"The model {model.name!r} has classes {model.classes}; train one model for each class instead.")
+        raise TrainingError(
+            f"The model {model.name!r} has classes {model.classes}; train one model for each class instead."
+        )
     if config.augment.quarter_turns and model.size[0] != model.size[1]:
-        raise TrainingError(f"quarter_turns need square crops; these are {model.size[1]}x{model.size[0]}. Turn them off.")
+        raise TrainingError(
+            f"quarter_turns need square crops; these are {model.size[1]}x{model.size[0]}. Turn them off."
+        )
     if config.batch_size % (processes * config.accumulate):
         raise TrainingError(
-            f"batch_size is {config.batch_size}; expected a multiple of {processes} processes x {config.accumulate} parts."
+            f"batch_size is {config.batch_size}; "
+            f"expected a multiple of {processes} processes x {config.accumulate} parts."
         )
 
 
@@ -388,7 +414,7 @@ def train_background(
     skip_small: bool = False,
     preset: Preset = "tiny",
     variance: Variance = "learned-range",
-    origin: Origin = Origin(),
+    origin: Origin = UNSTATED,
 ) -> Iterator[TrainStep]:
     """Train a background model on windows of all pictures below a folder; arguments as for Windows and train."""
     crops = Windows(read_images(folder), size, scale, skip_small)
@@ -411,7 +437,7 @@ def train_object(
     skip_empty: bool = False,
     preset: Preset = "tiny",
     variance: Variance = "learned-range",
-    origin: Origin = Origin(),
+    origin: Origin = UNSTATED,
 ) -> Iterator[TrainStep]:
     """Train an object model on pictures and masks; arguments as for read_pairs, ObjectCrops and train."""
     pairs = read_pairs(folder, mask_rule, mask_suffix, skip_empty)
@@ -421,11 +447,13 @@ def train_object(
 
 
 def _named(origin: Origin, folder: str | Path) -> Origin:
-    return origin if origin.data != Origin().data else origin._replace(data=Path(folder).resolve().name)
+    return origin if origin.data != UNSTATED.data else origin._replace(data=Path(folder).resolve().name)
 
 
-def preset_model(role: Role, crops: Crops, name: str, preset: Preset = "tiny", variance: Variance = "learned-range") -> ModelConfig:
-    """A model for these crops: "tiny" has about 1.5 million parameters, "small" 3.5 million."""
+def preset_model(
+    role: Role, crops: Crops, name: str, preset: Preset = "tiny", variance: Variance = "learned-range"
+) -> ModelConfig:
+    """A model for these crops: "tiny" has about 1.3 million parameters, "small" about 3.4 million."""
     channels = 3 + crops.mask_channels
     return ModelConfig(
         name=name,
@@ -441,15 +469,17 @@ def preset_model(role: Role, crops: Crops, name: str, preset: Preset = "tiny", v
 
 
 def preset_unet(preset: Preset, size: Size, in_channels: int, out_channels: int) -> UNetConfig:
-    """A network that halves the grid until its shorter side is about 8, with attention at about 16 and 8."""
+    """A network that halves the grid until its shorter side is about 8, where attention looks at all of it."""
     halvings = max(1, round(math.log2(min(size) / 8)))
+    width = {"tiny": 32, "small": 48}[preset]
     return UNetConfig(
         in_channels=in_channels,
         out_channels=out_channels,
-        model_channels={"tiny": 32, "small": 48}[preset],
+        model_channels=width,
         num_res_blocks=1,
-        attention_downsamples=(2 ** (halvings - 1), 2**halvings),
+        attention_downsamples=(2**halvings,),
         channel_mult=(*[1] * (halvings - 1), 2, 2),
         num_head_channels=32,
-        norm_groups=8,
+        norm_groups=width // 16,  # with fewer than 16 channels in a group, bfloat16 is 10 times slower on a CPU
+        resblock_updown=preset == "small",
     )

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from dmix_core.draws import normal
 from numpy.typing import NDArray
 from torch import Tensor
+
+from dmix_core.draws import normal
 
 from .augment import Augmentation
 from .crops import Crops
@@ -55,8 +56,7 @@ class Batches:
         with ThreadPoolExecutor(1) as pool:
             coming = pool.submit(self, start, rows)
             for step in range(start, stop):
-                batch = coming.result()
-                coming = pool.submit(self, min(step + 1, stop - 1), rows)
+                batch, coming = coming.result(), pool.submit(self, step + 1, rows)
                 yield batch
 
     def _crop(self, number: int) -> NDArray[np.uint8]:

@@ -6,9 +6,10 @@ from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
-from dmix_core.protocols import Size
 from numpy.typing import NDArray
 from PIL import Image
+
+from dmix_core.protocols import Size
 
 from .readers import DataError, Picture, Pixels
 
@@ -35,7 +36,7 @@ def is_grey(crops: Crops) -> bool:
 
 def fingerprint(crops: Crops) -> str:
     """A digest of every pixel that can be learned from."""
-    digest = blake2b(f"{crops.size} {len(crops)}".encode(), digest_size=16)
+    digest = blake2b(f"{crops.size} {len(crops)} {crops.skipped}".encode(), digest_size=16)
     for picture in crops.pictures:
         for array in (picture.pixels, picture.mask):
             digest.update(b"" if array is None else f"{array.shape}".encode() + array.tobytes())
@@ -108,14 +109,16 @@ def _rgb(pixels: Pixels) -> Pixels:
 
 @dataclass(frozen=True)
 class ObjectPlace:
-    """An object in a picture, and the crops that hold it.
+    """An object's picture, and the crops that hold the object.
 
     Attributes:
-        picture: the picture's number.
+        pixels: (H, W, 1 or 3) of the picture.
+        mask: (H, W) of the picture.
         corners: (N, 2) top-left corners (y, x) of the crops that cut no object.
     """
 
-    picture: int
+    pixels: Pixels
+    mask: Pixels
     corners: NDArray[np.intp]
 
 
@@ -170,7 +173,7 @@ class ObjectCrops:
         for number in np.flatnonzero(areas[1:] >= min_area) + 1:
             corners = whole_crops(mask > 0, labels == number, self.size)
             if len(corners):
-                self.places.append(ObjectPlace(len(self.pictures), corners))
+                self.places.append(ObjectPlace(picture.pixels, mask, corners))
             else:
                 self.skipped["too large or too close to others"] += 1
         self.pictures.append(Picture(picture.path, picture.pixels, mask))
@@ -179,11 +182,10 @@ class ObjectCrops:
         return len(self.places)
 
     def cut(self, item: int, random: np.random.Generator) -> Pixels:
-        place = self.places[item]
-        picture, (h, w) = self.pictures[place.picture], self.size
+        place, (h, w) = self.places[item], self.size
         y, x = place.corners[random.integers(len(place.corners))]
         window = np.s_[y : y + h, x : x + w]
-        return np.dstack([_rgb(picture.pixels[window]), picture.mask[window]])
+        return np.dstack([_rgb(place.pixels[window]), place.mask[window]])
 
 
 def whole_crops(objects: NDArray[np.bool_], mine: NDArray[np.bool_], size: Size) -> NDArray[np.intp]:

@@ -1,15 +1,17 @@
 """Folders of pictures, with or without masks, decoded once into memory."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from dmix_core.errors import DmixError, ImageError
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+from dmix_core.errors import DmixError, ImageError
+from dmix_core.images import read_image, to_uint8
 
 Pixels = NDArray[np.uint8]
 
@@ -112,7 +114,8 @@ def match(folder: str | Path, mask_suffix: str | None = None) -> tuple[dict[Path
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in files if not path.name.startswith("."))
 
 
 def _beside(
@@ -127,11 +130,15 @@ def _beside(
         stem = image.relative_to(image_root).with_suffix("").as_posix()
         fitting = [mask for suffix in suffixes for mask in candidates[stem + suffix] if _may_mask(image, mask)]
         if len(fitting) > 1:
-            raise DataError(f"{image.name!r} could have several masks{_some(fitting)}. Expected one; name the mask_suffix.")
-        found.update({image: mask for mask in fitting})
-    shared = [image for image, mask in found.items() if list(found.values()).count(mask) > 1] if _repeats(found) else []
-    if shared:
-        raise DataError(f"Several pictures share one mask{_some(shared)}. Expected one picture for each mask; move others away.")
+            raise DataError(
+                f"{image.name!r} could have several masks{_some(fitting)}. Expected one; name the mask_suffix."
+            )
+        if fitting:
+            found[image] = fitting[0]
+    uses = Counter(found.values())
+    sharing = [image for image, mask in found.items() if uses[mask] > 1]
+    if sharing:
+        raise DataError(f"One mask fits several pictures{_some(sharing)}. Expected one for each; move others away.")
     return found
 
 
@@ -140,10 +147,6 @@ def _may_mask(image: Path, mask: Path) -> bool:
     if image.with_suffix("") != mask.with_suffix(""):
         return True
     return image.suffix.lower() in PHOTO_SUFFIXES and mask.suffix.lower() not in PHOTO_SUFFIXES
-
-
-def _repeats(found: dict[Path, Path]) -> bool:
-    return len(set(found.values())) < len(found)
 
 
 def _some(paths: Sequence[Path]) -> str:
@@ -177,35 +180,25 @@ def _unknown_rule(rule: str) -> re.Match[str]:
 
 
 def _image(path: Path) -> Pixels:
-    image = _open(path)
-    if image.mode.startswith(("I", "F")):
-        raise ImageError(f"{str(path)!r} has {image.mode} pixels. Expected 8 bits per channel; convert it, choosing the range.")
-    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
-        raise ImageError(f"{str(path)!r} has transparent pixels. Expected an opaque picture; lay it on a background first.")
-    pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-    if pixels.ndim == 2:
-        return pixels[..., None]
-    return pixels[..., :1].copy() if (pixels == pixels[..., :1]).all() else pixels
+    pixels = to_uint8(read_image(path)).permute(1, 2, 0).numpy()
+    grey = bool((pixels == pixels[..., :1]).all())
+    return np.ascontiguousarray(pixels[..., :1] if grey else pixels)
 
 
 def _mask(path: Path) -> NDArray[np.int64]:
-    image = _open(path)
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+    except Exception as error:  # each of Pillow's decoders has its own way to fail on a damaged file
+        raise ImageError(
+            f"Cannot read the mask {str(path)!r} ({error}). Expected a whole file; save it again."
+        ) from error
     values = np.asarray(image.convert("L") if image.mode == "1" else image)
-    if values.ndim == 3 and image.mode == "RGB" and (values == values[..., :1]).all():
+    if image.mode == "RGB" and (values == values[..., :1]).all():
         values = values[..., 0]
     if values.ndim != 2 or values.dtype.kind not in "iu":
-        raise ImageError(f"The mask {str(path)!r} is of mode {image.mode}. Expected one channel: grey, palette or black and white.")
-    return values.astype(np.int64)
-
-
-def _open(path: Path) -> Image.Image:
-    """Decode a file completely, upright."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(
-            f"Cannot read the picture {str(path)!r}: {error}. Expected a complete file ending in {', '.join(SUFFIXES)}; "
-            "save it again or move it away."
-        ) from error
+            f"The mask {str(path)!r} has Pillow's mode {image.mode!r}; expected one channel: "
+            "grey, palette or black and white. Save it as a grey PNG."
+        )
+    return values.astype(np.int64)
