@@ -36,8 +36,8 @@ def measure(samples: int) -> None:
     network = tiles.seconds + blowhole.seconds
     rest = total - network
     print(
-        f"{samples:2d} composites: {total:6.2f} s; networks {network:5.2f} s in {tiles.calls} + {blowhole.calls} calls, "
-        f"everything else {rest:5.2f} s = {100 * rest / total:.1f} %"
+        f"{samples} composites: {total:.2f} s; networks {network:.2f} s in {tiles.calls} + {blowhole.calls} calls, "
+        f"everything else {rest:.2f} s = {100 * rest / total:.1f} %"
     )
 
 
