@@ -247,6 +247,7 @@ def test_causes_are_named_the_other_way_round_too(tiny):
 
 
 def test_a_built_network_is_trainable_and_channels_last(tiny, network):
-    built = build(tiny.unet, network.state_dict(), "weights")
+    weights = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
+    built = build(tiny.unet, weights, "weights")
     assert all(parameter.requires_grad for parameter in built.parameters())
     assert built.input_blocks[1][0].in_layers[2].weight.is_contiguous(memory_format=torch.channels_last)

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Denoiser
+from dmix_core.testing import check_denoiser
 from dmix_models import ModelConfig, NoiseConfig, UNetDenoiser
 
 
@@ -42,6 +43,12 @@ def test_it_is_a_denoiser(tiny, network):
     prediction = denoiser(torch.randn(3, 4, 16, 16), 1000)
     assert prediction.clean.shape == prediction.spread.shape == (3, 4, 16, 16)
     assert prediction.clean.abs().max() <= 1
+
+
+@pytest.mark.parametrize("variance", ["fixed-small", "fixed-large"])
+def test_it_keeps_every_promise_of_a_denoiser(tiny, make_network, variance):
+    config = fixed(tiny, variance)
+    check_denoiser(UNetDenoiser(config, make_network(config.unet)))
 
 
 def test_the_network_counts_times_from_zero(tiny):

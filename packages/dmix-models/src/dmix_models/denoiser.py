@@ -37,7 +37,10 @@ class UNetDenoiser:
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
-        """Predict from x_t (B, C+M, h, w) at level t, 1 <= t <= T; the clean image is clamped to [-1, 1]."""
+        """Predict from x_t (B, C+M, h, w) at level t, 1 <= t <= T.
+
+        The clean image is clamped to [-1, 1]; a learned spread is not clamped, as in guided-diffusion.
+        """
         self._check(x_t, t)
         x_t = x_t.float()
         output, spread = self._split(self._run(x_t, t))

@@ -1,7 +1,7 @@
 """The DDPM UNet of guided-diffusion (Dhariwal & Nichol 2021, "Diffusion Models Beat GANs"), key for key.
 
 Modules stand in their `nn.Sequential` where guided-diffusion has them, so that its weights load as they are.
-Activations stay in channels_last memory from the first convolution to the last.
+Its weights are in channels_last memory, and so is every activation from the first convolution on.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class UNet(nn.Module):
             emb = emb + self.label_emb(labels)
         emb = F.silu(emb)  # once for all residual blocks
 
-        h = x.contiguous(memory_format=torch.channels_last)
+        h = x
         skips: list[Tensor] = []
         for stage in self.input_blocks:
             h = stage(h, emb)
