@@ -275,7 +275,7 @@ def test_what_does_not_fit_is_refused_or_left_out():
         ObjectCrops([small], (16, 16), skip_small=True)
     with pytest.raises(DataError, match="None of the 1 pictures has an object that fits"):
         ObjectCrops([large], (6, 6))
-    with pytest.raises(DataError, match="scale is 1.5"):
+    with pytest.raises(DataError, match=r"scale is 1\.5"):
         Windows([large], (16, 16), scale=1.5)
 
 

@@ -17,12 +17,13 @@ import dmix_models.trainer as trainer
 from dmix_models.checkpoint import load
 from dmix_models.data.crops import ObjectCrops
 from dmix_models.data.readers import Picture
+from dmix_models.presets import preset_model
+from dmix_models.resume import ResumeError
 from dmix_models.trainer import (
     Origin,
     TrainConfig,
     TrainingError,
     learning_rate,
-    preset_model,
     train,
     train_background,
     train_object,
@@ -105,10 +106,10 @@ def test_a_damaged_state_is_passed_over(tmp_path, model, crops, settings):
 
 def test_other_settings_or_pictures_do_not_resume(tmp_path, model, crops, settings):
     list(islice(train(model, settings, crops, tmp_path), 3))
-    with pytest.raises(TrainingError, match=r"training\.seed was 0, is 1"):
+    with pytest.raises(ResumeError, match=r"training\.seed was 0, is 1"):
         train(model, settings.model_copy(update={"seed": 1}), crops, tmp_path)
     crops.pictures[0].pixels[0, 0] ^= 1
-    with pytest.raises(TrainingError, match="data was"):
+    with pytest.raises(ResumeError, match="data was"):
         train(model, settings, crops, tmp_path)
 
 

@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import safetensors.torch
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from dmix_core.errors import DmixError
 from dmix_core.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
 RECORD = "state.json"
+
+
+class ResumeError(DmixError):
+    """A training that cannot go on where an earlier one stopped."""
 
 
 class State(NamedTuple):
@@ -76,3 +82,45 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ValueError(f"{path.name} has another checksum than {RECORD} says")
     return safetensors.torch.load(data)
+
+
+# ---- what goes into a state -----------------------------------------------------------------------------------
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
+    """An optimizer's state as named tensors: "<parameter>/<what>"."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in network.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Set the state that `optimizer_tensors` gave."""
+    parameters = dict(network.named_parameters())
+    for key, value in tensors.items():
+        name, what = key.rsplit("/", 1)
+        # the fused step runs through memory: the moments must lie in it as their weights do
+        like = parameters[name] if value.ndim else value
+        optimizer.state[parameters[name]][what] = torch.empty_like(like, requires_grad=False).copy_(value)
+
+
+def check_same(earlier: dict[str, object], now: dict[str, object], out: Path) -> None:
+    """Refuse to go on with other settings or other data than the run began with."""
+    before, after = flat(earlier), flat(now)
+    changed = [key for key in before | after if before.get(key) != after.get(key)]
+    if changed:
+        shown = ", ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in changed[:3])
+        raise ResumeError(
+            f"{str(out)!r} holds an earlier training with other settings ({shown}). "
+            "Expected the same ones, to go on with it; train into a new folder otherwise."
+        )
+
+
+def flat(settings: dict[str, object]) -> dict[str, object]:
+    """Nested settings with dotted keys."""
+    leaves: dict[str, object] = {}
+    for key, value in settings.items():
+        leaves |= {f"{key}.{k}": v for k, v in flat(value).items()} if isinstance(value, dict) else {key: value}
+    return leaves

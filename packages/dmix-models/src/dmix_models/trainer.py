@@ -21,22 +21,21 @@ from dmix_core.files import writable_folder, write_atomically
 from dmix_core.protocols import Size
 
 from . import checkpoint
-from .config import ModelConfig, NoiseConfig, Role, Variance
+from .config import ModelConfig, Variance
 from .data.augment import Augmentation
 from .data.batches import Batch, Batches, stream
-from .data.crops import Crops, ObjectCrops, Windows, fingerprint, is_grey
+from .data.crops import Crops, ObjectCrops, Windows, fingerprint
 from .data.readers import read_images, read_pairs
 from .denoiser import Dtype, UNetDenoiser
 from .ema import EMA
 from .losses import hybrid_loss
+from .presets import Preset, preset_model
 from .preview import sample, write_sheet
-from .resume import State, newest_state, write_state
+from .resume import State, check_same, flat, load_optimizer, newest_state, optimizer_tensors, write_state
 from .unet import UNet, UNetConfig
 from .weights import build
 
 EXPLODED = 100.0  # mean squared error; a network that says nothing has about 1
-
-Preset = Literal["tiny", "small"]
 
 
 class TrainingError(DmixError):
@@ -124,7 +123,8 @@ def train(
     CPU a run that was interrupted ends in the same bits.
 
     Raises:
-        TrainingError: settings that do not fit each other or the earlier run; later, a loss that is not finite.
+        TrainingError: settings that do not fit each other; later, a loss that is not finite.
+        ResumeError: the folder holds a training with other settings or other pictures.
     """
     return Training(model, config, crops, Path(out), origin).run()
 
@@ -330,25 +330,6 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return rate if config.decay == "none" else rate * (1 + math.cos(math.pi * step / config.steps)) / 2
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, network: UNet) -> dict[str, Tensor]:
-    """An optimizer's state as named tensors: "<parameter>/<what>"."""
-    return {
-        f"{name}/{key}": value
-        for name, parameter in network.named_parameters()
-        for key, value in optimizer.state[parameter].items()
-    }
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, network: UNet, tensors: dict[str, Tensor]) -> None:
-    """Set the state that `optimizer_tensors` gave."""
-    parameters = dict(network.named_parameters())
-    for key, value in tensors.items():
-        name, what = key.rsplit("/", 1)
-        # the fused step runs through memory: the moments must lie in it as their weights do
-        like = parameters[name] if value.ndim else value
-        optimizer.state[parameters[name]][what] = torch.empty_like(like, requires_grad=False).copy_(value)
-
-
 def place_checkpoint(out: Path, model: ModelConfig, weights: dict[str, Tensor], card: checkpoint.ModelCard) -> None:
     """Write a checkpoint into a folder that holds other things as well, each file whole or not at all."""
     scratch = out / "training" / ".checkpoint"
@@ -379,26 +360,6 @@ def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, proces
             f"batch_size is {config.batch_size}; "
             f"expected a multiple of {processes} processes x {config.accumulate} parts."
         )
-
-
-def check_same(earlier: dict[str, object], now: dict[str, object], out: Path) -> None:
-    """Refuse to go on with other settings or other data than the run began with."""
-    before, after = flat(earlier), flat(now)
-    changed = [key for key in before | after if before.get(key) != after.get(key)]
-    if changed:
-        shown = ", ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in changed[:3])
-        raise TrainingError(
-            f"{str(out)!r} holds an earlier training with other settings ({shown}). "
-            "Expected the same ones, to go on with it; train into a new folder otherwise."
-        )
-
-
-def flat(settings: dict[str, object]) -> dict[str, object]:
-    """Nested settings with dotted keys."""
-    leaves: dict[str, object] = {}
-    for key, value in settings.items():
-        leaves |= {f"{key}.{k}": v for k, v in flat(value).items()} if isinstance(value, dict) else {key: value}
-    return leaves
 
 
 # ---- from a folder of pictures to a model -----------------------------------------------------------------------
@@ -448,38 +409,3 @@ def train_object(
 
 def _named(origin: Origin, folder: str | Path) -> Origin:
     return origin if origin.data != UNSTATED.data else origin._replace(data=Path(folder).resolve().name)
-
-
-def preset_model(
-    role: Role, crops: Crops, name: str, preset: Preset = "tiny", variance: Variance = "learned-range"
-) -> ModelConfig:
-    """A model for these crops: "tiny" has about 1.3 million parameters, "small" about 3.4 million."""
-    channels = 3 + crops.mask_channels
-    return ModelConfig(
-        name=name,
-        role=role,
-        size=crops.size,
-        mask_channels=crops.mask_channels,
-        grey=is_grey(crops),
-        noise=NoiseConfig(),
-        prediction="epsilon",
-        variance=variance,
-        unet=preset_unet(preset, crops.size, channels, 2 * channels if variance == "learned-range" else channels),
-    )
-
-
-def preset_unet(preset: Preset, size: Size, in_channels: int, out_channels: int) -> UNetConfig:
-    """A network that halves the grid until its shorter side is about 8, where attention looks at all of it."""
-    halvings = max(1, round(math.log2(min(size) / 8)))
-    width = {"tiny": 32, "small": 48}[preset]
-    return UNetConfig(
-        in_channels=in_channels,
-        out_channels=out_channels,
-        model_channels=width,
-        num_res_blocks=1,
-        attention_downsamples=(2**halvings,),
-        channel_mult=(*[1] * (halvings - 1), 2, 2),
-        num_head_channels=32,
-        norm_groups=width // 16,  # with fewer than 16 channels in a group, bfloat16 is 10 times slower on a CPU
-        resblock_updown=preset == "small",
-    )
