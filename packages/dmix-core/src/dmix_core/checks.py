@@ -53,20 +53,33 @@ def check_cover(regions: Sequence[Region], size: Size, device: torch.device) -> 
     return supports
 
 
-def check_prediction(prediction: Prediction, state: Tensor, region: str, t: int) -> Prediction:
-    """The clean image must be shaped like the state and finite."""
-    clean = prediction.clean
+def check_prediction(prediction: Prediction, state: Tensor, regions: Sequence[str], t: int) -> Prediction:
+    """The clean image must be shaped like the state of these regions, the spread broadcast to it, both be finite."""
+    clean, spread = prediction
+    returned = f"The denoiser of {'regions' if regions[1:] else 'region'} {' and '.join(map(repr, regions))} returned"
     if clean.shape != state.shape:
         raise DenoiserError(
-            f"The denoiser of region {region!r} returned the shape {tuple(clean.shape)} at level {t}; "
-            f"expected that of its state, {tuple(state.shape)}."
+            f"{returned} the shape {tuple(clean.shape)} at level {t}; expected that of its state, {tuple(state.shape)}."
         )
-    if not bool(torch.isfinite(clean).all()):
+    if spread is not None and not _broadcasts(spread, clean):
         raise DenoiserError(
-            f"The denoiser of region {region!r} returned NaN or infinity at level {t}. "
+            f"{returned} a spread of shape {tuple(spread.shape)} at level {t}; "
+            f"expected one that broadcasts to {tuple(clean.shape)}."
+        )
+    if not all(bool(torch.isfinite(part).all()) for part in prediction if part is not None):
+        raise DenoiserError(
+            f"{returned} NaN or infinity at level {t}. "
             "Try float32 instead of a shorter dtype, and look at samples of the model alone."
         )
     return prediction
+
+
+def _broadcasts(tensor: Tensor, to: Tensor) -> bool:
+    try:
+        tensor.expand_as(to)
+    except RuntimeError:
+        return False
+    return True
 
 
 def check_merged(
@@ -80,6 +93,8 @@ def check_merged(
             f"The merge rule returned a canvas {tuple(merged.canvas.shape)} and weights {tuple(merged.weights.shape)} "
             f"on the way to level {s}; expected {tuple(image.shape)} and {expected}."
         )
+    if not bool(torch.isfinite(merged.canvas).all()):
+        raise CompositionError(f"The merge rule returned NaN or infinity on the way to level {s}; expected an image.")
     sums = merged.weights.sum(0)
     if not bool((sums - 1).abs().max() <= 1e-4) or bool(merged.weights.min() < -1e-6):
         raise CompositionError(

@@ -105,6 +105,10 @@ class Composer:
             seed: all noise derives from (seed, sample, region, purpose).
         """
         numbers = range(samples) if isinstance(samples, int) else samples
+        if not len(numbers):
+            raise CompositionError(
+                f"samples is {samples}; expected at least one, as a number of images or their numbers."
+            )
         regions, noises = self.regions, self.noises
 
         def draw(region: Region, purpose: str, index: int = 0) -> Tensor:
@@ -149,9 +153,10 @@ class Composer:
         predictions: dict[int, Prediction] = {}
         for denoiser, members in self._sharing:
             level = self.noises[members[0]].levels[t]
-            together = denoiser(torch.cat([states[i] for i in members]), level)
-            for i, prediction in zip(members, split(together, len(members))):
-                predictions[i] = check_prediction(prediction, states[i], self.regions[i].name, t)
+            together = torch.cat([states[i] for i in members])
+            names = [self.regions[i].name for i in members]
+            prediction = check_prediction(denoiser(together, level), together, names, t)
+            predictions.update(zip(members, split(prediction, len(members))))
         return [predictions[i] for i in range(len(states))]
 
     def _merge(self, predictions: Sequence[Prediction], s: int) -> tuple[list[Layer], Merged]:

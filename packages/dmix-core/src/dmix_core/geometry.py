@@ -29,9 +29,11 @@ class Box(NamedTuple):
                 f"The box {tuple(self)} of {owner} has no area; expected x,y,width,height with both sides >= 1."
             )
         if self.x < 0 or self.y < 0 or self.x + self.width > width or self.y + self.height > height:
+            fits = self.width <= width and self.height <= height
+            room = f"0 <= x <= {width - self.width} and 0 <= y <= {height - self.height} for its size"
             raise GeometryError(
                 f"The box {tuple(self)} of {owner} leaves the canvas of {width}x{height} pixels; "
-                f"expected 0 <= x <= {width - self.width} and 0 <= y <= {height - self.height} for its size."
+                f"expected {room if fits else 'a box of at most that'}."
             )
         return self
 
