@@ -157,7 +157,7 @@ class UNet(nn.Module):
         emb = self.time_embed(time_embedding(times, self.config.model_channels))
         if labels is not None:
             emb = emb + self.label_emb(labels)
-        emb = F.silu(emb)  # once for all residual blocks
+        emb = F.silu(emb)
 
         h = x
         skips: list[Tensor] = []
@@ -199,7 +199,7 @@ class ResBlock(nn.Module):
         super().__init__()
         self.resample = resample or nn.Identity()
         self.in_layers = nn.Sequential(norm(config, width), nn.Sequential(SiLU(), self.resample), conv3x3(width, out))
-        self.emb_layers = nn.Sequential(
+        self.emb_layers = nn.Sequential(  # the first is SiLU, which UNet.forward does once for all blocks
             nn.Identity(), nn.Linear(4 * config.model_channels, 2 * out if config.scale_shift_norm else out)
         )
         self.out_layers = nn.Sequential(
