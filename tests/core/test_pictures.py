@@ -80,6 +80,15 @@ def test_contact_sheet_lays_tiles_row_by_row_with_captions():
     assert centres[3] not in (10, 90, 170)
 
 
+def test_an_empty_cell_stays_empty():
+    tile = Image.new("L", (20, 20))
+    sheet = np.asarray(contact_sheet([tile, None, None, tile], 2))
+    black = (sheet == 0).all(axis=2)
+    assert black.sum() == 2 * tile.width * tile.height
+    assert black[4:24, 4:24].all()
+    assert black[28:48, 28:48].all()
+
+
 def test_contact_sheet_makes_room_for_titles():
     tiles = [Image.new("L", (LEGIBLE, LEGIBLE))] * 2
     assert contact_sheet(tiles, 1, titles=["background", "a"]).width > contact_sheet(tiles, 1).width + 40

@@ -25,14 +25,16 @@ def enlarge(picture: Image.Image, at_least: int = LEGIBLE) -> Image.Image:
     return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
 
 
-def overlay(image: Tensor, index: Tensor) -> Image.Image:
-    """The image with every region but the bottom one tinted and outlined in its colour of the index palette.
+def overlay(picture: Tensor | Image.Image, index: Tensor) -> Image.Image:
+    """A picture with every region but the bottom one tinted and outlined in its colour of the index palette.
 
     Args:
-        image: (1 or 3, H, W) in [-1, 1]; enlarged if it is small, so that outlines stay thin beside the objects.
+        picture: or an image as for `to_picture`; enlarged if it is small, so that outlines stay thin beside objects.
         index: (H, W) uint8, which region owns the pixel.
     """
-    pixels = np.asarray(enlarge(to_picture(image)).convert("RGB")).astype(np.float32)
+    if isinstance(picture, Tensor):
+        picture = to_picture(picture)
+    pixels = np.asarray(enlarge(picture).convert("RGB")).astype(np.float32)
     owners = np.asarray(enlarge(to_picture(index[None])))
     for region in range(1, int(index.max()) + 1):
         mask, colour = owners == region, np.array(PALETTE[region])
@@ -42,18 +44,20 @@ def overlay(image: Tensor, index: Tensor) -> Image.Image:
 
 
 def contact_sheet(
-    tiles: Sequence[Image.Image], columns: int, captions: Sequence[str] = (), titles: Sequence[str] = ()
+    tiles: Sequence[Image.Image | None], columns: int, captions: Sequence[str] = (), titles: Sequence[str] = ()
 ) -> Image.Image:
     """Tiles row by row, each in a cell as large as the largest; `enlarge` small ones first.
 
     Args:
-        captions: one for each tile, above it; a row without any takes no space for them.
+        tiles: None leaves a cell empty.
+        captions: one for each of the first tiles, above it; a row without any takes no space for them.
         titles: one for each row, to the left.
     """
     font = ImageFont.load_default(TEXT)
-    width, height = (GAP + max(tile.size[axis] for tile in tiles) for axis in (0, 1))
+    width, height = (GAP + max(tile.size[axis] for tile in tiles if tile) for axis in (0, 1))
     rows = [range(start, min(start + columns, len(tiles))) for start in range(0, len(tiles), columns)]
-    heads = [LINE if any(captions[i] for i in row if i < len(captions)) else 0 for row in rows]
+    captions = [*captions, *[""] * (len(tiles) - len(captions))]
+    heads = [LINE if any(captions[i] for i in row) else 0 for row in rows]
     left = GAP + round(max(map(font.getlength, titles)) + GAP if titles else 0)
 
     sheet = Image.new("RGB", (left + len(rows[0]) * width, GAP + sum(heads) + len(rows) * height), PAPER)
@@ -63,8 +67,9 @@ def contact_sheet(
         y += head
         for column, i in enumerate(row):
             x = left + column * width
-            sheet.paste(tiles[i], (x, y))
-            if head:
+            if tile := tiles[i]:
+                sheet.paste(tile, (x, y))
+            if captions[i]:
                 draw.text((x + width / 2, y - GAP / 2), captions[i], "black", font, "mb")
         if titles:
             draw.text((GAP, y + height / 2), titles[number], "black", font, "lm")
@@ -110,8 +115,7 @@ class DenoisingStrip:
         """The strip, once the last step has been added."""
         columns = self._columns | {self._end: self._finished}
         tiles = [tile for row in zip(*columns.values()) for tile in row]
-        captions = [*columns, *[""] * (len(tiles) - len(columns))]
-        return contact_sheet(tiles, len(columns), captions, self._titles())
+        return contact_sheet(tiles, len(columns), [*columns], self._titles())
 
     def _titles(self) -> list[str]:
         bottom, *above = self.regions

@@ -1,0 +1,77 @@
+"""`dmix models`: what there is, what it is made of, and the import of public checkpoints."""
+
+import re
+from pathlib import Path
+
+import click
+
+from .parameters import FILE, NEW_FOLDER
+
+COLUMNS = "{:<16} {:<10} {:>9}  {:>10}  {}"
+
+
+@click.group(invoke_without_command=True, short_help="List, show and import models.")
+@click.pass_context
+def models(ctx: click.Context) -> None:
+    """List, show and import models; alone, list them."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_models)
+
+
+@models.command("list")
+def list_models() -> None:
+    """List the bundled models."""
+    from dmix_models import checkpoint
+
+    click.echo(COLUMNS.format("name", "role", "size", "parameters", "trained on"))
+    for name in checkpoint.bundled():
+        folder = checkpoint.find(name)
+        config, card = checkpoint.read_config(folder), _card(folder / checkpoint.CARD)
+        height, width = config.size
+        parameters = card.get("parameters", "?").partition(", ")[0]
+        click.echo(COLUMNS.format(name, config.role, f"{width}x{height}", parameters, card.get("training data", "?")))
+
+
+@models.command()
+@click.argument("model", metavar="NAME|FOLDER")
+def show(model: str) -> None:
+    """Show a model's card and config, and hold its weights against them."""
+    from dmix_models import checkpoint
+
+    folder = checkpoint.find(model)
+    checkpoint.load(folder)
+    card = folder / checkpoint.CARD
+    click.echo(card.read_text(encoding="utf-8") if card.is_file() else "No model card.")
+    click.echo(checkpoint.read_config(folder).model_dump_json(indent=2))
+    click.echo(f"\nThe weights in {folder} fit the config{' and the checksum in the card' * card.is_file()}.")
+
+
+@models.command("import")
+@click.argument("file", type=FILE)
+@click.option(
+    "--preset", required=True, help="The published file's name without .pt, such as 256x256_diffusion_uncond."
+)
+@click.option(
+    "--store-dtype",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="How the weights are stored.",
+)
+@click.option("-o", "--out", type=NEW_FOLDER, required=True, help="The checkpoint's folder.")
+def import_model(file: Path, preset: str, store_dtype: str, out: Path) -> None:
+    """Import one of guided-diffusion's public .pt checkpoints."""
+    from dmix_models import importers
+    from dmix_models.weights import CheckpointError
+
+    from .failures import wrong_use
+
+    with wrong_use(CheckpointError):
+        config = importers.find_preset(preset)
+    click.echo(f"Wrote {importers.import_guided(file, config, out, store_dtype=store_dtype)}")  # type: ignore[arg-type]
+
+
+def _card(path: Path) -> dict[str, str]:
+    """The facts of a model card."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return dict(re.findall(r"^- ([^:\n]+): (.+)$", text, flags=re.MULTILINE))

@@ -1,0 +1,91 @@
+"""What may be typed: sizes, objects in boxes, settings."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+
+class Object(NamedTuple):
+    """An object model and the box x, y, width, height that it paints; None: the centre, at its own size."""
+
+    model: str
+    box: tuple[int, ...] | None
+
+
+class Setting(NamedTuple):
+    """A plugin's setting; `plugin` is None where only the key was typed."""
+
+    plugin: str | None
+    key: str
+    value: Any
+
+
+class SizeType(click.ParamType):
+    """WxH as (height, width)."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):  # a default
+            return value
+        match = re.fullmatch(r"(\d+)x(\d+)", value)
+        if not match or "0" in match.groups():
+            self.fail(f"{value!r}; expected width and height in pixels, such as 128x64.", param, ctx)
+        width, height = map(int, match.groups())
+        return height, width
+
+
+class ObjectType(click.ParamType):
+    """MODEL or MODEL@x,y,w,h; an @ that no number follows belongs to the model."""
+
+    name = "MODEL[@x,y,w,h]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        model, at, place = value.rpartition("@")
+        if not at or re.match(r"\s*-?\d", place) is None:
+            return Object(value, None)
+        numbers = place.split(",")
+        if len(numbers) != 4 or not all(re.fullmatch(r"\s*-?\d+\s*", number) for number in numbers):
+            self.fail(f"{value!r}; expected MODEL@x,y,w,h in whole pixels, such as blowhole@16,16,32,32.", param, ctx)
+        return Object(model, tuple(map(int, numbers)))
+
+
+class SettingType(click.ParamType):
+    """[PLUGIN.]KEY=VALUE; the value is read as JSON, or as text where it is none."""
+
+    name = "[PLUGIN.]KEY=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name, equals, text = value.partition("=")
+        plugin, dot, key = name.rpartition(".")
+        if not (equals and key) or (dot and not plugin):
+            self.fail(f"{value!r}; expected KEY=VALUE or PLUGIN.KEY=VALUE, such as threshold=0.6.", param, ctx)
+        return Setting(plugin or None, key.replace("-", "_"), _value(text))
+
+
+class ShareType(click.ParamType):
+    """NAME=F as (name, fraction)."""
+
+    name = "REGION=F"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name, _, text = value.rpartition("=")
+        try:
+            return name, float(text)
+        except ValueError:
+            self.fail(f"{value!r}; expected REGION=FRACTION, such as blowhole=0.7.", param, ctx)
+
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+NEW_FOLDER = click.Path(path_type=Path)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

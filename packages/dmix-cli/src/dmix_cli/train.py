@@ -1,0 +1,156 @@
+"""`dmix train`: its options."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .parameters import FOLDER, NEW_FOLDER, SizeType
+
+Decorator = Callable[[Any], Any]
+
+COUNT = click.IntRange(min=1)
+NUMBER = click.IntRange(min=0)
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+MODEL: list[Decorator] = [
+    click.option("--scale", type=POSITIVE, default=1.0, show_default=True, help="Resize the pictures by this first."),
+    click.option("--skip-small", is_flag=True, help="Leave out what is smaller than the grid, instead of refusing it."),
+    click.option(
+        "--preset",
+        type=click.Choice(["tiny", "small"]),
+        default="tiny",
+        show_default=True,
+        help="The network: about 1.3 or 3.4 million parameters.",
+    ),
+    click.option(
+        "--variance",
+        type=click.Choice(["learned-range", "fixed-small", "fixed-large"]),
+        default="learned-range",
+        show_default=True,
+        help="Of each step: learned, beta-tilde or beta.",
+    ),
+]
+TRAINING: list[Decorator] = [
+    click.option("--steps", type=COUNT, required=True, help="How many steps."),
+    click.option("--batch-size", type=COUNT, default=32, show_default=True, help="Images in a step, on all devices."),
+    click.option("--accumulate", type=COUNT, default=1, show_default=True, help="Parts of a batch, to save memory."),
+    click.option("--learning-rate", type=POSITIVE, default=2e-4, show_default=True, help="At its highest."),
+    click.option("--warmup", type=NUMBER, default=200, show_default=True, help="Steps until it is there."),
+    click.option(
+        "--decay",
+        type=click.Choice(["none", "cosine"]),
+        default="cosine",
+        show_default=True,
+        help="How the learning rate falls after that.",
+    ),
+    click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Of AdamW."),
+    click.option(
+        "--ema-decay",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.999,
+        show_default=True,
+        help="Of the average of the weights, which is what gets saved.",
+    ),
+    click.option("--grad-clip", type=POSITIVE, default=1.0, show_default=True, help="The gradient's largest norm."),
+    click.option(
+        "--mixed-precision", type=click.Choice(["no", "bf16"]), default="no", show_default=True, help="Of the network."
+    ),
+    click.option("--seed", type=NUMBER, default=0, show_default=True, help="All randomness derives from it."),
+]
+AUGMENTATION: list[Decorator] = [
+    click.option(
+        "--flips",
+        type=click.Choice(["none", "horizontal", "vertical", "both"]),
+        default="none",
+        show_default=True,
+        help="Mirror pictures, where a mirrored one is as likely.",
+    ),
+    click.option("--quarter-turns", is_flag=True, help="Turn pictures, where a turned one is as likely."),
+    click.option("--gain", type=(POSITIVE, POSITIVE), help="Vary the exposure between two factors, such as 0.8 1.25."),
+]
+FILES: list[Decorator] = [
+    click.option("--save-every", type=COUNT, default=1000, show_default=True, help="Steps between checkpoints."),
+    click.option("--preview-every", type=COUNT, default=1000, show_default=True, help="Steps between previews."),
+    click.option("--preview-samples", type=COUNT, default=8, show_default=True, help="Images in a preview."),
+    click.option("--preview-steps", type=COUNT, default=50, show_default=True, help="Denoising steps of a preview."),
+    click.option("--log-every", type=COUNT, default=10, show_default=True, help="Steps between lines of metrics."),
+    click.option("--keep", type=COUNT, default=2, show_default=True, help="Training states that stay on disk."),
+    click.option("--data", metavar="TEXT", help="What the model card says of the data.  [default: the folder's name]"),
+    click.option("--licence", metavar="TEXT", default="not stated", help="What the model card says of the licence."),
+    click.option("--notes", metavar="TEXT", default="", help="What else the model card says."),
+    click.option(
+        "-o", "--out", type=NEW_FOLDER, required=True, help="The checkpoint's folder; its name is the model's."
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+]
+MASKS: list[Decorator] = [
+    click.option(
+        "--mask-rule",
+        default="threshold:127",
+        show_default=True,
+        help="Which mask values are the object: threshold:N, nonzero or index:N.",
+    ),
+    click.option("--mask-suffix", help="What a mask's stem has after its picture's.  [default: nothing or _mask]"),
+    click.option("--min-area", type=COUNT, default=16, show_default=True, help="Smaller parts of a mask are left out."),
+    click.option(
+        "--merge-distance", type=COUNT, default=4, show_default=True, help="Parts of a mask this close are one object."
+    ),
+    click.option(
+        "--skip-empty", is_flag=True, help="Leave out pictures whose mask is empty, instead of refusing them."
+    ),
+    click.option(
+        "--mask-loss-weight", type=POSITIVE, default=1.0, show_default=True, help="Of the mask beside the image's 1."
+    ),
+]
+
+
+def options(*groups: list[Decorator]) -> Decorator:
+    """Several groups of options as one decorator, in the order of the help text."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def grid(default: tuple[int, int]) -> list[Decorator]:
+    height, width = default
+    text = f"The model's grid; windows are cut at the pictures' own scale.  [default: {width}x{height}]"
+    return [click.option("--size", type=SizeType(), default=default, help=text)]
+
+
+@click.group(short_help="Train models on folders of pictures.")
+def train() -> None:
+    """Train models on folders of pictures.
+
+    A run into the folder of an earlier one goes on where that stopped. `accelerate launch -m dmix_cli train ...` and
+    `torchrun -m dmix_cli train ...` train on several devices.
+    """
+
+
+@train.command(short_help="A model that fills the canvas.")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@options(grid((64, 64)), MODEL, TRAINING, AUGMENTATION, FILES)
+def background(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
+    """Train a background model on windows of all pictures below DIR; masks among them are left out."""
+    from .training import run
+
+    run("background", folder, out, quiet, given)
+
+
+@train.command("object", short_help="A model of objects and their masks.")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@options(grid((32, 32)), MASKS, MODEL, TRAINING, AUGMENTATION, FILES)
+def object_(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
+    """Train an object model on the pictures below DIR and their masks.
+
+    A picture's mask is masks/X.* for images/X.*, X.png beside X.jpg, or X_mask.* beside X.*; each connected part of it
+    is one object.
+    """
+    from .training import run
+
+    run("object", folder, out, quiet, given)

@@ -1,0 +1,69 @@
+"""`dmix train`: its work."""
+
+import os
+import shlex
+import sys
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from dmix_models.config import Role
+from dmix_models.data.augment import Augmentation
+from dmix_models.trainer import Origin, TrainConfig, TrainingError, TrainStep, train_background, train_object
+
+from .failures import wrong_use
+
+SMOOTHED = 100  # steps over which the loss is averaged to be shown
+
+TRAIN = {"background": train_background, "object": train_object}
+
+
+def run(role: Role, folder: Path, out: Path, quiet: bool, given: dict[str, Any]) -> None:
+    """Train a model with what was typed; of several processes the first one speaks."""
+    quiet = quiet or os.environ.get("RANK", "0") != "0"
+    with wrong_use(TrainingError):
+        config = _taken(TrainConfig, given, augment=_taken(Augmentation, given))
+        steps = TRAIN[role](folder, out, config, origin=_origin(given), **given)
+    done = _follow(steps, config.steps, quiet)
+    if not quiet:
+        told = f"Trained {out} to step {config.steps}" if done else f"{out} was already trained to step {config.steps}"
+        click.echo(f"{told}; see {out / 'training'} for previews and metrics.")
+
+
+def _taken(make: Any, given: dict[str, Any], **more: Any) -> Any:
+    """A settings object, of those among `given` that are its fields; they are taken out."""
+    return make(**more, **{field: given.pop(field) for field in make.model_fields if field in given})
+
+
+def _origin(given: dict[str, Any]) -> Origin:
+    card = {"data": given.pop("data"), "licence": given.pop("licence"), "notes": given.pop("notes")}
+    command = shlex.join(["dmix", *sys.argv[1:]])
+    return Origin(command=command, **{key: value for key, value in card.items() if value is not None})
+
+
+def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> bool:
+    """Run the training behind a progress bar; False if there was nothing left to do."""
+    losses: deque[float] = deque(maxlen=SMOOTHED)
+    first = next(steps, None)
+    if first is None:
+        return False
+    with tqdm(total=total, initial=first.step - 1, desc="training", unit="step", disable=quiet) as bar:
+        for step in chain([first], steps):
+            losses.append(step.loss)
+            bar.set_postfix_str(f"loss {fmean(losses):.4f}, {step.images_per_second:.1f} images/s", refresh=False)
+            bar.update()
+            if not quiet:
+                _tell(step, bar)
+    return True
+
+
+def _tell(step: TrainStep, bar: tqdm) -> None:
+    for what, path in (("checkpoint", step.saved), ("preview", step.preview)):
+        if path:
+            bar.write(f"step {step.step}: {what} {path}", file=sys.stderr)

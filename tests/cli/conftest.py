@@ -1,0 +1,136 @@
+"""A plugin of closed-form models, installed as pip leaves it: a module beside its dist-info."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from dmix_cli.main import main
+
+MODULE = '''
+import json, time
+from dataclasses import dataclass
+
+import torch
+from dmix_core import HardMask, Spec
+from dmix_core.hookspecs import hookimpl
+from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
+
+
+def scene(argument=None, *, device="cpu", dtype="float32"):
+    return GaussianDenoiser(Spec((24, 24), 3), mean=0.4, sd=0.2)
+
+
+def thing(argument=None, *, device="cpu", dtype="float32"):
+    """A dark disc on a dark ground, 12 x 12, with its mask."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 12), torch.linspace(-1, 1, 12), indexing="ij")
+    mask = ((x**2 + y**2 < 0.6).float() * 2 - 1)[None]
+    return GaussianDenoiser(Spec((12, 12), 3, 1), mean=torch.cat([torch.full((3, 12, 12), -0.5), mask]), sd=0.1)
+
+
+def nothing(argument=None, *, device="cpu", dtype="float32"):
+    return ConstantDenoiser(-torch.ones(4, 12, 12), mask_channels=1)
+
+
+class NotANumber(GaussianDenoiser):
+    def __call__(self, x_t, t):
+        return super().__call__(x_t * float("nan"), t)
+
+
+def nan(argument=None, *, device="cpu", dtype="float32"):
+    return NotANumber(Spec((24, 24), 3))
+
+
+class Slow(GaussianDenoiser):
+    def __call__(self, x_t, t):
+        time.sleep(0.05)
+        return super().__call__(x_t, t)
+
+
+def slow(argument=None, *, device="cpu", dtype="float32"):
+    return Slow(Spec((24, 24), 3))
+
+
+@dataclass(frozen=True)
+class Lift(HardMask):
+    """The hard mask under another name, with settings of several types."""
+
+    lift: int = 0
+    on: bool = True
+    label: str = "none"
+
+
+@dataclass
+class Listing:
+    indent: int = 0
+
+    def __call__(self, composition, folder, recipe):
+        path = folder / "list.json"
+        facts = {"images": len(composition.image), "boxes": composition.regions[-1].boxes, "seed": recipe["seed"]}
+        path.write_text(json.dumps(facts, indent=self.indent))
+        return [path]
+
+
+@hookimpl
+def dmix_denoisers():
+    return {"scene": scene, "thing": thing, "nothing": nothing, "nan": nan, "slow": slow}
+
+
+@hookimpl
+def dmix_merge_rules():
+    return {"lift-mask": Lift}
+
+
+@hookimpl
+def dmix_exporters():
+    return {"listing": Listing}
+'''
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory) -> Path:
+    """A folder for PYTHONPATH with the plugin `dmix-toys`."""
+    folder = tmp_path_factory.mktemp("toys")
+    (folder / "dmix_toys.py").write_text(MODULE)
+    info = folder / "dmix_toys-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dmix-toys\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[dmix]\ntoys = dmix_toys\n")
+    return folder
+
+
+@pytest.fixture
+def dmix(toys, tmp_path, monkeypatch):
+    """Run a command in an empty folder, where `toys` is installed; any exception but SystemExit fails the test."""
+    monkeypatch.syspath_prepend(str(toys))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words, exit_code=0):
+        result = CliRunner().invoke(main, [str(word) for word in words], prog_name="dmix")
+        assert result.exit_code == exit_code, result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert "Traceback" not in result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def compose(dmix):
+    """Run `dmix compose` with the toys, in few steps."""
+
+    def run(*words, exit_code=0):
+        toys = ("--background", "scene", "--object", "thing", "--steps", 20, "--jump-length", 3)
+        return dmix("compose", *toys, *words, exit_code=exit_code)
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    """A colourful picture, 40 x 30."""
+    path = tmp_path / "photo.png"
+    pixels = bytes(7 * i * i % 251 for i in range(40 * 30 * 3))
+    Image.frombytes("RGB", (40, 30), pixels).save(path)
+    return path

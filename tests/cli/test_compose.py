@@ -1,0 +1,248 @@
+"""`dmix compose`: what it writes, and that the recipe makes it again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmix_core.images import PALETTE
+from dmix_core.recipe import Recipe
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def written(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_it_writes_images_masks_overlays_amodal_masks_strip_sheet_and_recipe(compose):
+    result = compose("-n", 2, "-o", "out")
+    names = ["amodal/0000-1-thing.png", "amodal/0001-1-thing.png"]
+    names += [f"{kind}/000{i}.png" for kind in ("images", "masks", "overlays") for i in (0, 1)]
+    assert written("out") == sorted([*names, "recipe.json", "sheet.png", "strip.png"])
+    assert "Wrote 2 images to out/images" in result.stdout
+    for name in ("strip.png", "sheet.png", "recipe.json"):
+        assert f"out/{name}" in result.stdout
+    assert "composing: 100%" in result.stderr
+
+
+def test_the_mask_holds_the_owners_numbers_in_the_palettes_colours(compose):
+    compose("--object", "thing@0,0,12,12")
+    mask = Image.open("dmix-out/masks/0000.png")
+    assert (mask.mode, mask.size) == ("P", (24, 24))
+    assert set(np.unique(mask)) == {0, 1, 2}
+    assert tuple(mask.getpalette()[3:9]) == (*PALETTE[1], *PALETTE[2])
+
+
+def test_an_object_without_a_box_stands_in_the_centre(compose):
+    compose()
+    recipe = Recipe.read("dmix-out/recipe.json")
+    assert recipe.regions[1].box == (6, 6, 12, 12)
+    owned = np.argwhere(pixels("dmix-out/masks/0000.png") == 1)
+    assert owned.mean(axis=0) == pytest.approx([11.5, 11.5], abs=0.6)
+
+
+def test_the_amodal_mask_shows_what_a_higher_object_hides(compose):
+    compose("--object", "thing@9,9,12,12")
+    mask = pixels("dmix-out/masks/0000.png")
+    below, above = (pixels(f"dmix-out/amodal/0000-{i}-{name}.png") for i, name in ((1, "thing"), (2, "thing-2")))
+    assert set(np.unique(below)) == {0, 255}
+    assert ((mask == 1) == (below > 0) & (above == 0)).all()
+    assert (below > 0).sum() > (mask == 1).sum()
+
+
+def test_one_image_has_no_sheet_and_the_strip_can_be_left_out(compose):
+    compose("--no-strip", "-o", "out")
+    assert not {"sheet.png", "strip.png"} & set(written("out"))
+
+
+def test_quiet_says_nothing(compose):
+    assert compose("--quiet").output == ""
+
+
+def test_json_is_one_object_on_stdout_that_names_what_was_written(compose):
+    facts = json.loads(compose("--json", "-n", 2).stdout)
+    assert [sample["sample"] for sample in facts["samples"]] == [0, 1]
+    (thing,) = facts["samples"][1]["objects"]
+    assert thing["name"] == "thing"
+    assert thing["contrast"] > 50  # grey levels: the disc is much darker than the scene
+    left, top, width, height = thing["box"]
+    owned = pixels(facts["samples"][1]["mask"])[top : top + height, left : left + width] == 1
+    assert owned.any(axis=0).all()
+    assert owned.any(axis=1).all()
+    paths = [facts["recipe"], facts["strip"], facts["sheet"], *(s["overlay"] for s in facts["samples"])]
+    assert all(Path(path).is_file() for path in paths)
+
+
+def test_json_says_null_where_nothing_of_an_object_shows(dmix):
+    words = ("--background", "scene", "--object", "nothing", "--steps", 20, "--json", "-n", 2)
+    facts = json.loads(dmix("compose", *words).stdout)
+    assert facts["samples"][0]["objects"][0]["box"] is None
+    assert facts["samples"][0]["objects"][0]["contrast"] is None
+
+
+def test_samples_do_not_depend_on_how_many_run_together(compose):
+    compose("-n", 3, "--batch-size", 1, "-o", "one")
+    compose("-n", 3, "--batch-size", 3, "-o", "three")
+    for i in range(3):
+        difference = pixels(f"one/images/000{i}.png").astype(int) - pixels(f"three/images/000{i}.png")
+        assert abs(difference).max() <= 1
+    assert (pixels("one/images/0000.png") != pixels("one/images/0001.png")).any()
+
+
+# ---- recipes ----------------------------------------------------------------------------------------------------
+
+
+def test_the_recipe_makes_the_same_files_again_bit_for_bit(compose, dmix, photo):
+    words = ("--background", photo, "--object", "thing@2,3,20,15", "--merge-from", 0.7, "--listen-from", "thing=0.5")
+    compose(*words, "-n", 3, "--batch-size", 2, "--seed", 9, "--plugin", "lift-mask", "--set", "threshold=0.6", "-o", "a")
+    dmix("compose", "a/recipe.json", "-o", "b")
+    assert written("a") == written("b")
+    for name in written("a"):
+        assert Path("a", name).read_bytes() == Path("b", name).read_bytes(), name
+
+
+def test_a_recipe_knows_its_photograph_from_anywhere(compose, dmix, photo, tmp_path, monkeypatch):
+    compose("--background", photo.name, "-o", "a")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    dmix("compose", "../a/recipe.json", "-o", "b")
+    assert (pixels("b/images/0000.png") == pixels("../a/images/0000.png")).all()
+
+
+def test_options_go_before_what_the_recipe_says(compose, dmix):
+    compose("--seed", 3, "--resamples", 1, "--set", "threshold=0.7", "-o", "a")
+    dmix("compose", "a/recipe.json", "--seed", 4, "--resamples", 0, "--listen-from", "thing=0.5", "-o", "b")
+    before, after = Recipe.read("a/recipe.json"), Recipe.read("b/recipe.json")
+    changed = {field for field in Recipe.model_fields if getattr(before, field) != getattr(after, field)}
+    assert changed == {"seed", "timesteps", "regions"}
+    assert after.timesteps.settings == {"jump_length": 3, "resamples": 0}
+    assert after.merge.settings == {"threshold": 0.7}
+    assert [region.listen_from for region in after.regions] == [None, 0.5]
+
+
+def test_a_recipes_regions_stay_where_it_has_them(compose, dmix):
+    compose("-o", "a")
+    data = json.loads(Path("a/recipe.json").read_text())
+    data["regions"][1]["box"] = None
+    Path("hand.json").write_text(json.dumps(data))
+    dmix("compose", "hand.json", "-o", "b")
+    assert Recipe.read("b/recipe.json").regions[1].box is None
+    assert not pixels("b/masks/0000.png")[12:].any()
+
+
+def test_the_help_tells_the_recipes_defaults(dmix):
+    text = " ".join(dmix("compose", "--help").stdout.partition("Options:")[2].split())
+    defaults = Recipe.from_data({"regions": [{"name": "a", "model": "b"}]})
+    shown = {
+        "--steps": defaults.steps,
+        "--jump-length": defaults.timesteps.settings["jump_length"],
+        "--resamples": defaults.timesteps.settings["resamples"],
+        "--merge-from": defaults.merge_from,
+        "--others": defaults.others,
+        "--seams": defaults.seams,
+        "--seed": defaults.seed,
+        "--samples": len(defaults.samples),
+        "--batch-size": defaults.batch_size,
+        "--device": defaults.device,
+        "--dtype": defaults.dtype,
+    }
+    for option, default in shown.items():
+        assert f"[default: {default}]" in text.partition(f"{option} ")[2].partition(" --")[0], option
+
+
+# ---- photographs and grey ---------------------------------------------------------------------------------------
+
+
+def test_a_photograph_stays_what_it_is_where_no_object_stands(compose, photo):
+    compose("--background", photo, "--plugin", "hard-mask")
+    image, mask = pixels("dmix-out/images/0000.png"), pixels("dmix-out/masks/0000.png")
+    assert image.shape == (30, 40, 3)
+    assert (image == pixels(photo))[mask == 0].all()
+    assert (image != pixels(photo)).any(axis=2)[mask == 1].mean() > 0.9
+
+
+def test_grey_stays_grey_only_where_all_is_grey(dmix, photo, tmp_path):
+    Image.open(photo).convert("L").save(tmp_path / "grey.png")
+    spot = np.full((12, 12), 200, np.uint8)
+    Image.fromarray(spot).save(tmp_path / "spot.png")
+    dmix("compose", "--background", "grey.png", "--object", "spot.png", "--steps", 20, "-o", "grey")
+    dmix("compose", "--background", photo, "--object", "spot.png", "--steps", 20, "-o", "colour")
+    assert Image.open("grey/images/0000.png").mode == "L"
+    assert Image.open("colour/images/0000.png").mode == "RGB"
+    grey, mask = pixels("grey/images/0000.png"), pixels("grey/masks/0000.png")
+    assert (grey == pixels("grey.png"))[mask == 0].all()
+
+
+# ---- options ----------------------------------------------------------------------------------------------------
+
+
+def test_size_stretches_the_background_over_the_canvas(compose):
+    compose("--size", "48x32")
+    assert Image.open("dmix-out/images/0000.png").size == (48, 32)
+    recipe = Recipe.read("dmix-out/recipe.json")
+    assert recipe.size == (32, 48)
+    assert recipe.regions[0].box == (0, 0, 48, 32)
+    assert recipe.regions[1].box == (18, 10, 12, 12)
+
+
+def test_objects_rise_in_the_order_given_under_names_of_their_own(compose):
+    compose("--object", "thing@0,0,12,12", "--object", "nothing", "--object", "thing@0,0,12,12")
+    regions = Recipe.read("dmix-out/recipe.json").regions
+    assert [region.name for region in regions] == ["background", "thing", "thing-2", "nothing", "thing-3"]
+    assert [region.z for region in regions] == [0, 1, 2, 3, 4]
+    mask = pixels("dmix-out/masks/0000.png")
+    assert 4 in mask
+    assert 2 not in mask
+
+
+def test_settings_go_to_the_plugin_that_has_them(compose):
+    words = ("--plugin", "lift-mask", "--plugin", "listing", "--set", "lift=2", "--set", "lift-mask.on=false")
+    compose(*words, "--set", "label=plain", "--set", "resamples=1", "--set", "listing.indent=4")
+    recipe = Recipe.read("dmix-out/recipe.json")
+    assert recipe.merge.model_dump() == {"use": "lift-mask", "settings": {"lift": 2, "on": False, "label": "plain"}}
+    assert recipe.timesteps.settings == {"jump_length": 3, "resamples": 1}
+    assert "\n    " in Path("dmix-out/listing/list.json").read_text()
+
+
+def test_an_exporter_gets_all_samples_at_once(compose):
+    result = compose("--plugin", "listing", "-n", 3, "--batch-size", 2, "--seed", 5, "--json")
+    (path,) = json.loads(result.stdout)["exported"]
+    facts = json.loads(Path(path).read_text())
+    assert (facts["images"], len(facts["boxes"]), facts["seed"]) == (3, 3, 5)
+
+
+def test_another_schedule(compose, dmix):
+    dmix("compose", "--background", "scene", "--object", "thing", "--steps", 20, "--plugin", "descent")
+    assert Recipe.read("dmix-out/recipe.json").timesteps.model_dump() == {"use": "descent", "settings": {}}
+
+
+# ---- as a process -----------------------------------------------------------------------------------------------
+
+
+def process(toys, *words, **more):
+    environment = os.environ | {"PYTHONPATH": str(toys)}
+    return subprocess.Popen([sys.executable, "-m", "dmix_cli", *words], env=environment, text=True, **more)
+
+
+def test_interrupting_ends_with_130_and_no_traceback(toys, tmp_path):
+    words = ("compose", "--background", "slow", "--object", "thing", "--steps", "1000")
+    running = process(toys, *words, cwd=tmp_path, stderr=subprocess.PIPE)
+    recipe = tmp_path / "dmix-out/recipe.json"
+    deadline = time.monotonic() + 120
+    while not recipe.exists() and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert "Interrupted." in errors
+    assert "Traceback" not in errors
