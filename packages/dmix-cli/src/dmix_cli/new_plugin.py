@@ -7,6 +7,7 @@ from string import Template
 
 from dmix_core.errors import PluginError
 from dmix_core.files import writable_folder, write_atomically
+from dmix_core.registry import Registry
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -19,7 +20,7 @@ def write_plugin(name: str, folder: str | Path) -> Path:
         folder: made if it does not exist; must not hold a folder `dmix-NAME` yet.
 
     Raises:
-        PluginError: an unusable name, or the package's folder exists.
+        PluginError: an unusable name or one that is taken, or the package's folder exists.
         DmixError: the folder cannot be written to.
     """
     name = name.removeprefix("dmix-")
@@ -28,6 +29,7 @@ def write_plugin(name: str, folder: str | Path) -> Path:
             f"{name!r} cannot name a plugin; expected lower-case letters, digits and single hyphens, "
             "a letter first, such as 'rim-light'."
         )
+    _check_free(name)
     package = Path(folder) / f"dmix-{name}"
     if package.exists():
         raise PluginError(f"{str(package)!r} exists already; choose another name or another folder.")
@@ -39,12 +41,20 @@ def write_plugin(name: str, folder: str | Path) -> Path:
     return package
 
 
+def _check_free(name: str) -> None:
+    distributions = {distribution.name for distribution in metadata.distributions()}
+    if name in Registry.load().names() or f"dmix-{name}" in distributions:
+        raise PluginError(
+            f"The name {name!r} is taken by something installed; `dmix plugins` shows by what. Choose another."
+        )
+
+
 def _words(name: str) -> dict[str, str]:
     major, minor, *_ = metadata.version("dmix-core").split(".")
     return {
         "name": name,
         "module": "dmix_" + name.replace("-", "_"),
-        "rule": "".join(map(str.capitalize, name.split("-"))),
+        "rule": "".join(map(str.capitalize, name.split("-"))) + "Rule",
         "core": f">={major}.{minor},<{major}.{int(minor) + 1}",
     }
 

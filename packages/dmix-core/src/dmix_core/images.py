@@ -70,9 +70,7 @@ def to_picture(image: Tensor, *, grey: bool = False) -> Image.Image:
 def index_picture(index: Tensor) -> Image.Image:
     """A palette picture of region numbers (H, W) uint8: the file holds the numbers, viewers show colours."""
     if index.ndim != 2 or index.dtype != torch.uint8:
-        raise ImageError(
-            f"An index picture is made of a uint8 tensor (H, W); got {index.dtype} {tuple(index.shape)}."
-        )
+        raise ImageError(f"An index picture is made of a uint8 tensor (H, W); got {index.dtype} {tuple(index.shape)}.")
     picture = Image.fromarray(index.cpu().contiguous().numpy())
     picture.putpalette([value for colour in PALETTE for value in colour])
     return picture
@@ -115,9 +113,7 @@ def _decode(path: str | Path) -> Image.Image:
         with Image.open(path) as picture:
             return ImageOps.exif_transpose(picture) or picture.copy()
     except FileNotFoundError as error:
-        raise ImageError(
-            f"There is no picture {str(path)!r}. Expected the path of a picture file."
-        ) from error
+        raise ImageError(f"There is no picture {str(path)!r}. Expected the path of a picture file.") from error
     except Exception as error:  # each of Pillow's decoders has its own way to fail on a damaged file
         raise ImageError(
             f"Cannot read {str(path)!r} as a picture ({error}). "

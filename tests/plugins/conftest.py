@@ -1,0 +1,50 @@
+"""Installs plugin packages for real, each into a folder of its own, and lets a test see some of them."""
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGES = Path(__file__).parent / "packages"
+
+
+def pip_install(folder: Path, target: Path) -> Path:
+    """Build and install a package from its folder, without fetching anything."""
+    options = "--quiet --no-deps --no-index --no-build-isolation --disable-pip-version-check --target"
+    command = [sys.executable, "-m", "pip", "install", *options.split(), str(target), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture(scope="session", name="pip_install")
+def pip_install_fixture():
+    return pip_install
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """site(name): the folder into which the package of this name has been installed."""
+
+    @cache
+    def install(name: str) -> Path:
+        return pip_install(PACKAGES / name, tmp_path_factory.mktemp(name))
+
+    return install
+
+
+@pytest.fixture
+def plugged(site, monkeypatch):
+    """plugged(*names): these packages can be imported and found until the test ends."""
+    before = set(sys.modules)
+
+    def plug(*names: str) -> None:
+        for name in names:
+            monkeypatch.syspath_prepend(site(name))
+
+    yield plug
+    for name in set(sys.modules) - before:
+        if name.startswith("acme_"):
+            del sys.modules[name]

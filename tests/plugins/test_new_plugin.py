@@ -1,0 +1,69 @@
+"""`dmix plugins new`: a package that installs and passes its own test."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from dmix_cli.new_plugin import write_plugin
+from dmix_core.errors import DmixError, PluginError
+
+
+def test_a_new_package_installs_and_passes_its_own_test(tmp_path, pip_install):
+    package = write_plugin("layer-2", tmp_path)
+    site = pip_install(package, tmp_path / "site")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=package,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
+def test_the_packages_files(tmp_path):
+    package = write_plugin("rim-light", tmp_path / "new")
+    files = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
+    assert files == {
+        "pyproject.toml",
+        "README.md",
+        "src/dmix_rim_light/__init__.py",
+        "src/dmix_rim_light/py.typed",
+        "tests/test_dmix_rim_light.py",
+    }
+    assert not any("$" in path.read_text() for path in package.rglob("*") if path.is_file())
+
+
+def test_the_prefix_may_be_typed(tmp_path):
+    assert write_plugin("dmix-rim-light", tmp_path) == tmp_path / "dmix-rim-light"
+
+
+@pytest.mark.parametrize("name", ["", "Rim", "rim_light", "2rim", "rim--light", "rim-", "../rim", "rim light"])
+def test_unusable_names_are_refused(tmp_path, name):
+    with pytest.raises(PluginError, match=r"cannot name a plugin; expected lower-case.*rim-light"):
+        write_plugin(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["hard-mask", "photo", "core"])
+def test_taken_names_are_refused(tmp_path, name):
+    with pytest.raises(PluginError, match=f"'{name}' is taken"):
+        write_plugin(name, tmp_path)
+
+
+def test_an_existing_package_is_left_alone(tmp_path):
+    package = write_plugin("rim-light", tmp_path)
+    (package / "README.md").write_text("mine")
+    with pytest.raises(PluginError, match="exists already"):
+        write_plugin("rim-light", tmp_path)
+    assert (package / "README.md").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DmixError, match="Cannot write to the output folder"):
+        write_plugin("rim-light", tmp_path / "file" / "below")
