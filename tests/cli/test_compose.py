@@ -14,6 +14,7 @@ from PIL import Image
 
 from dmix_core.images import PALETTE
 from dmix_core.recipe import Recipe
+from dmix_models.checkpoint import bundled
 
 
 def pixels(path):
@@ -103,8 +104,9 @@ def test_samples_do_not_depend_on_how_many_run_together(compose):
 
 
 def test_the_recipe_makes_the_same_files_again_bit_for_bit(compose, dmix, photo):
-    words = ("--background", photo, "--object", "thing@2,3,20,15", "--merge-from", 0.7, "--listen-from", "thing=0.5")
-    compose(*words, "-n", 3, "--batch-size", 2, "--seed", 9, "--plugin", "lift-mask", "--set", "threshold=0.6", "-o", "a")
+    words = ("--background", photo, "--object", "thing@2,3,20,15", "--merge-from", 0.7, "--seed", 9)
+    words += ("--listen-from", "thing=0.5", "--plugin", "lift-mask", "--set", "threshold=0.6")
+    compose(*words, "-n", 3, "--batch-size", 2, "-o", "a")
     dmix("compose", "a/recipe.json", "-o", "b")
     assert written("a") == written("b")
     for name in written("a"):
@@ -246,3 +248,32 @@ def test_interrupting_ends_with_130_and_no_traceback(toys, tmp_path):
     assert running.returncode == 130, errors
     assert "Interrupted." in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.skipif("tiles" not in bundled() or "blowhole" not in bundled(), reason="the models are not bundled yet")
+def test_without_arguments_the_bundled_pair_is_composed(toys, tmp_path):
+    words = ("compose", "--steps", "12", "--jump-length", "2", "--json")
+    running = process(toys, *words, cwd=tmp_path, stdout=subprocess.PIPE)
+    facts = json.loads(running.communicate(timeout=300)[0])
+    assert running.returncode == 0
+    recipe = Recipe.read(tmp_path / facts["recipe"])
+    assert [region.model for region in recipe.regions] == ["tiles", "blowhole"]
+    image = Image.open(tmp_path / facts["samples"][0]["image"])
+    assert image.mode == "L"
+    left, top, width, height = recipe.regions[1].box
+    assert (2 * left + width, 2 * top + height) == image.size
+
+
+HELP = """
+import sys
+from click.testing import CliRunner
+from dmix_cli.main import main
+for words in (["--help"], ["compose", "--help"], ["train", "object", "--help"], ["--version"]):
+    assert CliRunner().invoke(main, words).exit_code == 0
+print(*{"torch", "numpy", "pydantic", "PIL", "dmix_core", "dmix_models"} & sys.modules.keys())
+"""
+
+
+def test_help_is_answered_without_what_is_slow_to_import():
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=120)
+    assert (done.stdout.strip(), done.stderr) == ("", "")

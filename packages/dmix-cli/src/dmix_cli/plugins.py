@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .failures import wrong_use
+
 if TYPE_CHECKING:
     from dmix_core.registry import PluginRecord
 
@@ -38,7 +40,8 @@ def new(name: str, out: Path) -> None:
     """Write a plugin package that installs and passes its own test."""
     from .new_plugin import write_plugin
 
-    folder = write_plugin(name, out)
+    with wrong_use():
+        folder = write_plugin(name, out)
     click.echo(f"Wrote {folder}. Next:\n  pip install -e {folder}[test]\n  pytest {folder}\n  dmix plugins")
 
 

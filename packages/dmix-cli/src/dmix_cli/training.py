@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dmix_models.config import Role
 from dmix_models.data.augment import Augmentation
+from dmix_models.resume import ResumeError
 from dmix_models.trainer import Origin, TrainConfig, TrainingError, TrainStep, train_background, train_object
 
 from .failures import wrong_use
@@ -27,7 +28,7 @@ TRAIN = {"background": train_background, "object": train_object}
 def run(role: Role, folder: Path, out: Path, quiet: bool, given: dict[str, Any]) -> None:
     """Train a model with what was typed; of several processes the first one speaks."""
     quiet = quiet or os.environ.get("RANK", "0") != "0"
-    with wrong_use(TrainingError):
+    with wrong_use(TrainingError, ResumeError):
         config = _taken(TrainConfig, given, augment=_taken(Augmentation, given))
         steps = TRAIN[role](folder, out, config, origin=_origin(given), **given)
     done = _follow(steps, config.steps, quiet)

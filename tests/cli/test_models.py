@@ -1,0 +1,70 @@
+"""`dmix models`: list, show, import."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dmix_models import checkpoint
+from dmix_models.config import ModelConfig
+from dmix_models.unet import UNet, UNetConfig
+
+CONFIG = ModelConfig(
+    name="small",
+    role="object",
+    size=(8, 8),
+    mask_channels=1,
+    unet=UNetConfig(in_channels=4, out_channels=4, model_channels=8, num_res_blocks=1, norm_groups=4),
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    card = checkpoint.ModelCard(data="nuts", steps=7, command="dmix train", licence="CC0-1.0")
+    return checkpoint.save(tmp_path / "small", CONFIG, UNet(CONFIG.unet).state_dict(), card)
+
+
+@pytest.mark.parametrize("words", [[], ["list"]])
+def test_the_bundled_models_are_listed(dmix, folder, monkeypatch, words):
+    monkeypatch.setattr(checkpoint, "BUNDLED", folder.parent)
+    head, line = dmix("models", *words).stdout.splitlines()
+    assert head.split() == ["name", "role", "size", "parameters", "trained", "on"]
+    parameters = sum(weight.numel() for weight in UNet(CONFIG.unet).parameters())
+    assert line.split() == ["small", "object", "8x8", f"{parameters:,}", "nuts"]
+
+
+def test_a_model_is_shown_with_card_config_and_a_check(dmix, folder):
+    text = dmix("models", "show", folder).stdout
+    assert "- training data: nuts" in text
+    assert '"mask_channels": 1' in text
+    assert "fit the config and the checksum in the card" in text
+
+
+def test_changed_weights_are_told(dmix, folder):
+    weights = folder / checkpoint.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert "changed or damaged" in dmix("models", "show", folder, exit_code=1).stderr
+
+
+def test_an_unknown_model_is_told(dmix):
+    assert "No model 'nowhere'" in dmix("models", "show", "nowhere", exit_code=1).stderr
+
+
+def test_an_unknown_preset_is_wrong_use(dmix):
+    Path("model.pt").write_bytes(b"")
+    words = ("models", "import", "model.pt", "--preset", "256x256_difusion", "-o", "out")
+    assert "Did you mean '256x256_diffusion'?" in dmix(*words, exit_code=2).stderr
+
+
+def test_weights_that_do_not_fit_the_preset_are_told(dmix):
+    torch.save({"weight": torch.zeros(2)}, "model.pt")
+    words = ("models", "import", "model.pt", "--preset", "lsun_cat", "-o", "out")
+    assert "does not fit 'lsun_cat'" in dmix(*words, exit_code=1).stderr
+    assert not Path("out").exists()
+
+
+def test_weights_that_fit_become_a_checkpoint(dmix, monkeypatch):
+    monkeypatch.setattr("dmix_models.importers.PRESETS", {"small": CONFIG})
+    torch.save(UNet(CONFIG.unet).state_dict(), "model.pt")
+    assert "Wrote out" in dmix("models", "import", "model.pt", "--preset", "small", "-o", "out").stdout
+    assert checkpoint.load("out").config == CONFIG

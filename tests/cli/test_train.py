@@ -1,0 +1,102 @@
+"""`dmix train`: from folders of pictures to checkpoints."""
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmix_cli.train import background, object_
+from dmix_models import checkpoint
+from dmix_models.data.augment import Augmentation
+from dmix_models.trainer import TrainConfig, train_background, train_object
+
+QUICK = ("--steps", 2, "--batch-size", 2, "--warmup", 0, "--preview-samples", 2, "--preview-steps", 2)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two grey pictures, each with the mask of a square."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(90, 110, (40, 40), np.uint8)
+        mask = np.zeros((40, 40), np.uint8)
+        pixels[12:20, 14:24], mask[12:20, 14:24] = 30, 255
+        Image.fromarray(pixels).save(folder / f"{i}.jpg")
+        Image.fromarray(mask).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("role", "channels"), [("background", 3), ("object", 4)])
+def test_it_trains_a_model_that_composes_at_once(dmix, pictures, role, channels):
+    result = dmix("train", role, pictures, "-o", "run", "--size", "16x16", *QUICK, "--flips", "both")
+    model = checkpoint.load("run")
+    assert (model.config.role, model.spec.channels, model.spec.size) == (role, channels, (16, 16))
+    assert model.config.grey
+    assert "loss " in result.stderr
+    assert "images/s" in result.stderr
+    assert "step 2: checkpoint run" in result.stderr
+    assert "step 2: preview run/training/preview-00000002.png" in result.stderr
+    assert "Trained run to step 2" in result.stdout
+    dmix("compose", "--background", "scene", "--object", "run", "--steps", 12, "-o", "out")
+    assert Image.open("out/images/0000.png").size == (24, 24)
+
+
+def test_a_second_run_goes_on_where_the_first_stopped(dmix, pictures):
+    words = ("train", "background", pictures, "-o", "run", "--size", "16x16", *QUICK)
+    dmix(*words, "--quiet")
+    assert "run was already trained to step 2" in dmix(*words).stdout
+    result = dmix(*words, "--seed", 1, exit_code=2)
+    assert "holds an earlier training with other settings (training.seed was 0, is 1)" in result.stderr
+
+
+def test_quiet_says_nothing(dmix, pictures):
+    words = ("--size", "16x16", *QUICK, "--quiet")
+    assert dmix("train", "background", pictures, "-o", "run", *words).output == ""
+
+
+def test_the_model_card_tells_data_licence_and_settings(dmix, pictures):
+    words = ("--size", "16x16", *QUICK, "--licence", "CC0-1.0", "--gain", 0.8, 1.25, "--log-every", 1)
+    dmix("train", "background", pictures, "-o", "run", *words)
+    card = Path("run/README.md").read_text()
+    for fact in ("training data: pictures", "licence: CC0-1.0", "batch_size: 2", "0.8"):
+        assert fact in card
+    lines = Path("run/training/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+
+
+def test_a_folder_without_pictures_ends_with_1(dmix):
+    Path("empty").mkdir()
+    result = dmix("train", "background", "empty", "-o", "run", *QUICK, exit_code=1)
+    assert "No pictures below 'empty'" in result.stderr
+
+
+def test_an_empty_mask_ends_with_1(dmix, pictures):
+    Image.new("L", (40, 40)).save(pictures / "0.png")
+    result = dmix("train", "object", pictures, "-o", "run", *QUICK, exit_code=1)
+    assert "masks show no object" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["--steps", 0], ["--learning-rate", 0], ["--ema-decay", 1], ["--size", 64], ["--flips", "left"]]
+)
+def test_values_out_of_range_end_with_2(dmix, pictures, words):
+    dmix("train", "background", pictures, "-o", "run", *QUICK, *words, exit_code=2)
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(("command", "function"), [(background, train_background), (object_, train_object)])
+def test_every_setting_is_an_option_with_the_same_default(command, function, tmp_path):
+    own = inspect.signature(function).parameters
+    settings = {name: parameter.default for name, parameter in own.items()}
+    settings |= {name: field.default for name, field in TrainConfig.model_fields.items()}
+    settings |= {name: field.default for name, field in Augmentation.model_fields.items()}
+    for name in ("folder", "out", "config", "origin", "augment", "steps"):
+        del settings[name]
+    if command is background:
+        del settings["mask_loss_weight"]
+    options = command.make_context("train", [str(tmp_path), "-o", "run", "--steps", "1"]).params
+    assert {name: options.get(name, "no such option") for name in settings} == settings
