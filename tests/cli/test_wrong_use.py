@@ -63,6 +63,7 @@ WRONG_RECIPES = {
     "unknown key": ({"step": 3}, "unknown key 'step'. Did you mean 'steps'?"),
     "unknown key of a region": ({"regions": [{"name": "a", "model": "scene", "bx": 0}]}, "Did you mean 'box'?"),
     "unknown merge rule": ({"merge": {"use": "hardmask"}}, "No merge rule 'hardmask'. Did you mean 'hard-mask'?"),
+    "no samples": ({"samples": []}, "samples is empty; expected the numbers of the images to make"),
     "no regions": ({"regions": []}, "a composition needs at least one region"),
     "two regions of one name": ({"regions": [{"name": "a", "model": "scene"}] * 2}, "Region names must differ"),
 }

@@ -56,6 +56,8 @@ def plan(options: Options, registry: Models) -> Plan:
     _set(_settings(options, data), {**_choices(data), **exporters}, registry)
 
     recipe = Recipe.from_data(data, "these options" if not options.recipe else repr(str(options.recipe)))
+    if not recipe.samples:
+        raise click.UsageError("samples is empty; expected the numbers of the images to make, such as [0, 1].")
     composer = recipe.composer(registry)
     if unplaced := _unplaced(options, recipe):
         recipe = _centred(recipe, composer, unplaced)

@@ -94,7 +94,8 @@ class Output:
         if row == 0:
             return [str(record["sample"]) for record in records]
         if row == 1:
-            return ["contrast " + ", ".join(_rounded(seen["contrast"]) for seen in r["objects"]) for r in records]
+            contrasts = (", ".join(_rounded(seen["contrast"]) for seen in record["objects"]) for record in records)
+            return [each and f"contrast {each}" for each in contrasts]
         return [""] * count
 
     def export(self, exporters: Iterable[Exporter]) -> list[Path]:
