@@ -214,7 +214,8 @@ class Registry:
             self._manager.register(plugin, name)
             return _merged(_answers(self._manager, plugin))
         except BaseException:
-            self._manager.unregister(plugin)
+            if self._manager.is_registered(plugin):  # pluggy may have refused it already
+                self._manager.unregister(plugin)
             raise
 
 
@@ -234,8 +235,8 @@ def _answers(manager: pluggy.PluginManager, plugin: object) -> dict[str, object]
         )
     if not callers:
         raise PluginError(f"no hook under @hookimpl; expected one of {_listed(HOOKS)}")
-    mine = [(caller.name, impl) for caller in callers for impl in caller.get_hookimpls() if impl.plugin is plugin]
-    return {hook: impl.function() for hook, impl in mine}
+    mine = {caller.name: impl for caller in callers for impl in caller.get_hookimpls() if impl.plugin is plugin}
+    return {hook: mine[hook].function() for hook in HOOKS if hook in mine}
 
 
 def _merged(answers: Mapping[str, object]) -> dict[str, tuple[Kind, Factory]]:

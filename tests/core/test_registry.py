@@ -1,0 +1,299 @@
+"""The registry: loading one by one, names, settings, references of denoisers."""
+
+import sys
+from typing import Literal
+
+import pytest
+import torch
+from PIL import Image
+
+from dmix_core import Descent, HardMask, StillImage, TailResampling
+from dmix_core.errors import CompositionError, DmixError, ImageError, PluginError, ScheduleError
+from dmix_core.hookspecs import hookimpl
+from dmix_core.registry import HOOKS, Registry
+
+
+@pytest.fixture(scope="module")
+def registry():
+    """What is installed."""
+    return Registry.load()
+
+
+@pytest.fixture
+def add(tmp_path, monkeypatch):
+    """add(code, ...): a distribution with one module, found like an installed one until the test ends."""
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = []
+
+    def add(code, name="stranger", distribution="some-stranger", version="1.0"):
+        modules.append(module := f"{distribution.replace('-', '_')}_{name}")
+        (tmp_path / f"{module}.py").write_text(code)
+        info = tmp_path / f"{distribution}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[dmix]\n{name} = {module}\n")
+
+    yield add
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+def plugin(**hooks):
+    """An object with these hooks, each returning what is given."""
+    return type("Plugin", (), {hook: staticmethod(hookimpl(_returning(answer))) for hook, answer in hooks.items()})
+
+
+def _returning(answer):
+    def hook():
+        return answer
+
+    return hook
+
+
+def registered(**hooks):
+    registry = Registry()
+    registry.register(plugin(**hooks), "it", "the-test", "1.0")
+    return registry
+
+
+# ---- what is built in -----------------------------------------------------------------------------------------
+
+
+def test_built_ins_come_in_through_entry_points(registry):
+    core = next(plugin for plugin in registry.plugins if plugin.distribution == "dmix-core")
+    assert (core.name, core.status) == ("core", "ok")
+    assert core.provides["merge rule"] == ("hard-mask",)
+    assert core.provides["timestep schedule"] == ("descent", "tail-resampling")
+    assert core.provides["denoiser"] == ("photo",)
+
+
+def test_models_come_in_through_entry_points(registry):
+    models = next(plugin for plugin in registry.plugins if plugin.distribution == "dmix-models")
+    assert models.status == "ok"
+    assert "checkpoint" in models.provides["denoiser"]
+
+
+def test_an_empty_registry_knows_nothing():
+    with pytest.raises(PluginError, match=r"No merge rule 'hard-mask'\. Known merge rules: none\."):
+        Registry().create("merge rule", "hard-mask")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "settings", "made"),
+    [
+        ("merge rule", "hard-mask", {}, HardMask()),
+        ("merge rule", "hard-mask", {"threshold": 0.7}, HardMask(0.7)),
+        ("merge rule", "hard-mask", {"threshold": "0.7"}, HardMask(0.7)),
+        ("timestep schedule", "descent", None, Descent()),
+        ("timestep schedule", "tail-resampling", {"resamples": "5"}, TailResampling(resamples=5)),
+    ],
+)
+def test_create_makes_what_the_name_stands_for(registry, kind, name, settings, made):
+    assert registry.create(kind, name, settings) == made
+
+
+def test_names_and_kinds(registry):
+    assert {"descent", "tail-resampling"} <= {*registry.names("timestep schedule")}
+    assert "hard-mask" not in registry.names("timestep schedule")
+    assert {"hard-mask", "descent", "photo", "checkpoint"} <= {*registry.names()}
+    assert registry.kind_of("photo") == "denoiser"
+
+
+# ---- wrong names and settings ---------------------------------------------------------------------------------
+
+
+def test_an_unknown_name_gets_a_suggestion_and_the_known_ones(registry):
+    with pytest.raises(PluginError, match=r"No merge rule 'hard-msk'\. Did you mean 'hard-mask'\? Known .*hard-mask"):
+        registry.create("merge rule", "hard-msk")
+    with pytest.raises(PluginError, match=r"No plugin 'desent'\. Did you mean 'descent'\?"):
+        registry.kind_of("desent")
+
+
+def test_a_name_of_another_kind_is_told_so(registry):
+    with pytest.raises(PluginError, match="'descent' is a timestep schedule, not a merge rule"):
+        registry.create("merge rule", "descent")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"treshold": 1}, r"it has no setting 'treshold'\. Did you mean 'threshold'\? Its settings: threshold\."),
+        ({"threshold": "half"}, r"threshold is 'half'; .*valid number"),
+        ({"threshold": None}, r"threshold is None; .*valid number"),
+    ],
+)
+def test_wrong_settings_are_explained(registry, settings, message):
+    with pytest.raises(PluginError, match=rf"The merge rule 'hard-mask' of dmix-core \S+: {message}"):
+        registry.create("merge rule", "hard-mask", settings)
+
+
+def test_what_a_factory_refuses_is_passed_on(registry):
+    with pytest.raises(CompositionError, match="threshold is 7"):
+        registry.create("merge rule", "hard-mask", {"threshold": "7"})
+    with pytest.raises(ScheduleError, match="jump_length is -1"):
+        registry.create("timestep schedule", "tail-resampling", {"jump_length": "-1"})
+
+
+def test_settings_of_functions_and_of_plain_classes():
+    def function(mode: Literal["a", "b"], *, flag: bool = False, free=None):
+        return mode, flag, free
+
+    class Plain:
+        def __init__(self, sizes: tuple[int, ...] = (), device: torch.device | None = None):
+            self.sizes = sizes
+
+        def __call__(self, steps):
+            return range(steps, -1, -1)
+
+    registry = registered(dmix_exporters={"function": function}, dmix_timestep_schedules={"plain": Plain})
+    made = registry.create("exporter", "function", {"mode": "b", "flag": "true", "free": "x"})
+    assert made == ("b", True, "x")
+    assert registry.create("timestep schedule", "plain", {"sizes": [1, 2]}).sizes == (1, 2)
+    with pytest.raises(PluginError, match=r"it needs the setting 'mode'\. Its settings: mode, flag, free"):
+        registry.create("exporter", "function")
+    with pytest.raises(PluginError, match=r"mode is 'c'; Input should be 'a' or 'b'"):
+        registry.create("exporter", "function", {"mode": "c"})
+
+
+def test_a_value_error_is_explained_and_a_bug_is_not_hidden():
+    def refuses():
+        raise ValueError("the moon is full")
+
+    def fails():
+        raise KeyError("bug")
+
+    registry = registered(dmix_exporters={"refuses": refuses, "fails": fails})
+    with pytest.raises(PluginError, match=r"'refuses' of the-test 1\.0: the moon is full"):
+        registry.create("exporter", "refuses")
+    with pytest.raises(KeyError):
+        registry.create("exporter", "fails")
+
+
+# ---- denoisers by reference -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wall(tmp_path):
+    Image.new("RGB", (5, 4), (255, 0, 51)).save(tmp_path / "wall.png")
+    return tmp_path / "wall.png"
+
+
+@pytest.mark.parametrize("reference", ["photo:{}", "{}"])
+def test_a_photograph_by_name_or_path(registry, wall, reference):
+    denoiser = registry.denoiser(reference.format(wall))
+    assert isinstance(denoiser, StillImage)
+    assert denoiser.spec == ((4, 5), 3, 0)
+    assert denoiser.image[:, 0, 0].tolist() == pytest.approx([1, -1, -0.6])
+
+
+def test_a_path_with_a_colon(registry, tmp_path, wall):
+    other = wall.rename(tmp_path / "c: wall.png")
+    assert registry.denoiser(str(other)).spec.size == (4, 5)
+    assert registry.denoiser(f"photo:{other}").spec.size == (4, 5)
+
+
+def test_a_photograph_needs_a_picture(registry, tmp_path):
+    with pytest.raises(PluginError, match=r"'photo' needs the path of a picture; expected photo:PATH"):
+        registry.denoiser("photo")
+    with pytest.raises(ImageError, match=r"no picture .*absent\.png"):
+        registry.denoiser(f"photo:{tmp_path / 'absent.png'}")
+    with pytest.raises(ImageError, match="Cannot read"):
+        registry.denoiser(__file__)
+
+
+def test_a_folder_is_a_checkpoint(registry, tmp_path):
+    with pytest.raises(DmixError, match=r"config\.json"):
+        registry.denoiser(str(tmp_path))
+    with pytest.raises(DmixError, match=r"config\.json"):
+        registry.denoiser(f"checkpoint:{tmp_path}")
+    with pytest.raises(PluginError, match=r"'checkpoint' needs a folder"):
+        registry.denoiser("checkpoint")
+
+
+def test_an_unknown_reference(registry):
+    with pytest.raises(PluginError, match=r"No denoiser 'phto:x': .*Did you mean 'photo'\?.*NAME:ARGUMENT"):
+        registry.denoiser("phto:x")
+
+
+def test_device_and_dtype_reach_the_factory():
+    def factory(argument: str | None = None, *, device: str = "cpu", dtype: Literal["float32", "bfloat16"] = "float32"):
+        return argument, device, dtype
+
+    registry = registered(dmix_denoisers={"made": factory})
+    assert registry.denoiser("made", "cuda:1", "bfloat16") == (None, "cuda:1", "bfloat16")
+    assert registry.denoiser("made:a:b") == ("a:b", "cpu", "float32")
+    with pytest.raises(PluginError, match=r"dtype is 'float8'; Input should be 'float32' or 'bfloat16'"):
+        registry.denoiser("made", dtype="float8")
+
+
+# ---- plugins that break ---------------------------------------------------------------------------------------
+
+IMPORT = "from dmix_core.hookspecs import hookimpl\n"
+BROKEN = {
+    "import acme_nowhere": "ModuleNotFoundError: No module named 'acme_nowhere'",
+    "def f(:": "SyntaxError: invalid syntax",
+    "1 / 0": "ZeroDivisionError: division by zero",
+    "import sys; sys.exit(3)": "SystemExit: 3",
+    "def dmix_merge_rules(): return {}": "no hook under @hookimpl; expected one of dmix_merge_rules",
+    IMPORT + "@hookimpl\ndef dmix_merge_rulez(): return {}": "unknown hook 'dmix_merge_rulez'. Did you mean 'dmix_mer",
+    IMPORT + "@hookimpl\ndef dmix_merge_rules(config): return {}": "PluginValidationError: ",
+    IMPORT + "@hookimpl\ndef dmix_merge_rules(): 1 / 0": "ZeroDivisionError: division by zero",
+    IMPORT + "@hookimpl\ndef dmix_merge_rules(): pass": "dmix_merge_rules returned None; expected a dict",
+    IMPORT + "@hookimpl\ndef dmix_merge_rules(): return {'a b': print}": "dmix_merge_rules gave the name 'a b'",
+    IMPORT + "@hookimpl\ndef dmix_merge_rules(): return {'a:b': print}": "dmix_merge_rules gave the name 'a:b'",
+    IMPORT + "@hookimpl\ndef dmix_merge_rules(): return {7: print}": "dmix_merge_rules gave the name 7",
+    IMPORT + "@hookimpl\ndef dmix_merge_rules(): return {'a': 7}": "the factory of 'a' is 7; expected a class or",
+    IMPORT + "def f(x: Unknown): 0\n@hookimpl\ndef dmix_exporters(): return {'a': f}": "NameError: name 'Unknown'",
+    IMPORT + "@hookimpl\ndef dmix_denoisers(): return {'a': lambda path: 0}": "the denoiser 'a' is made by (path)",
+    IMPORT
+    + "@hookimpl\ndef dmix_merge_rules(): return {'a': f}\n@hookimpl\ndef dmix_exporters(): return {'a': f}\n"
+    + "def f(): 0": "it provides 'a' twice, as merge rule and as exporter",
+}
+
+
+@pytest.mark.parametrize("code", BROKEN, ids=[reason[:30] for reason in BROKEN.values()])
+def test_a_broken_plugin_is_recorded_and_hurts_nobody_else(add, code):
+    add(code)
+    add(IMPORT + "@hookimpl\ndef dmix_merge_rules(): return {'fine': lambda: 0}", "other", "an-other")
+    registry = Registry.load()
+    (broken,) = [plugin for plugin in registry.plugins if plugin.distribution == "some-stranger"]
+    assert (broken.name, broken.version, broken.status) == ("stranger", "1.0", "broken")
+    assert broken.error.startswith(BROKEN[code])
+    assert not broken.provides
+    assert registry.create("merge rule", "hard-mask") == HardMask()
+    assert registry.kind_of("fine") == "merge rule"
+
+
+def test_registering_a_broken_plugin_leaves_the_registry_as_it_was():
+    registry = Registry()
+    with pytest.raises(PluginError, match="expected a dict"):
+        registry.register(plugin(dmix_merge_rules=None), "it")
+    assert (registry.plugins, registry.names()) == ([], [])
+    registry.register(plugin(dmix_merge_rules={"a": HardMask}), "it")
+    assert registry.names() == ["a"]
+
+
+def test_the_same_module_twice_is_refused():
+    registry, same = Registry(), plugin(dmix_merge_rules={"a": HardMask})
+    registry.register(same, "one")
+    with pytest.raises(PluginError, match="already registered"):
+        registry.register(same, "two")
+    assert registry.create("merge rule", "a") == HardMask()
+
+
+def test_a_name_in_two_kinds_is_a_conflict_too():
+    registry = registered(dmix_merge_rules={"a": HardMask})
+    registry.register(plugin(dmix_timestep_schedules={"a": Descent}), "that", "another", "2.0")
+    with pytest.raises(PluginError, match=r"claimed by the-test 1\.0 \(merge rule\) and another 2\.0 \(timestep"):
+        registry.create("timestep schedule", "a")
+    assert registry.conflicts == {"a": ("the-test 1.0", "another 2.0")}
+
+
+def test_every_kind_has_its_hook():
+    assert set(HOOKS.values()) == {"merge rule", "timestep schedule", "denoiser", "exporter"}
+
+
+def test_dmix_is_loaded_first_and_always(monkeypatch):
+    monkeypatch.setenv("DMIX_PLUGINS", "nothing-such")
+    registry = Registry.load()
+    assert [p.distribution for p in registry.plugins if p.status == "ok"] == ["dmix-core", "dmix-models"]
