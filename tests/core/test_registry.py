@@ -297,3 +297,10 @@ def test_dmix_is_loaded_first_and_always(monkeypatch):
     monkeypatch.setenv("DMIX_PLUGINS", "nothing-such")
     registry = Registry.load()
     assert [p.distribution for p in registry.plugins if p.status == "ok"] == ["dmix-core", "dmix-models"]
+
+
+def test_an_entry_point_called_like_dmix_is_a_strangers_still(add, monkeypatch):
+    add(IMPORT + "@hookimpl\ndef dmix_merge_rules(): return {'a': lambda: 0}", "dmix-core")
+    monkeypatch.setenv("DMIX_PLUGINS", "")
+    status = {plugin.distribution: plugin.status for plugin in Registry.load().plugins}
+    assert status["some-stranger"] == "off"

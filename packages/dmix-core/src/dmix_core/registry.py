@@ -75,9 +75,8 @@ class Registry:
         own packages always are.
         """
         registry = cls()
-        allowed = _allow_list()
         for entry in sorted(metadata.entry_points(group=GROUP), key=_own_first):
-            registry._load(entry, allowed)
+            registry._load(entry)
         return registry
 
     def register(self, plugin: object, name: str, distribution: str = "this program", version: str = "") -> None:
@@ -195,9 +194,9 @@ class Registry:
 
     # ---- loading --------------------------------------------------------------------------------------------
 
-    def _load(self, entry: metadata.EntryPoint, allowed: set[str] | None) -> None:
+    def _load(self, entry: metadata.EntryPoint) -> None:
         who = entry.name, *_distribution(entry)
-        if allowed is not None and not allowed & {_normal(entry.name), _normal(who[1])}:
+        if not _is_allowed(entry.name, who[1]):
             self.plugins.append(PluginRecord(*who, status="off"))
             return
         try:
@@ -277,9 +276,11 @@ def _check_factory(factory: object, name: str, kind: Kind) -> Factory:
 # ---- small things ---------------------------------------------------------------------------------------------
 
 
-def _allow_list() -> set[str] | None:
+def _is_allowed(name: str, distribution: str) -> bool:
     listed = os.environ.get(ALLOW_LIST)
-    return None if listed is None else {_normal(name) for name in [*listed.split(","), *_OWN]}
+    if listed is None or _normal(distribution) in _OWN:
+        return True
+    return bool({_normal(name), _normal(distribution)} & {*map(_normal, listed.split(","))})
 
 
 def _own_first(entry: metadata.EntryPoint) -> tuple[bool, str, str]:
