@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dmix_core.errors import ImageError
+from dmix_core.errors import DmixError, ImageError
 from dmix_core.images import (
     PALETTE,
     index_picture,
@@ -187,6 +187,6 @@ def test_an_index_png_holds_the_numbers_and_shows_colours(tmp_path):
 
 
 def test_a_picture_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(ImageError, match=r"Cannot write .*absent"):
+    with pytest.raises(DmixError, match=r"Cannot write .*absent"):
         write_png(tmp_path / "absent" / "a.png", torch.zeros(3, 2, 2))
     assert list(tmp_path.iterdir()) == []

@@ -9,9 +9,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 READMES = sorted([REPO / "README.md", *REPO.glob("packages/*/README.md"), *REPO.glob("plugins/*/README.md")])
-MACHINE_PATHS = [
-    f"/{root}/" for root in ("work", "farm", "opt")
-]  # built here, or this file would be found too
+MACHINE_PATHS = [f"/{root}/" for root in ("work", "farm", "opt")]  # built here, or this file would be found too
 
 
 def blocks(file: Path, language: str) -> list[str]:
@@ -21,9 +19,7 @@ def blocks(file: Path, language: str) -> list[str]:
 
 
 def commands(ending: str) -> list[str]:
-    lines = [
-        line for block in blocks(REPO / "README.md", "(?:bash|sh|console)") for line in block.splitlines()
-    ]
+    lines = [line for block in blocks(REPO / "README.md", "(?:bash|sh|console)") for line in block.splitlines()]
     return [line.removeprefix("$ ") for line in lines if line.endswith(ending)]
 
 
@@ -42,11 +38,12 @@ def test_the_readme_shows_python():
     assert blocks(REPO / "README.md", "python")
 
 
-@pytest.mark.parametrize("code", blocks(REPO / "README.md", "python"), ids=lambda code: code.splitlines()[0])
-def test_the_readmes_python_runs(code, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
+PYTHON = [code for readme in READMES if readme.parent.parent.name != "plugins" for code in blocks(readme, "python")]
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[0])
+def test_the_python_of_readmes_runs(code, tmp_path):
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 

@@ -86,8 +86,6 @@ assert not heavy, heavy
 
 
 def test_help_is_answered_without_torch():
-    done = subprocess.run(
-        [sys.executable, "-c", HELP_WITHOUT_TORCH], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", HELP_WITHOUT_TORCH], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "compose" in done.stdout

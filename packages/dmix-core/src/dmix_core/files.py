@@ -8,8 +8,23 @@ from .errors import DmixError
 
 
 def write_atomically(path: str | Path, data: bytes) -> Path:
-    """Write `data` to `path` under a temporary name in the same folder, flush it to disk, then rename."""
+    """Write `data` to `path` under a temporary name in the same folder, flush it to disk, then rename.
+
+    Raises:
+        DmixError: the file cannot be written; what was there before still is.
+    """
     path = Path(path)
+    try:
+        _write_and_rename(path, data)
+    except OSError as error:
+        raise DmixError(
+            f"Cannot write {str(path)!r} ({error.strerror}). "
+            "Expected a file name in a folder that exists, can be written to and has room."
+        ) from error
+    return path
+
+
+def _write_and_rename(path: Path, data: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -21,7 +36,6 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return path
 
 
 def writable_folder(path: str | Path) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -43,9 +44,9 @@ def read_image(path: str | Path, channels: int = 3) -> Tensor:
     Raises:
         ImageError: the file is missing, damaged, no picture, transparent, or not of 8 bits in grey or RGB.
     """
-    pixels = np.array(_eight_bit(_decode(path), path).convert(_mode(channels)))
-    planes = torch.from_numpy(pixels).reshape(*pixels.shape[:2], channels).permute(2, 0, 1)
-    return planes.float().div(127.5).sub(1).contiguous()
+    pixels = np.array(_eight_bit(decode(path), path).convert(_mode(channels)))
+    planes = torch.from_numpy(pixels).reshape(*pixels.shape[:2], channels)
+    return rearrange(planes.float() / 127.5 - 1, "h w c -> c h w").contiguous()
 
 
 def to_uint8(image: Tensor) -> Tensor:
@@ -62,8 +63,8 @@ def to_picture(image: Tensor, *, grey: bool = False) -> Image.Image:
     if image.ndim != 3 or image.shape[0] not in _MODES:
         raise ImageError(f"A picture is made of a tensor (1 or 3, H, W); got the shape {tuple(image.shape)}.")
     planes = image.cpu() if image.dtype == torch.uint8 else to_uint8(image)
-    pixels = planes.permute(1, 2, 0).contiguous().numpy()
-    picture = Image.fromarray(pixels[..., 0] if len(planes) == 1 else pixels)
+    layout = "1 h w -> h w" if len(planes) == 1 else "c h w -> h w c"
+    picture = Image.fromarray(rearrange(planes, layout).contiguous().numpy())
     return picture.convert("L") if grey else picture
 
 
@@ -91,16 +92,9 @@ def write_png(path: str | Path, picture: Tensor | Image.Image, *, grey: bool = F
     """Write a picture, or an image as for `to_picture`, whole or not at all.
 
     Raises:
-        ImageError: the file cannot be written.
+        DmixError: the file cannot be written.
     """
-    data = png_bytes(picture, grey=grey)
-    try:
-        return write_atomically(path, data)
-    except OSError as error:
-        raise ImageError(
-            f"Cannot write the picture {str(path)!r} ({error.strerror}). "
-            "Expected a file name in a folder that exists and can be written to."
-        ) from error
+    return write_atomically(path, png_bytes(picture, grey=grey))
 
 
 def write_index_png(path: str | Path, index: Tensor) -> Path:
@@ -108,7 +102,12 @@ def write_index_png(path: str | Path, index: Tensor) -> Path:
     return write_png(path, index_picture(index))
 
 
-def _decode(path: str | Path) -> Image.Image:
+def decode(path: str | Path) -> Image.Image:
+    """A file's picture in its own mode, upright by its EXIF orientation.
+
+    Raises:
+        ImageError: the file is missing, damaged, or no picture.
+    """
     try:
         with Image.open(path) as picture:
             return ImageOps.exif_transpose(picture) or picture.copy()

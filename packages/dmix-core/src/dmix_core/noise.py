@@ -5,7 +5,7 @@ Tables are float64; a value becomes the dtype of the tensor it multiplies only a
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, repeat
 from typing import Literal, cast
@@ -28,8 +28,8 @@ class NoiseSchedule:
         levels: for each level, the level of the table that this one was respaced from (itself if it was not).
     """
 
-    alpha_bar: Tensor
-    levels: tuple[int, ...]
+    alpha_bar: Tensor = field(repr=False)
+    levels: tuple[int, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
         table = self.alpha_bar
@@ -52,7 +52,16 @@ class NoiseSchedule:
 
     @classmethod
     def from_betas(cls, betas: Tensor) -> "NoiseSchedule":
-        """A schedule from the (T,) variances of its single steps, alpha_bar_t = prod (1 - beta)."""
+        """A schedule from the (T,) variances of its single steps, alpha_bar_t = prod (1 - beta).
+
+        Raises:
+            ScheduleError: a beta outside of 0..1, both ends excluded.
+        """
+        if not bool(((betas > 0) & (betas < 1)).all()):
+            raise ScheduleError(
+                f"Betas lie between 0 and 1; these go from {float(betas.min()):.4g} to {float(betas.max()):.4g}. "
+                "The linear schedule needs at least 21 steps; for fewer, respace a longer one."
+            )
         return cls.from_alpha_bar(torch.cat([torch.ones(1, dtype=torch.float64), (1 - betas.double()).cumprod(0)]))
 
     @classmethod

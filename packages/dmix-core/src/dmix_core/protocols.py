@@ -38,7 +38,8 @@ class Prediction(NamedTuple):
     clean: Tensor
     """x0-hat, (B, C+M, h, w) in about [-1, 1]."""
     spread: Tensor | None = None
-    """Learned variance between beta-tilde (0) and beta (1), broadcastable to `clean`; None means beta-tilde."""
+    """Learned variance, broadcastable to `clean`: about 0 (beta-tilde) to 1 (beta), and a network may say a little
+    more or less; None means beta-tilde."""
 
 
 @runtime_checkable

@@ -87,7 +87,7 @@ class Recipe(_Part):
     others: Literal["clean", "noisy"] = "clean"
     seams: Literal["keep-variance", "literal"] = "keep-variance"
     seed: int = 0
-    samples: tuple[NonNegativeInt, ...] = (0,)
+    samples: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     batch_size: PositiveInt = 8
     device: str = "cpu"
     dtype: str = "float32"
@@ -132,15 +132,9 @@ class Recipe(_Part):
         """Write the recipe as JSON, whole or not at all.
 
         Raises:
-            RecipeError: the file cannot be written.
+            DmixError: the file cannot be written.
         """
-        try:
-            return write_atomically(path, self.text().encode())
-        except OSError as error:
-            raise RecipeError(
-                f"Cannot write the recipe {str(path)!r} ({error.strerror}). "
-                "Expected a file name in a folder that exists and can be written to."
-            ) from error
+        return write_atomically(path, self.text().encode())
 
     # ---- Python ---------------------------------------------------------------------------------------------
 

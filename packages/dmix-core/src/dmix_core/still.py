@@ -18,7 +18,7 @@ class StillImage:
         noise: the table by which objects see it noised; any will do, since no network was trained with it.
     """
 
-    image: Tensor
+    image: Tensor = field(repr=False)
     noise: NoiseSchedule = field(default_factory=NoiseSchedule.linear)
 
     def __post_init__(self) -> None:

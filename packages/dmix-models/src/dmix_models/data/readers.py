@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from einops import rearrange
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from dmix_core.errors import DmixError, ImageError
-from dmix_core.images import read_image, to_uint8
+from dmix_core.images import decode, read_image, to_uint8
 
 Pixels = NDArray[np.uint8]
 
@@ -180,19 +180,13 @@ def _unknown_rule(rule: str) -> re.Match[str]:
 
 
 def _image(path: Path) -> Pixels:
-    pixels = to_uint8(read_image(path)).permute(1, 2, 0).numpy()
+    pixels = rearrange(to_uint8(read_image(path)), "c h w -> h w c").numpy()
     grey = bool((pixels == pixels[..., :1]).all())
     return np.ascontiguousarray(pixels[..., :1] if grey else pixels)
 
 
 def _mask(path: Path) -> NDArray[np.int64]:
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-    except Exception as error:  # each of Pillow's decoders has its own way to fail on a damaged file
-        raise ImageError(
-            f"Cannot read the mask {str(path)!r} ({error}). Expected a whole file; save it again."
-        ) from error
+    image = decode(path)
     values = np.asarray(image.convert("L") if image.mode == "1" else image)
     if image.mode == "RGB" and (values == values[..., :1]).all():
         values = values[..., 0]
