@@ -137,11 +137,11 @@ def test_one_region_alone_is_plain_ancestral_sampling(walk, merge_from):
     assert all_equal(states_of(steps, 0), plain_chain(region, walk(20), 20, range(2)))
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("spread", [torch.sigmoid, lambda x: torch.full((1, 3, 1, 1), 0.3)], ids=["each", "one"])
 def test_a_learned_variance_is_that_of_the_chain(spread):
     class Spreading(GaussianDenoiser):
         def __call__(self, x_t, t):
-            return super().__call__(x_t, t)._replace(spread=torch.full((1, 3, 1, 1), spread))
+            return super().__call__(x_t, t)._replace(spread=spread(x_t))
 
     denoiser = Spreading(Spec((4, 4)))
     regions = [BoxRegion(denoiser), BoxRegion(denoiser, name="twin")]
@@ -412,6 +412,11 @@ def test_a_photograph_is_bit_identical_where_no_object_stands(photo, tmp_path, o
         assert torch.equal(again[mask.expand_as(pixels)], pixels[mask.expand_as(pixels)])
 
 
+def test_no_noise_is_made_for_a_photograph(photo, draws):
+    run([BoxRegion(StillImage(photo[1]), name="photo"), BoxRegion(dreamer(), (2, 3, 6, 6), name="object", z=1)])
+    assert {(region, purpose) for region, purpose, *_ in draws if region == "photo"} == {("photo", "start")}
+
+
 def test_a_photograph_alone_comes_back(photo):
     _, image = photo
     assert torch.equal(Composer([BoxRegion(StillImage(image))], **SHORT).compose().image[0], image)
@@ -481,6 +486,17 @@ def test_masks_and_boxes_of_random_objects():
                 assert box == (int(columns.min()), int(rows.min()), *size)
             else:
                 assert box is None
+
+
+def test_what_is_visible_is_amodal_even_where_no_region_has_half_of_a_pixel():
+    """Mattes of 0.4 on top of each other: weights of 0.36, 0.24 and 0.4, and so the top one shows."""
+    faint = [
+        BoxRegion(ConstantDenoiser(torch.full((4, 4, 4), -0.2), mask_channels=1), name=f"{z}", z=z) for z in (1, 2)
+    ]
+    composition = Composer([BoxRegion(background((4, 4))), *faint], **SHORT, merge=SoftMask()).compose()
+    assert (composition.index == 2).all()
+    assert composition.regions[2].amodal.all()
+    assert not composition.regions[1].amodal.any()
 
 
 def test_an_object_that_nothing_hides_is_seen_as_it_is():
