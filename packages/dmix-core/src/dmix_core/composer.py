@@ -51,7 +51,8 @@ class Composer:
         merge_from: the fraction of the denoising, 0..1, after which a region takes in the others; 1 never does, and
             pastes at the end. Once a region has begun, it does so on every later descent, resampling included.
         others: which of the other models' tensors is noised in eq. 9: their "clean" prediction (default), or "noisy",
-            their state x_t, the paper's literal notation, which has up to twice the noise variance.
+            their state x_t, the paper's literal notation, which has about twice the noise variance (a still image,
+            which has no noise, is the same under both).
         seams: how noise is mixed where a weight w lies between 0 and 1: "keep-variance" gives the fresh noise the
             weight sqrt(1 - w^2), "literal" is eq. 11 to the letter, which loses variance there; equal for hard masks.
         device: where the denoisers are; noise is drawn on the CPU, so that it does not depend on this.
@@ -116,13 +117,14 @@ class Composer:
             z = normal(shape, seed=seed, samples=numbers, region=region.name, purpose=purpose, index=index)
             return z.to(self.device)
 
-        states = [draw(region, "start") for region in regions]
+        states = [draw(region, "start") for region in regions]  # a still region's is never looked at
         listening = [False for _ in regions]
 
         for index, (t, s) in enumerate(pairwise(self.walk)):
             if s > t:  # climb: the forward process, eq. 1
-                fresh = [draw(region, "climb", index) for region in regions]
-                states = [noise.diffuse(x, t, s, z) for noise, x, z in zip(noises, states, fresh)]
+                states = list(states)
+                for i in self._moving:
+                    states[i] = noises[i].diffuse(states[i], t, s, draw(regions[i], "climb", index))
                 yield Step(t, s, states)
                 continue
 
@@ -131,8 +133,9 @@ class Composer:
             listening = [already or t <= window for already, window in zip(listening, self._windows)]
 
             # eq. 10: every region's own next state
-            fresh = [draw(region, "step", index) for region in regions]
-            own = [ancestral(*at, t, s) for at in zip(noises, states, predictions, fresh)]
+            own = [prediction.clean for prediction in predictions]
+            for i in self._moving:
+                own[i] = ancestral(noises[i], states[i], predictions[i], draw(regions[i], "step", index), t, s)
             if not any(listening) and s > 0:
                 states = own
                 yield Step(t, s, states, predictions)
@@ -142,10 +145,10 @@ class Composer:
             layers, merged = self._merge(predictions, s)
             others = self._seen_of_others(layers, merged, states)
             states = list(own)
-            for i, region in enumerate(regions):
+            for i in self._moving:
                 if listening[i]:
-                    z = draw(region, "others", index)
-                    states[i] = self._meet(region, noises[i], own[i], others[i], merged.weights[i], z, s)
+                    z = draw(regions[i], "others", index)
+                    states[i] = self._meet(regions[i], noises[i], own[i], others[i], merged.weights[i], z, s)
             yield Step(t, s, states, predictions, layers, merged)
 
     def _predict(self, states: Sequence[Tensor], t: int) -> list[Prediction]:
@@ -180,6 +183,11 @@ class Composer:
         fresh = 1 - share if self.seams == "literal" else (1 - share**2).sqrt()
         image = share * own[:, :channels] + noise.diffuse(region.view(others), 0, s, fresh * z[:, :channels])
         return torch.cat([image, own[:, channels:]], dim=1)
+
+    @cached_property
+    def _moving(self) -> list[int]:
+        """The regions whose state decides what they predict; a still one keeps its clean image as its state."""
+        return [i for i, region in enumerate(self.regions) if not getattr(region.denoiser, "still", False)]
 
     @cached_property
     def _sharing(self) -> list[tuple[Denoiser, list[int]]]:

@@ -26,6 +26,11 @@ class StillImage:
             raise ImageError(f"A still image is a tensor (C, H, W); got the shape {tuple(self.image.shape)}.")
 
     @property
+    def still(self) -> bool:
+        """True: what it predicts does not depend on its state, so the composer spares itself its noise."""
+        return True
+
+    @property
     def spec(self) -> Spec:
         channels, height, width = self.image.shape
         return Spec((height, width), channels)

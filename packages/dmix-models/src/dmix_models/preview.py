@@ -8,10 +8,12 @@ from torch import Tensor
 
 from dmix_core.composer import Composer
 from dmix_core.images import to_picture, write_png
-from dmix_core.pictures import contact_sheet
+from dmix_core.pictures import contact_sheet, enlarge
 from dmix_core.protocols import Denoiser
 from dmix_core.region import BoxRegion
 from dmix_core.timesteps import Descent
+
+LEGIBLE = 96  # pixels of a sample's shorter side
 
 
 def sample(denoiser: Denoiser, samples: int, steps: int, seed: int = 0, device: torch.device | str = "cpu") -> Tensor:
@@ -24,4 +26,5 @@ def sample(denoiser: Denoiser, samples: int, steps: int, seed: int = 0, device: 
 def write_sheet(path: Path, images: Tensor, image_channels: int = 3, columns: int = 8) -> Path:
     """Write images (B, C + M, h, w) as one PNG; each mask stands to the right of its image."""
     parts = [part for image in images for part in (image[:image_channels], image[image_channels:]) if len(part)]
-    return write_png(path, contact_sheet([to_picture(part) for part in parts], columns * len(parts) // len(images)))
+    tiles = [enlarge(to_picture(part), LEGIBLE) for part in parts]
+    return write_png(path, contact_sheet(tiles, columns * len(parts) // len(images)))
