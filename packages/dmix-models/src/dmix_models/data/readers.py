@@ -1,6 +1,7 @@
 """Folders of pictures, with or without masks, decoded once into memory."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from .layouts import Layout, Listing, Record, Split, find
 from .layouts.general import General
 from .masks import Alpha, Found, MaskFile, parse
 
-__all__ = ["DataError", "LeftOut", "Loaded", "OnError", "Picture", "Pixels", "read_images", "read_pairs"]
+__all__ = ["DataError", "LeftOut", "Loaded", "OnError", "Part", "Picture", "Pixels", "read_images", "read_pairs"]
 
 OnError = Literal["fail", "skip"]
 Part = Split | Literal["all"]
@@ -169,6 +170,21 @@ def check_complete(listing: Listing, root: Path) -> None:
         raise DataError(
             f"{len(listing.missing)} files that {str(root)!r} lists are not there{some(listing.missing)}. "
             "Expected all of them; complete the copy, or leave them out with on_error 'skip'."
+        )
+
+
+def check_classes(pictures: Sequence[Picture]) -> None:
+    """Refuse a class that only one picture shows: a model of it could only repeat that picture.
+
+    Raises:
+        DataError: naming these classes.
+    """
+    counts = Counter(picture.class_name for picture in pictures)
+    lonely = [name or "object" for name, count in counts.items() if count < 2]
+    if lonely:
+        raise DataError(
+            f"The class {', '.join(map(repr, lonely))} has only one picture; expected at least two of each class. "
+            "Add pictures, or leave the class out."
         )
 
 

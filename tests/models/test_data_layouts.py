@@ -1,0 +1,326 @@
+"""Every layout on a small tree that lies exactly like the data set, and what is broken in some of them."""
+
+import numpy as np
+import pytest
+
+from dmix_core.errors import ImageError
+from dmix_models.data.layouts import candidates, find, layouts
+from dmix_models.data.masks import apply_rule, divide, named
+from dmix_models.data.readers import DataError, check_classes, read_images, read_pairs
+
+
+def shown(pictures):
+    """(path below the data set's folder, class) of each."""
+    return [(picture.path.name, picture.class_name) for picture in pictures]
+
+
+def records(folder):
+    return find(folder).layout.read(folder).records
+
+
+# ---- finding out --------------------------------------------------------------------------------------------------
+
+
+def mvtec(tree, category="", kind="scratch"):
+    tree.picture(f"{category}train/good/000.png", seed=1)
+    tree.picture(f"{category}test/good/000.png", seed=2)
+    tree.picture(f"{category}test/{kind}/000.png", seed=3)
+    tree.mask(f"{category}ground_truth/{kind}/000_mask.png")
+
+
+def visa(tree):
+    for number in range(2):
+        tree.picture(f"candle/Data/Images/Normal/000{number}.JPG", seed=number)
+        tree.picture(f"candle/Data/Images/Anomaly/00{number}.JPG", seed=number + 2)
+        tree.mask(f"candle/Data/Masks/Anomaly/00{number}.png", value=3)
+    tree.text("candle/image_anno.csv", "image,label,mask\n")
+    lines = [
+        "object,split,label,image,mask",
+        "candle,train,normal,candle/Data/Images/Normal/0000.JPG,",
+        "candle,test,normal,candle/Data/Images/Normal/0001.JPG,",
+    ]
+    anomaly = "candle,{},anomaly,candle/Data/Images/Anomaly/00{}.JPG,candle/Data/Masks/Anomaly/00{}.png"
+    tree.text("split_csv/1cls.csv", "\n".join([*lines, *(anomaly.format("test", n, n) for n in (0, 1))]))
+    fewshot = [anomaly.format("train", 0, 0), anomaly.format("test", 1, 1)]
+    tree.text("split_csv/2cls_fewshot.csv", "\n".join([*lines, *fewshot]))
+
+
+def magnetic_tile(tree):
+    for name in ("exp1_num_1000", "exp2_num_1100", "exp3_num_1249", "exp1_num_1399"):
+        tree.picture(f"MT_Blowhole/Imgs/{name}.jpg")
+        tree.mask(f"MT_Blowhole/Imgs/{name}.png")
+    tree.picture("MT_Free/Imgs/exp4_num_1210.jpg", seed=7)
+    tree.mask("MT_Free/Imgs/exp4_num_1210.png", value=0)
+
+
+def pairs(tree):
+    tree.picture("images/x.png")
+    tree.mask("masks/x.png")
+
+
+def plain(tree):
+    tree.picture("cat/a.png")
+    tree.picture("dog/b.png", seed=1)
+
+
+TREES = {"mvtec": mvtec, "visa": visa, "magnetic-tile": magnetic_tile, "image-mask": pairs, "image-folder": plain}
+
+
+@pytest.mark.parametrize(("name", "make"), TREES.items(), ids=TREES)
+def test_a_layout_is_found_and_said_why(tree, name, make):
+    make(tree)
+    (match,) = candidates(tree.root)
+    assert match.layout.name == name
+    assert match.evidence
+
+
+@pytest.mark.parametrize("layout", layouts().values(), ids=layouts())
+def test_a_layout_names_itself_and_knows_an_empty_folder(layout, tmp_path):
+    assert layout.title
+    assert layout.rule
+    assert layout.detect(tmp_path) is None
+
+
+def test_two_layouts_in_one_folder_are_refused_unless_one_is_named(tree):
+    mvtec(tree)
+    visa(tree)
+    with pytest.raises(DataError, match=r"could have several layouts: mvtec \(.*\); visa \("):
+        read_pairs(tree.root)
+    assert len(read_pairs(tree.root, layout="visa")) == 1
+
+
+def test_an_unknown_layout_is_refused_with_a_suggestion(tree):
+    pairs(tree)
+    with pytest.raises(DataError, match=r"No layout 'mvtek'\. Did you mean 'mvtec'"):
+        read_images(tree.root, layout="mvtek")
+
+
+# ---- MVTec AD -----------------------------------------------------------------------------------------------------
+
+
+def test_mvtec(tree):
+    mvtec(tree)
+    assert shown(read_pairs(tree.root, split="test")) == [("000.png", "scratch")]
+    (background,) = read_images(tree.root)
+    assert background.path.parent.parent.name == "train"
+    assert len(read_images(tree.root, split="all")) == 2
+
+
+def test_mvtec_is_no_training_data_unless_asked_for(tree):
+    mvtec(tree)
+    with pytest.raises(DataError, match=r"in the part 'test' .* name the split 'test'"):
+        read_pairs(tree.root)
+
+
+def test_categories_of_mvtec_name_their_classes(tree):
+    mvtec(tree, "bottle/")
+    mvtec(tree, "screw/")
+    assert [name for _, name in shown(read_pairs(tree.root, split="test"))] == ["bottle/scratch", "screw/scratch"]
+
+
+def test_converted_visa_has_masks_of_the_same_name(tree):
+    tree.picture("train/good/000.JPG")
+    tree.picture("test/bad/000.JPG", seed=1)
+    tree.mask("ground_truth/bad/000.png")
+    assert shown(read_pairs(tree.root, split="test")) == [("000.JPG", "bad")]
+
+
+def test_mvtec_masks_and_pictures_without_each_other(tree):
+    mvtec(tree)
+    extra = tree.picture("test/scratch/001.png", seed=9)
+    with pytest.raises(DataError, match=r"1 pictures .* have no mask: 001\.png"):
+        read_pairs(tree.root, split="test")
+    extra.unlink()
+    tree.mask("ground_truth/scratch/007_mask.png")
+    with pytest.raises(DataError, match=r"1 masks .* have no picture: 007_mask\.png"):
+        read_pairs(tree.root, split="test")
+    assert len(read_pairs(tree.root, split="test", on_error="skip")) == 1
+
+
+def test_two_pictures_of_one_name_are_refused(tree):
+    mvtec(tree)
+    tree.picture("test/scratch/000.jpg")
+    with pytest.raises(DataError, match=r"'000\.jpg' and '000\.png' .* have the same name"):
+        read_pairs(tree.root, split="test")
+
+
+# ---- VisA ---------------------------------------------------------------------------------------------------------
+
+
+def test_visa_takes_the_split_with_anomalies_in_training(tree):
+    visa(tree)
+    (pair,) = read_pairs(tree.root)
+    assert (pair.path.name, pair.class_name, pair.mask.sum()) == ("000.JPG", "candle/anomaly", 30 * 255)
+    assert shown(read_pairs(tree.root, split="test")) == [("001.JPG", "candle/anomaly")]
+    assert [picture.path.name for picture in read_images(tree.root)] == ["0000.JPG"]
+
+
+def test_one_object_of_visa_is_not_divided(tree):
+    visa(tree)
+    assert len(read_pairs(tree.root / "candle")) == 2
+    assert len(read_images(tree.root / "candle")) == 2
+
+
+def test_threshold_127_would_find_nothing_in_visa(tree):
+    visa(tree)
+    with pytest.raises(DataError, match="1 of 1 masks show no object under the rule 'threshold:127'"):
+        read_pairs(tree.root, "threshold:127")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("candle,train,normal,../../secret.JPG,", "names '../../secret.JPG', which is outside"),
+        ("candle,train,normal,candle/Data/Images/Normal/9.JPG,", r"1 files .* are not there: 9\.JPG"),
+        ("candle,valid,normal,candle/Data/Images/Normal/0000.JPG,", "Line 6 .* says split 'valid'"),
+        ("candle,train,anomaly,candle/Data/Images/Anomaly/000.JPG,", r"1 pictures .* have no mask: 000\.JPG"),
+    ],
+)
+def test_wrong_lines_of_a_split_file(tree, line, message):
+    visa(tree)
+    table = tree.root / "split_csv/2cls_fewshot.csv"
+    table.write_text(f"{table.read_text()}\n{line}\n")
+    with pytest.raises(DataError, match=message):
+        read_pairs(tree.root)
+
+
+def test_a_split_file_with_other_columns(tree):
+    visa(tree)
+    tree.text("split_csv/2cls_fewshot.csv", "image,mask\n")
+    with pytest.raises(DataError, match="expected object,split,label,image,mask"):
+        read_pairs(tree.root)
+
+
+# ---- magnetic tiles -----------------------------------------------------------------------------------------------
+
+
+def test_magnetic_tiles_have_classes_and_normals(tree):
+    magnetic_tile(tree)
+    assert {name for _, name in shown(read_pairs(tree.root))} == {"blowhole"}
+    assert [picture.path.name for picture in read_images(tree.root)] == ["exp4_num_1210.jpg"]
+    assert len(read_images(tree.root / "MT_Blowhole")) == 4
+
+
+def test_photographs_of_one_tile_are_a_group(tree):
+    magnetic_tile(tree)
+    groups = {record.image.stem[-4:]: record.group for record in records(tree.root)}
+    assert groups["1000"] == groups["1100"] == groups["1210"] == groups["1249"] != groups["1399"]
+
+
+def test_a_tile_without_a_mask(tree):
+    magnetic_tile(tree)
+    (tree.root / "MT_Blowhole/Imgs/exp1_num_1000.png").unlink()
+    with pytest.raises(DataError, match=r"1 pictures .* have no mask: exp1_num_1000\.jpg"):
+        read_pairs(tree.root)
+
+
+# ---- pictures and masks by name -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask"),
+    [("CXR_png/x.png", "masks/x_mask.png"), ("imgs/a/x.png", "mask/a/x.png"), ("Part0.jpg", "Part0_label.bmp")],
+)
+def test_pairs_by_name(tree, picture, mask):
+    tree.picture(picture)
+    tree.mask(mask)
+    assert len(read_pairs(tree.root)) == 1
+    assert len(read_images(tree.root)) == 1
+
+
+def test_masks_without_pictures_are_refused_or_left_out(tree):
+    pairs(tree)
+    tree.mask("masks/y.png")
+    with pytest.raises(DataError, match=r"1 masks .* have no picture: y\.png"):
+        read_pairs(tree.root)
+    assert len(read_pairs(tree.root, on_error="skip")) == 1
+
+
+# ---- mask rules -----------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_can_name_classes():
+    values = np.array([[0, 8, 9, 8]])
+    found = divide(values, "index:{8: car, 9: a person, 10: bicycle}")
+    assert [(each.class_name, (each.mask[0] > 0).tolist()) for each in found] == [
+        ("car", [False, True, False, True]),
+        ("a person", [False, False, True, False]),
+    ]
+    assert apply_rule(values, "index:{8: car, 9: a person}")[0].tolist() == [False, True, True, True]
+
+
+def test_instances_of_16_bits():
+    values = np.array([[0, 26 * 256 + 1, 26 * 256 + 2, 26 * 256, 24 * 256 + 1, 7 * 256 + 3]])
+    found = divide(values, named("instance16", {26: "car", 24: "person"}))
+    assert [(each.class_name, np.flatnonzero(each.mask).tolist(), each.whole) for each in found] == [
+        ("person", [4], True),
+        ("car", [1], True),
+        ("car", [2], True),
+    ]
+
+
+@pytest.mark.parametrize("rule", ["index:{}", "index:{8}", "index:{8: }", "instance16:26", "threshold:{8: car}"])
+def test_malformed_rules_are_refused(rule):
+    with pytest.raises(DataError, match="Unknown mask rule"):
+        apply_rule(np.zeros((2, 2), np.int64), rule)
+
+
+# ---- bad files ------------------------------------------------------------------------------------------------------
+
+
+def test_bad_files_are_left_out_and_listed_where_that_is_asked_for(tree, caplog):
+    for number, name in enumerate("abcd"):
+        tree.picture(f"{name}.jpg", seed=number)
+        tree.mask(f"{name}.png")
+    (tree.root / "a.jpg").write_bytes((tree.root / "a.jpg").read_bytes()[:900])
+    tree.mask("b.png", height=30)
+    tree.mask("c.png", value=0)
+    with pytest.raises((DataError, ImageError)):
+        read_pairs(tree.root)
+    assert [pair.path.name for pair in read_pairs(tree.root, on_error="skip")] == ["d.jpg"]
+    assert "Left out 3 of 4 pictures" in caplog.text
+    for fact in (
+        "a.jpg: Cannot read",
+        "b.jpg: 'b.jpg' is 50x40 pixels, but its mask",
+        "c.jpg: the mask shows no object",
+    ):
+        assert fact in caplog.text
+
+
+def test_nothing_left_is_an_error_all_the_same(tree):
+    tree.text("a.png", "no picture")
+    with pytest.raises(DataError, match="None of 1 pictures can be used"):
+        read_images(tree.root, on_error="skip")
+    tree.picture("a.jpg")
+    tree.mask("a.png", value=0)
+    with pytest.raises(DataError, match="1 of 1 masks show no object"):
+        read_pairs(tree.root, on_error="skip")
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [("I;16", "mode 'I;16'; expected 8 bits"), ("CMYK", "mode 'CMYK'; expected"), ("RGBA", "transparent in places")],
+)
+def test_modes_that_could_be_read_wrongly_are_refused(tree, mode, message):
+    from PIL import Image
+
+    tree.root.mkdir()
+    suffix = "tif" if mode == "CMYK" else "png"
+    Image.new(mode, (8, 8)).save(tree.root / f"x.{suffix}")
+    with pytest.raises(ImageError, match=message):
+        read_images(tree.root)
+
+
+def test_a_decompression_bomb_is_refused(tree, monkeypatch):
+    tree.picture("x.png")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ImageError, match="decompression bomb"):
+        read_images(tree.root)
+
+
+def test_a_class_of_one_picture_is_refused(tree):
+    magnetic_tile(tree)
+    tree.picture("MT_Crack/Imgs/exp1_num_9000.jpg")
+    tree.mask("MT_Crack/Imgs/exp1_num_9000.png")
+    with pytest.raises(DataError, match="The class 'crack' has only one picture"):
+        check_classes(read_pairs(tree.root))
