@@ -11,7 +11,7 @@ import numpy as np
 from einops import rearrange
 from numpy.typing import NDArray
 
-from dmix_core.errors import ImageError
+from dmix_core.errors import ImageError, did_you_mean
 from dmix_core.images import decode, read_image, to_uint8
 
 from .files import DataError, Pixels, some
@@ -94,7 +94,7 @@ def read_images(
     listing = find(root, layout).layout.read(root)
     records = [record for record in listing.records if record.normal] or listing.records
     chosen = _of_split(records, split, root)
-    return _told(load(chosen, lambda record: [_alone(record)], on_error), len(chosen))
+    return _told(load(chosen, lambda record: [picture_of(record)], on_error), len(chosen))
 
 
 def read_pairs(
@@ -105,6 +105,7 @@ def read_pairs(
     *,
     layout: str | None = None,
     split: Part | None = None,
+    classes: Sequence[str] | None = None,
     on_error: OnError = "fail",
 ) -> list[Picture]:
     """Read the pictures of a folder that show objects, and their masks.
@@ -117,6 +118,7 @@ def read_pairs(
         skip_empty: leave pictures with an empty mask out; by default they are refused.
         layout: how the folder is laid out; by default that is found out.
         split: which part of a divided data set; by default "train".
+        classes: which classes; by default all.
         on_error: "skip" leaves out what cannot be read or does not fit together, empty masks too, and logs which.
 
     Raises:
@@ -129,6 +131,7 @@ def read_pairs(
         check_complete(listing, root)
     records = _of_split([record for record in listing.records if record.mask and not record.normal], split, root)
     loaded = load(records, pictures_of, on_error)
+    loaded = loaded._replace(pictures=of_classes(loaded.pictures, classes))
     return _told(_without_empty(loaded, skip_empty or on_error == "skip"), len(records))
 
 
@@ -171,6 +174,22 @@ def check_complete(listing: Listing, root: Path) -> None:
             f"{len(listing.missing)} files that {str(root)!r} lists are not there{some(listing.missing)}. "
             "Expected all of them; complete the copy, or leave them out with on_error 'skip'."
         )
+
+
+def of_classes(pictures: Sequence[Picture], classes: Sequence[str] | None) -> list[Picture]:
+    """The pictures of these classes, or all of them.
+
+    Raises:
+        DataError: a class that no picture shows.
+    """
+    known = sorted({picture.class_name for picture in pictures if picture.class_name})
+    unknown = [name for name in classes or () if name not in known]
+    if unknown:
+        raise DataError(
+            f"No picture shows the class {unknown[0]!r}.{did_you_mean(unknown[0], known)} "
+            f"Expected some of: {', '.join(known) or 'none, the data set names no classes'}."
+        )
+    return [picture for picture in pictures if classes is None or picture.class_name in classes]
 
 
 def check_classes(pictures: Sequence[Picture]) -> None:
@@ -246,17 +265,22 @@ def load(records: Iterable[Record], read: Callable[[Record], list[Picture]], on_
 
 def pictures_of(record: Record) -> list[Picture]:
     """A record's picture with its mask, once for each class that the mask shows."""
-    picture = _alone(record)
+    return with_mask(picture_of(record), record)
+
+
+def picture_of(record: Record) -> Picture:
+    """A record's picture without its mask."""
+    pixels = _opaque(record.image) if isinstance(record.mask, Alpha) else read_pixels(record.image)
+    return Picture(record.image, pixels, class_name=record.class_name, source=record)
+
+
+def with_mask(picture: Picture, record: Record) -> list[Picture]:
+    """A picture with its record's mask, once for each class that the mask shows."""
     found = record.mask.read() if record.mask else []
     for each in found:
         _check_size(record, picture, each.mask)
     names = dict.fromkeys(each.class_name for each in found)
     return [_masked(picture, [each for each in found if each.class_name == name]) for name in names]
-
-
-def _alone(record: Record) -> Picture:
-    pixels = _opaque(record.image) if isinstance(record.mask, Alpha) else read_pixels(record.image)
-    return Picture(record.image, pixels, class_name=record.class_name, source=record)
 
 
 def _masked(picture: Picture, found: Sequence[Found]) -> Picture:

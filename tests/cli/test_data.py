@@ -1,0 +1,60 @@
+"""`dmix data`: what it prints and writes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Four pictures of 64 x 64, each with the mask of a square."""
+    folder = tmp_path / "pairs"
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(90, 110, (64, 64), np.uint8)
+        mask = np.zeros((64, 64), np.uint8)
+        pixels[20:30, 24:36], mask[20:30, 24:36] = 30, 255
+        Image.fromarray(pixels).save(folder / f"images/{number}.png")
+        Image.fromarray(mask).save(folder / f"masks/{number}.png")
+    return folder
+
+
+def test_inspect_tells_and_draws(dmix, pairs):
+    result = dmix("data", "inspect", pairs, "-o", "sheet.png")
+    for fact in (
+        "layout image-mask",
+        "pictures   4, 4 with masks",
+        "4 objects in 4 pictures",
+        "32x32 100%",
+        "run next:",
+    ):
+        assert fact in result.stdout
+    assert Image.open("sheet.png").width > 400
+
+
+def test_inspect_as_json(dmix, pairs):
+    record = json.loads(dmix("data", "inspect", pairs, "--json").stdout)
+    assert (record["layout"], record["pictures"]) == ("image-mask", 4)
+    assert "sheet" not in record
+
+
+def test_what_inspect_says_to_run_next_can_be_run(dmix, pairs):
+    commands = json.loads(dmix("data", "inspect", pairs, "--json").stdout)["next"]
+    quick = ("--batch-size", 2, "--warmup", 0, "--preview-samples", 2, "--preview-steps", 2, "--quiet")
+    for command in commands:
+        words = command.replace("--steps 20000", "--steps 1").split()
+        dmix(*words[1:], *quick)
+    assert {path.parent.name for path in Path().glob("*/model.safetensors")} == {"background", "object"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--layout", "mvtek"], "Did you mean 'mvtec'?"), ([], "No pictures below")],
+)
+def test_a_folder_that_cannot_be_understood_ends_with_1(dmix, words, message):
+    Path("empty").mkdir()
+    assert message in dmix("data", "inspect", "empty", *words, exit_code=1).stderr
