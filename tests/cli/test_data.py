@@ -51,6 +51,28 @@ def test_what_inspect_says_to_run_next_can_be_run(dmix, pairs):
     assert {path.parent.name for path in Path().glob("*/model.safetensors")} == {"background", "object"}
 
 
+def test_crops_are_cut_and_learned_from(dmix, pairs):
+    result = dmix("data", "crops", pairs, "-o", "crops", "--size", "16x16", "--hold-out", 0.5)
+    assert "Cut 4 objects into crops: 4 object, 2 test, 2 train" in result.stdout
+    assert Image.open("crops/object/000000.png").size == (16, 16)
+    quick = ("--steps", 1, "--batch-size", 2, "--warmup", 0, "--preview-samples", 2, "--preview-steps", 2)
+    dmix("train", "object", "crops", "-o", "run", "--size", "16x16", *quick)
+    assert "pictures: 2" in Path("run/README.md").read_text()
+
+
+def test_crops_as_json(dmix, pairs):
+    (pairs / "images/0.png").write_text("no picture")
+    record = json.loads(dmix("data", "crops", pairs, "-o", "crops", "--on-error", "skip", "--json").stdout)
+    assert (record["crops"], record["parts"], record["left_out"]) == (3, {"train": 3}, {})
+    (failed,) = record["failed"]
+    assert failed["file"].endswith("0.png")
+
+
+def test_a_context_the_wrong_way_round_ends_with_2(dmix, pairs):
+    result = dmix("data", "crops", pairs, "-o", "crops", "--context", 2, 1.5, exit_code=2)
+    assert "expected the smaller factor first" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [(["--layout", "mvtek"], "Did you mean 'mvtec'?"), ([], "No pictures below")],

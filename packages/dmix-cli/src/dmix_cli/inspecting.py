@@ -6,17 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import torch
-from PIL import Image
 from tqdm import tqdm
 
 from dmix_core.images import write_png
-from dmix_core.pictures import LEGIBLE, contact_sheet, enlarge, overlay
-from dmix_models.data.files import Pixels
-from dmix_models.data.inspection import Sample, inspect
+from dmix_models.data.inspection import inspect
+from dmix_models.data.sheet import sheet
 
-COLUMNS = 8
 SHOWN = 10  # files of one kind in the text; --json has them all
 
 
@@ -80,22 +75,3 @@ def _sizes(counts: dict[str, int]) -> str:
         return _counts(counts)
     widths, heights = zip(*(map(int, size.split("x")) for size in counts))
     return f"{len(counts)} different ones, {min(widths)}..{max(widths)} wide and {min(heights)}..{max(heights)} high"
-
-
-def sheet(samples: Sequence[Sample]) -> Image.Image:
-    """Each object beside the same with its mask drawn over it, sorted by class."""
-    tiles: list[Image.Image | None] = []
-    captions: list[str] = []
-    for sample in sorted(samples, key=lambda sample: sample.class_name):
-        picture, mask = _legible(sample.pixels), _legible(sample.mask)
-        index = torch.from_numpy(np.asarray(mask) > 127).to(torch.uint8)
-        tiles += [enlarge(picture), overlay(picture, index)]
-        captions += [f"{sample.class_name}, {sample.side} px", ""]
-    return contact_sheet(tiles, COLUMNS, captions)
-
-
-def _legible(pixels: Pixels) -> Image.Image:
-    """A picture no larger than it need be."""
-    picture = Image.fromarray(pixels.squeeze())
-    picture.thumbnail((LEGIBLE, LEGIBLE), Image.Resampling.BOX)
-    return picture

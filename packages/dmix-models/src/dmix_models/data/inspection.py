@@ -16,7 +16,7 @@ from dmix_core.geometry import Box
 from .crops import box_of, objects_of
 from .files import DataError, Pixels
 from .layouts import Listing, Match, Record, find
-from .masks import MaskFile, apply_rule, parse
+from .masks import Alpha, MaskFile, apply_rule, parse
 from .readers import Picture, picture_of, with_mask
 
 MODEL_SIDES = (16, 32, 64, 128, 256)
@@ -150,10 +150,7 @@ class Inspection:
         folder, skip = self.folder, " --on-error skip" if self.problems() else ""
         if not self.sizes:
             return []
-        commands = []
-        shortest = min(min(size) for size in self.sizes)
-        side = max((side for side in (32, 64) if side <= shortest), default=16)
-        commands.append(f"dmix train background {folder} -o background --size {side}x{side} --steps 20000{skip}")
+        commands = [] if self.match.layout.rule == Alpha.rule else [self._background() + skip]
         sides = [side for of in self.classes.values() for side in of.sides]
         if not sides:
             return commands
@@ -165,6 +162,11 @@ class Inspection:
             crops = f"dmix data crops {folder} -o crops --size {side}x{side} --hold-out 0.5{skip}"
             return [*commands, crops, f"dmix train object crops -o object --size {side}x{side} --steps 20000"]
         return [*commands, f"dmix train object {folder} -o object{masks} --steps 20000"]
+
+    def _background(self) -> str:
+        shortest = min(min(size) for size in self.sizes)
+        side = max((side for side in (32, 64) if side <= shortest), default=16)
+        return f"dmix train background {self.folder} -o background --size {side}x{side} --steps 20000"
 
     def _short(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()

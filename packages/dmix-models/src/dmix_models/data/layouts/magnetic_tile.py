@@ -65,10 +65,10 @@ def _orphans(folder: Path) -> list[Path]:
 def tiles(images: list[Path]) -> dict[Path, str]:
     """The tile that each photograph shows: neighbours in a chain of close numbers are of one tile."""
     numbers = sorted({_number(image) for image in images})
-    tile = dict.fromkeys(numbers[:1], 0)
+    first = {number: number for number in numbers[:1]}
     for before, number in pairwise(numbers):
-        tile[number] = tile[before] + (number - before >= SAME_TILE)
-    return {image: f"tile {tile[_number(image)]}" for image in images}
+        first[number] = first[before] if number - before < SAME_TILE else number
+    return {image: f"tile {first[_number(image)]}" for image in images}
 
 
 def _number(image: Path) -> int:
