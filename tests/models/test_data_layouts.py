@@ -1,10 +1,17 @@
 """Every layout on a small tree that lies exactly like the data set, and what is broken in some of them."""
 
+import json
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from dmix_core.errors import ImageError
+from dmix_models.data.crops import ObjectCrops
 from dmix_models.data.layouts import candidates, find, layouts
+from dmix_models.data.layouts.coco import run_lengths, uncompressed
 from dmix_models.data.masks import apply_rule, divide, named
 from dmix_models.data.readers import DataError, check_classes, read_images, read_pairs
 
@@ -63,7 +70,56 @@ def plain(tree):
     tree.picture("dog/b.png", seed=1)
 
 
-TREES = {"mvtec": mvtec, "visa": visa, "magnetic-tile": magnetic_tile, "image-mask": pairs, "image-folder": plain}
+SQUARE = [20, 10, 25, 10, 25, 16, 20, 16]  # what Tree.mask draws
+
+
+def coco(tree, segmentation=(SQUARE,), table="annotations/instances_train2017.json", **changes):
+    tree.picture("train2017/a.jpg")
+    tree.picture("train2017/b.jpg", seed=1)
+    images = [{"id": n, "file_name": f"{name}.jpg", "height": 40, "width": 50} for n, name in enumerate("ab", 7)]
+    annotation = {"id": 1, "image_id": 7, "category_id": 3, "segmentation": segmentation, "iscrowd": 0} | changes
+    categories = [{"id": 3, "name": "car", "supercategory": "vehicle"}]
+    content = {"images": images, "annotations": [annotation], "categories": categories}
+    return tree.text(table, json.dumps(content))
+
+
+def kitti(tree):
+    for number in range(2):
+        tree.picture(f"training/image_2/{number:06d}_10.png", seed=number)
+        tree.mask(f"training/instance/{number:06d}_10.png", value=26 * 256 + 1, dtype=np.uint16)
+        tree.mask(f"training/semantic/{number:06d}_10.png", value=26)
+    tree.picture("testing/image_2/000000_10.png", seed=9)
+
+
+def camvid(tree, folder="/SegNet/CamVid"):
+    for split, names in {"train": ("0001TP_1", "0001TP_2"), "val": ("0016E5_1",), "test": ("Seq05VD_f1",)}.items():
+        lines = []
+        for seed, name in enumerate(names):
+            tree.picture(f"{split}/{name}.png", seed=seed)
+            tree.mask(f"{split}annot/{name}.png", value=8 + seed)
+            lines.append(f"{folder}/{split}/{name}.png {folder}/{split}annot/{name}.png")
+        tree.text(f"{split}.txt", "\n".join(lines))
+
+
+def tiktok(tree, nested="TikTok_dataset/"):
+    for clip in ("00001", "00002"):
+        for frame in ("0001", "0002"):
+            tree.picture(f"{nested}{clip}/images/{frame}.png")
+            tree.mask(f"{nested}{clip}/masks/{frame}.png")
+            tree.picture(f"{nested}{clip}/densepose/{frame}.png")
+
+
+TREES = {
+    "mvtec": mvtec,
+    "visa": visa,
+    "magnetic-tile": magnetic_tile,
+    "coco": coco,
+    "kitti": kitti,
+    "camvid": camvid,
+    "tiktok": tiktok,
+    "image-mask": pairs,
+    "image-folder": plain,
+}
 
 
 @pytest.mark.parametrize(("name", "make"), TREES.items(), ids=TREES)
@@ -214,6 +270,165 @@ def test_a_tile_without_a_mask(tree):
         read_pairs(tree.root)
 
 
+# ---- COCO -----------------------------------------------------------------------------------------------------------
+
+
+def test_coco_polygons(tree):
+    coco(tree)
+    (pair,) = read_pairs(tree.root)
+    assert (pair.path.name, pair.class_name, pair.source.split) == ("a.jpg", "car", "train")
+    expected = np.zeros((40, 50), bool)
+    expected[10:16, 20:25] = True
+    assert (expected & (pair.mask > 0)).sum() == 30
+    assert (pair.mask > 0).sum() <= 7 * 6  # the edge may differ by a pixel
+    assert len(read_images(tree.root)) == 2
+
+
+def test_an_object_of_coco_is_one_whatever_its_parts(tree):
+    far = [40, 30, 46, 30, 46, 36, 40, 36]
+    coco(tree, [SQUARE, far])
+    crops = ObjectCrops(read_pairs(tree.root), (40, 40))
+    assert len(crops) == 1
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_coco_run_lengths(tree, as_text):
+    runs = [810, 6, 34, 6, 34, 6, 34, 6, 34, 6, 1024]
+    coco(tree, {"size": [40, 50], "counts": compressed(runs) if as_text else runs})
+    expected = np.zeros((40, 50), bool)
+    expected[10:16, 20:25] = True
+    assert np.array_equal(read_pairs(tree.root)[0].mask > 0, expected)
+
+
+def test_crowds_are_left_out(tree):
+    coco(tree, iscrowd=1)
+    with pytest.raises(DataError, match=r"2 pictures .* have no mask"):
+        read_pairs(tree.root)
+    assert len(read_images(tree.root)) == 2
+
+
+def test_coco_as_roboflow_exports_it(tree):
+    coco(tree, table="train2017/_annotations.coco.json")
+    (pair,) = read_pairs(tree.root)
+    assert pair.source.split == "train"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"segmentation": [[1, 2, 3, 4]]}, r"segmentation that is none \(a polygon of 4 numbers\)"),
+        ({"segmentation": {"size": [40, 50], "counts": [1, 2]}}, "runs of 3 pixels for 50x40"),
+        ({"segmentation": {"size": [40, 50], "counts": "P"}}, "run lengths that break off"),
+        ({"segmentation": {"size": [40, 50], "counts": " "}}, "the character ' ' in run lengths"),
+        ({"segmentation": {"counts": [2000]}}, "segmentation that is none"),
+        ({"category_id": 4}, "objects of a category 4 that it lacks"),
+    ],
+)
+def test_wrong_annotations_are_refused(tree, changes, message):
+    coco(tree, **changes)
+    with pytest.raises(DataError, match=message):
+        read_pairs(tree.root)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "Cannot understand"), ("[]", "Cannot understand"), ('{"images": []}', "Expected COCO instances")],
+)
+def test_what_is_no_table_of_coco(tree, text, message):
+    tree.text("annotations/instances_val.json", text)
+    with pytest.raises(DataError, match=message):
+        read_pairs(tree.root)
+
+
+def test_coco_pictures_that_are_missing_or_outside(tree):
+    table = coco(tree)
+    (tree.root / "train2017/b.jpg").unlink()
+    with pytest.raises(DataError, match=r"1 files .* are not there: b\.jpg"):
+        read_pairs(tree.root)
+    table.write_text(table.read_text().replace("b.jpg", "../../../b.jpg"))
+    with pytest.raises(DataError, match="is outside of"):
+        read_pairs(tree.root)
+
+
+def compressed(runs):
+    """COCO's text for run lengths; see maskApi's rleToString."""
+    text = ""
+    for number, run in enumerate(runs):
+        value = run - runs[number - 2] if number > 2 else run
+        more = True
+        while more:
+            bits, value = value & 31, value >> 5
+            more = value != (-1 if bits & 16 else 0)
+            text += chr(48 + bits + 32 * more)
+    return text
+
+
+@given(st.lists(st.integers(0, 5000), max_size=20))
+def test_run_lengths_survive_their_text(runs):
+    assert uncompressed(compressed(runs)) == runs
+
+
+def test_published_run_lengths():
+    square = run_lengths("6320004", (5, 5))
+    assert np.array_equal(square > 0, np.pad(np.ones((3, 3), bool), 1))
+    assert (run_lengths("122O", (2, 3)) > 0).tolist() == [[False, True, False], [True, False, True]]
+    assert uncompressed("Z11") == [42, 1]
+
+
+# ---- KITTI, CamVid, TikTok ------------------------------------------------------------------------------------------
+
+
+def test_kitti_instances_are_objects_of_their_class(tree):
+    kitti(tree)
+    tree.mask("training/instance/000001_10.png", value=7 * 256, dtype=np.uint16)  # road
+    (pair,) = read_pairs(tree.root)
+    assert (pair.class_name, pair.objects.max(), (pair.mask > 0).sum()) == ("car", 1, 30)
+    assert len(read_images(tree.root)) == 2
+
+
+def test_kitti_objects_are_backgrounds(tree):
+    tree.picture("training/image_2/000000.png")
+    tree.text("training/label_2/000000.txt", "Car 0.00 0 -1.57 1 2 3 4 1 1 1 1 1 1 0\n")
+    assert len(read_images(tree.root)) == 1
+    with pytest.raises(DataError, match=r"1 pictures .* have no mask"):
+        read_pairs(tree.root)
+
+
+@pytest.mark.parametrize("lists", ["/SegNet/CamVid", "C:\\data\\CamVid", None])
+def test_camvid_is_read_wherever_its_lists_were_written(tree, lists):
+    camvid(tree, lists or "")
+    if lists is None:
+        for split in ("train", "val", "test"):
+            (tree.root / f"{split}.txt").unlink()
+    assert shown(read_pairs(tree.root)) == [("0001TP_1.png", "car"), ("0001TP_2.png", "pedestrian")]
+    assert [picture.source.group for picture in read_pairs(tree.root)] == ["0001TP", "0001TP"]
+    assert len(read_pairs(tree.root, split="all")) == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("/x/train/0001TP_1.png", "Line 1 .* has 1 paths; expected a picture and its mask"),
+        ("/x/train/gone.png /x/trainannot/gone.png", r"1 files .* are not there: gone\.png"),
+        ("/x/train/0001TP_1.png /x/trainannot/gone.png", r"1 pictures .* have no mask: 0001TP_1\.png"),
+        ("../.. ../..", "is outside of"),
+    ],
+)
+def test_wrong_lines_of_camvid(tree, line, message):
+    camvid(tree)
+    tree.text("train.txt", line)
+    with pytest.raises(DataError, match=message):
+        read_pairs(tree.root, split="all")
+
+
+@pytest.mark.parametrize("nested", ["", "TikTok_dataset/"])
+def test_clips_of_tiktok_are_groups(tree, nested):
+    tiktok(tree, nested)
+    pictures = read_pairs(tree.root)
+    assert {name for _, name in shown(pictures)} == {"person"}
+    assert [picture.source.group for picture in pictures] == ["clip 00001"] * 2 + ["clip 00002"] * 2
+
+
 # ---- pictures and masks by name -------------------------------------------------------------------------------------
 
 
@@ -302,8 +517,6 @@ def test_nothing_left_is_an_error_all_the_same(tree):
     [("I;16", "mode 'I;16'; expected 8 bits"), ("CMYK", "mode 'CMYK'; expected"), ("RGBA", "transparent in places")],
 )
 def test_modes_that_could_be_read_wrongly_are_refused(tree, mode, message):
-    from PIL import Image
-
     tree.root.mkdir()
     suffix = "tif" if mode == "CMYK" else "png"
     Image.new(mode, (8, 8)).save(tree.root / f"x.{suffix}")

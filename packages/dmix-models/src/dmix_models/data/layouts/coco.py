@@ -74,7 +74,7 @@ class COCO:
 
 
 def tables(root: Path) -> list[Path]:
-    """The annotation files: as COCO has them, or _annotations.coco.json beside the pictures, in a folder for each part."""
+    """The annotation files: as COCO has them, or _annotations.coco.json beside the pictures of each part."""
     found = [*root.glob("annotations/instances_*.json"), *root.glob("_annotations.coco.json")]
     return sorted([*found, *root.glob("*/_annotations.coco.json")])
 
@@ -164,8 +164,11 @@ def run_lengths(counts: str | list[int], size: tuple[int, int]) -> Pixels:
 
 
 def uncompressed(text: str) -> list[int]:
-    """Run lengths from text: 5 bits in a character, least first, a sixth says that more follow; the last bit of a number
-    is its sign, and from the fourth number on it is the difference to the one before the last."""
+    """Run lengths from text.
+
+    A character has 5 bits of a number, the least first, and one that says whether more follow; the last bit of all is
+    the sign. From the fourth number on it is the difference to the one before the last.
+    """
     runs: list[int] = []
     value = shift = 0
     for character in text.encode():
