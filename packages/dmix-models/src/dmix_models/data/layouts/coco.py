@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from PIL import Image, ImageDraw
+from numpy.typing import NDArray
 
 from ..files import DataError, Pixels, inside, text_of
 from ..masks import Found
@@ -53,7 +53,8 @@ class Instances:
 class COCO:
     """Every object is one however many parts it has; crowds (`iscrowd`) are left out.
 
-    A polygon's edge differs by a pixel here and there from what pycocotools draws. The part of the data set is that in
+    The edge of a polygon differs by a pixel here and there from what pycocotools draws, its area by 0.1 % in the mean
+    over random polygons (Pillow's polygons are larger by a sixth). The part of the data set is that in
     the file's name, such as instances_train2017.json.
     """
 
@@ -144,14 +145,27 @@ def _split_of(table: Path, root: Path) -> Split | None:
 
 
 def polygons(parts: list[list[float]], size: tuple[int, int]) -> Pixels:
-    """The union of polygons [x1, y1, x2, y2, ...] as a mask (h, w)."""
-    mask = Image.new("L", size[::-1])
+    """The union of polygons [x1, y1, x2, y2, ...] as a mask (h, w): the pixels whose centres lie inside."""
+    mask = np.zeros(size, np.uint8)
     for part in parts:
         if len(part) < 6 or len(part) % 2:
             raise ValueError(f"a polygon of {len(part)} numbers")
-        # a polygon's corners lie between pixels, Pillow's on them
-        ImageDraw.Draw(mask).polygon([(x - 0.5, y - 0.5) for x, y in zip(part[::2], part[1::2])], fill=255)
-    return np.asarray(mask)
+        _fill(mask, np.array(part, np.float64).reshape(-1, 2))
+    return mask
+
+
+def _fill(mask: Pixels, corners: NDArray[np.float64]) -> None:
+    """Fill a polygon: a centre is inside if an odd number of edges lies left of it."""
+    (left, top), (right, bottom) = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
+    window = mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    y = np.arange(window.shape[0])[:, None] + max(top, 0) + 0.5
+    x = np.arange(window.shape[1])[None, :] + max(left, 0) + 0.5
+    inside = np.zeros(window.shape, bool)
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, 0)):
+        if y1 != y2:
+            crossed = (y >= min(y1, y2)) & (y < max(y1, y2))
+            inside ^= crossed & (x >= x1 + (y - y1) / (y2 - y1) * (x2 - x1))
+    window[inside] = 255
 
 
 def run_lengths(counts: str | list[int], size: tuple[int, int]) -> Pixels:
