@@ -60,6 +60,25 @@ def test_crops_are_cut_and_learned_from(dmix, pairs):
     assert "pictures: 2" in Path("run/README.md").read_text()
 
 
+def test_training_lists_what_it_leaves_out(dmix, pairs, caplog):
+    (pairs / "images/0.png").write_text("no picture")
+    quick = ("--steps", 1, "--batch-size", 2, "--warmup", 0, "--preview-samples", 2, "--preview-steps", 2)
+    words = ("train", "object", pairs, "-o", "run", "--size", "16x16", *quick)
+    assert "Cannot read" in dmix(*words, exit_code=1).stderr
+    assert not Path("run").exists()
+    dmix(*words, "--on-error", "skip")
+    assert "Left out 1 of 4 pictures" in caplog.text
+    assert "images/0.png: Cannot read" in caplog.text
+
+
+def test_a_single_picture_is_not_learned_from(dmix, pairs):
+    for number in range(1, 4):
+        for part in ("images", "masks"):
+            (pairs / part / f"{number}.png").unlink()
+    result = dmix("train", "object", pairs, "-o", "run", "--steps", 1, exit_code=1)
+    assert "only one picture; expected at least two" in result.stderr
+
+
 def test_crops_as_json(dmix, pairs):
     (pairs / "images/0.png").write_text("no picture")
     record = json.loads(dmix("data", "crops", pairs, "-o", "crops", "--on-error", "skip", "--json").stdout)

@@ -15,7 +15,7 @@ from dmix_models.data.crops import ObjectCrops, box_of
 from dmix_models.data.cutting import Cutting, _NotCut, cut_objects, cut_window, divide_groups
 from dmix_models.data.layouts import Record
 from dmix_models.data.manifest import MANIFEST
-from dmix_models.data.readers import DataError, read_pairs
+from dmix_models.data.readers import DataError, read_images, read_pairs
 
 
 def pairs(tree, count=4, **options):
@@ -172,6 +172,12 @@ def test_crops_can_be_learned_from_like_the_data_set(tree, tmp_path):
     crops = ObjectCrops(train, (16, 16))
     assert len(crops) == 2
     assert np.array_equal(crops.cut(0, np.random.default_rng(0)), np.asarray(Image.open(train[0].path)))
+
+
+def test_crops_are_no_backgrounds(tree, tmp_path):
+    cut_objects(pairs(tree), tmp_path / "out", Cutting())
+    with pytest.raises(DataError, match="holds crops of objects; expected whole pictures"):
+        read_images(tmp_path / "out")
 
 
 def test_a_crop_is_one_object_whatever_its_parts(tree, tmp_path):

@@ -99,6 +99,14 @@ def test_samples_hold_their_objects(tree):
     assert (sample.mask > 0).sum() == 96
 
 
+def test_it_warns_of_pictures_that_exif_turns(tree):
+    exif = Image.Exif()
+    exif[274] = 3
+    tree.save("x.jpg", np.zeros((40, 50), np.uint8), exif=exif)
+    tree.mask("x.png")
+    assert any("1 pictures with masks are turned by EXIF" in each for each in inspect(tree.root).record()["warnings"])
+
+
 def test_it_tells_how_far_it_is(tree):
     tile(tree, 1, 0)
     seen = []

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dmix_core.errors import ImageError
+from dmix_models.data import layouts as package
 from dmix_models.data.crops import ObjectCrops
+from dmix_models.data.cutting import Cutting, cut_objects
+from dmix_models.data.inspection import inspect
 from dmix_models.data.layouts import candidates, find, layouts
 from dmix_models.data.layouts.coco import polygons, run_lengths, uncompressed
 from dmix_models.data.masks import apply_rule, divide, named
@@ -128,6 +131,49 @@ def test_a_layout_is_found_and_said_why(tree, name, make):
     (match,) = candidates(tree.root)
     assert match.layout.name == name
     assert match.evidence
+
+
+@pytest.mark.parametrize(("name", "make"), TREES.items(), ids=TREES)
+def test_every_layout_can_be_inspected_and_cut(tree, tmp_path, name, make):
+    make(tree)
+    record = inspect(tree.root).record()
+    assert record["problems"] == []
+    assert json.dumps(record)
+    if record["with_mask"]:
+        cut = cut_objects(tree.root, tmp_path / "out", Cutting())
+        assert {entry.class_name for entry in cut.entries} == record["classes"].keys()
+        assert {entry.rule for entry in cut.entries} == {record["mask_rule"]}
+        assert len(inspect(tmp_path / "out").record()["classes"]) == len(record["classes"])
+
+
+DEEP_CRACK = """
+from dmix_models.data.layouts.base import Listing, Record
+from dmix_models.data.masks import MaskFile
+
+
+class DeepCrack:
+    name, title, rule, fallback = "deep-crack", "DeepCrack", "threshold:127", False
+
+    def detect(self, root):
+        return "train_img/" if (root / "train_img").is_dir() else None
+
+    def read(self, root):
+        images = sorted((root / "train_img").glob("*.jpg"))
+        mask = lambda image: MaskFile(root / "train_lab" / f"{image.stem}.png", self.rule)
+        return Listing([Record(image, mask(image), "crack", split="train") for image in images])
+
+
+LAYOUT = DeepCrack()
+"""
+
+
+def test_a_new_layout_is_one_file(tree, tmp_path, monkeypatch):
+    (tmp_path / "deep_crack.py").write_text(DEEP_CRACK)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    monkeypatch.setattr(package, "layouts", layouts.__wrapped__)
+    tree.picture("train_img/1.jpg")
+    tree.mask("train_lab/1.png")
+    assert shown(read_pairs(tree.root)) == [("1.jpg", "crack")]
 
 
 @pytest.mark.parametrize("layout", layouts().values(), ids=layouts())
@@ -255,6 +301,12 @@ def test_magnetic_tiles_have_classes_and_normals(tree):
     assert {name for _, name in shown(read_pairs(tree.root))} == {"blowhole"}
     assert [picture.path.name for picture in read_images(tree.root)] == ["exp4_num_1210.jpg"]
     assert len(read_images(tree.root / "MT_Blowhole")) == 4
+
+
+def test_tiles_without_defects_show_no_objects(tree):
+    magnetic_tile(tree)
+    with pytest.raises(DataError, match=r"None of the 1 pictures .* has a mask with objects"):
+        read_pairs(tree.root / "MT_Free")
 
 
 def test_photographs_of_one_tile_are_a_group(tree):

@@ -23,7 +23,7 @@ from .crops import box_of, objects_of, whole_crops
 from .files import DataError, Pixels
 from .layouts import Record, Split, find
 from .manifest import MANIFEST, CropEntry
-from .readers import OnError, Picture, check_complete, pairs_listing, pictures_of
+from .readers import OnError, Picture, check_complete, pairs_listing, pictures_of, with_objects
 
 
 class Cutting(BaseModel):
@@ -107,7 +107,7 @@ def cut_objects(
     listing = pairs_listing(root, mask_rule, mask_suffix, layout)
     if on_error == "fail":
         check_complete(listing, root)
-    records = [record for record in listing.records if record.mask and not record.normal]
+    records = with_objects(listing, root)
     if (out / MANIFEST).exists():
         raise DataError(f"{str(out)!r} holds crops already; expected a new folder, or move {MANIFEST} away.")
     writable_folder(out)

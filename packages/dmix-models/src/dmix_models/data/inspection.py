@@ -28,6 +28,7 @@ TOLERANCE = 0.02
 SAMPLES = 16
 """Objects of each class to look at, no two of one group."""
 FEW = 20
+ORIENTATION = 274  # EXIF's tag
 
 
 @dataclass
@@ -86,6 +87,8 @@ class Inspection:
     listing: Listing
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
+    turned: int = 0
+    """Pictures with masks that EXIF turns or mirrors."""
     classes: defaultdict[str, OfClass] = field(default_factory=lambda: defaultdict(OfClass))
     broken: list[tuple[Path, str]] = field(default_factory=list)
     empty: list[Path] = field(default_factory=list)
@@ -133,6 +136,8 @@ class Inspection:
                 f"{len(leaks)} pictures are in several parts of the data set, such as "
                 f"{' = '.join(self._short(record.image) for record in leaks[0])}."
             )
+        if self.turned:
+            said.append(f"{self.turned} pictures with masks are turned by EXIF; see whether their masks were, too.")
         for name, of in sorted(self.classes.items()):
             if of.pictures < 2:
                 said.append(f"{name}: a single picture; two are the least to learn from.")
@@ -198,6 +203,7 @@ def _look(record: Record, inspection: Inspection) -> None:
     inspection.sizes[picture.size] += 1
     with Image.open(record.image) as file:
         inspection.modes[file.mode] += 1
+        inspection.turned += record.mask is not None and file.getexif().get(ORIENTATION, 1) != 1
     digest = blake2b(f"{picture.pixels.shape}".encode() + picture.pixels.tobytes(), digest_size=16).digest()
     inspection.same[digest].append(record)
     for masked in with_mask(picture, record):

@@ -93,6 +93,11 @@ def read_images(
     root = Path(folder)
     listing = find(root, layout).layout.read(root)
     records = [record for record in listing.records if record.normal] or listing.records
+    if records and all(isinstance(record.mask, Alpha) for record in records):
+        raise DataError(
+            f"{str(root)!r} holds crops of objects; expected whole pictures. "
+            "Learn the background from the data set that they were cut from."
+        )
     chosen = _of_split(records, split, root)
     return _told(load(chosen, lambda record: [picture_of(record)], on_error), len(chosen))
 
@@ -129,7 +134,7 @@ def read_pairs(
     listing = pairs_listing(root, mask_rule, mask_suffix, layout)
     if on_error == "fail":
         check_complete(listing, root)
-    records = _of_split([record for record in listing.records if record.mask and not record.normal], split, root)
+    records = _of_split(with_objects(listing, root), split, root)
     loaded = load(records, pictures_of, on_error)
     loaded = loaded._replace(pictures=of_classes(loaded.pictures, classes))
     return _told(_without_empty(loaded, skip_empty or on_error == "skip"), len(records))
@@ -155,10 +160,25 @@ def _ruled(listing: Listing, rule: str, layout: Layout) -> Listing:
     return replace(listing, records=[ruled(record) for record in listing.records])
 
 
+def with_objects(listing: Listing, root: Path) -> list[Record]:
+    """The pictures that show objects and have masks.
+
+    Raises:
+        DataError: there are none.
+    """
+    records = [record for record in listing.records if record.mask and not record.normal]
+    if not records:
+        raise DataError(
+            f"None of the {len(listing.records)} pictures in {str(root)!r} has a mask with objects; expected some. "
+            "Look at the folder with `dmix data inspect`, or train a background on it."
+        )
+    return records
+
+
 def check_complete(listing: Listing, root: Path) -> None:
     """Refuse pictures of objects without a mask, masks without a picture, and files that only a list knows."""
-    masked = any(record.mask for record in listing.records)
-    bare = listing.maskless if masked else [record.image for record in listing.records] + listing.maskless
+    unmasked = [record.image for record in listing.records if not record.mask and not record.normal]
+    bare = listing.maskless or ([] if any(record.mask for record in listing.records) else unmasked)
     if bare:
         raise DataError(
             f"{len(bare)} pictures in {str(root)!r} have no mask{some(bare)}. Expected images/X.* with masks/X.*, "

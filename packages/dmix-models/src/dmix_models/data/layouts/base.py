@@ -1,6 +1,5 @@
 """What a layout is: how a data set lies on disk, which classes it has, and how its masks are read."""
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -91,16 +90,6 @@ def by_stem(folder: Path, suffix: str = "") -> dict[str, Path]:
             )
         found[stem] = path
     return found
-
-
-def named_after_folder(folder: Path) -> str:
-    return folder.resolve().name
-
-
-def number_in(stem: str) -> int | None:
-    """The last whole number of a file name."""
-    found = re.findall(r"\d+", stem)
-    return int(found[-1]) if found else None
 
 
 def no_pictures(folder: Path) -> DataError:
