@@ -51,8 +51,8 @@ class Composer:
         merge_from: the fraction of the denoising, 0..1, after which a region takes in the others; 1 never does, and
             pastes at the end. Once a region has begun, it does so on every later descent, resampling included.
         others: which of the other models' tensors is noised in eq. 9: their "clean" prediction (default), or "noisy",
-            their state x_t, the paper's literal notation. That has 1 + alpha_bar_s (1 - alpha_bar_t) / (1 - alpha_bar_s)
-            times the right noise variance: twice at first, more near the end. A still image is the same under both.
+            their state x_t, the paper's literal notation, which has 1 + abar_s (1 - abar_t) / (1 - abar_s) times the
+            right noise variance: twice at first, more near the end. A still image is the same under both.
         seams: how noise is mixed where a weight w lies between 0 and 1: "keep-variance" gives the fresh noise the
             weight sqrt(1 - w^2), "literal" is eq. 11 to the letter, which loses variance there; equal for hard masks.
         device: where the denoisers are; noise is drawn on the CPU, so that it does not depend on this.
