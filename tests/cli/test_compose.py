@@ -1,5 +1,6 @@
 """`dmix compose`: what it writes, and that the recipe makes it again."""
 
+import hashlib
 import json
 import os
 import signal
@@ -121,6 +122,41 @@ def test_a_recipe_knows_its_photograph_from_anywhere(compose, dmix, photo, tmp_p
     assert (pixels("b/images/0000.png") == pixels("../a/images/0000.png")).all()
 
 
+def test_the_path_after_photo_becomes_absolute(compose, photo):
+    compose("--background", f"photo:{photo.name}")
+    recipe = Recipe.read("dmix-out/recipe.json")
+    assert recipe.regions[0].model == f"photo:{photo}"
+    assert f"model photo:{photo}" in recipe.made_with
+
+
+def test_a_recipe_knows_the_weights_and_photographs_that_it_was_made_with(compose, dmix, photo):
+    compose("--background", photo.name, "-o", "a")
+    assert "may differ" not in dmix("compose", "a/recipe.json", "-o", "b").stderr
+    Image.open(photo).rotate(180).save(photo)
+    data = json.loads(Path("a/recipe.json").read_text())
+    data["made_with"]["torch"] = "1.0"
+    Path("a/recipe.json").write_text(json.dumps(data))
+
+    (line,) = [line for line in dmix("compose", "a/recipe.json", "-o", "b").stderr.splitlines() if "differ" in line]
+    before, after = (Recipe.read(f"{folder}/recipe.json").made_with for folder in "ab")
+    key = f"model {photo}"
+    assert before[key] != after[key] == hashlib.sha256(photo.read_bytes()).hexdigest()[:16]
+    assert line == (
+        "The images may differ from those that a/recipe.json was made with: "
+        f"torch was 1.0, is {after['torch']}; {key} was {before[key]}, is {after[key]}."
+    )
+    other = dmix("compose", "b/recipe.json", "--background", "scene", "--size", "40x30")
+    assert "may differ" not in other.stderr
+
+
+def test_another_background_brings_its_own_size(compose, dmix, photo):
+    compose("--size", "48x32", "-o", "a")
+    dmix("compose", "a/recipe.json", "--background", photo, "-o", "b")
+    assert (pixels("b/images/0000.png").shape, Recipe.read("b/recipe.json").size) == ((30, 40, 3), None)
+    dmix("compose", "a/recipe.json", "--background", photo, "--size", "44x34", "-o", "c")
+    assert pixels("c/images/0000.png").shape == (34, 44, 3)
+
+
 def test_options_go_before_what_the_recipe_says(compose, dmix):
     compose("--seed", 3, "--resamples", 1, "--set", "threshold=0.7", "-o", "a")
     dmix("compose", "a/recipe.json", "--seed", 4, "--resamples", 0, "--listen-from", "thing=0.5", "-o", "b")
@@ -185,6 +221,16 @@ def test_grey_stays_grey_only_where_all_is_grey(dmix, photo, tmp_path):
     assert (grey == pixels("grey.png"))[mask == 0].all()
 
 
+def test_a_large_photograph_has_a_handy_sheet_and_strip(dmix, tmp_path):
+    Image.effect_noise((1200, 800), 20).save(tmp_path / "wall.png")
+    words = ("--object", "thing", "--steps", 4, "--plugin", "descent", "-n", 2, "-o", "out")
+    dmix("compose", "--background", "wall.png", *words)
+    assert Image.open("out/overlays/0000.png").size == (1200, 800)
+    width, height = Image.open("out/sheet.png").size
+    assert (width, height) == (4 + 2 * 580, 4 + 18 + 18 + 3 * 388)
+    assert Image.open("out/strip.png").height < 5 * 388
+
+
 # ---- options ----------------------------------------------------------------------------------------------------
 
 
@@ -221,6 +267,33 @@ def test_an_exporter_gets_all_samples_at_once(compose):
     (path,) = json.loads(result.stdout)["exported"]
     facts = json.loads(Path(path).read_text())
     assert (facts["images"], len(facts["boxes"]), facts["seed"]) == (3, 3, 5)
+
+
+def test_an_exporter_that_is_called_like_our_folder_has_one_of_its_own(compose, toys, monkeypatch):
+    from dmix_core.registry import Registry
+
+    ask = Registry._ask
+
+    def renamed(self, plugin, name):
+        offers = ask(self, plugin, name)
+        return offers | ({"Masks": offers["listing"]} if "listing" in offers else {})
+
+    monkeypatch.setattr(Registry, "_ask", renamed)
+    (path,) = json.loads(compose("--plugin", "Masks", "--json").stdout)["exported"]
+    assert path == "dmix-out/Masks-export/list.json"
+    assert written("dmix-out/masks") == ["0000.png"]
+
+
+def test_names_of_regions_are_made_safe_for_files(compose, dmix):
+    compose("-o", "a")
+    data = json.loads(Path("a/recipe.json").read_text())
+    names = ["../up and/away", "ö" * 300]
+    data["regions"] = data["regions"][:1] + [
+        data["regions"][1] | {"name": name, "z": i} for i, name in enumerate(names, 1)
+    ]
+    Path("hand.json").write_text(json.dumps(data))
+    dmix("compose", "hand.json", "-o", "b")
+    assert written("b/amodal") == ["0000-1-.._up_and_away.png", f"0000-2-{'ö' * 40}.png"]
 
 
 def test_another_schedule(compose, dmix):

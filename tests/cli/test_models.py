@@ -1,10 +1,12 @@
 """`dmix models`: list, show, import."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import torch
 
+from dmix_core.recipe import Recipe
 from dmix_models import checkpoint
 from dmix_models.config import ModelConfig
 from dmix_models.unet import UNet, UNetConfig
@@ -47,7 +49,24 @@ def test_changed_weights_are_told(dmix, folder):
 
 
 def test_an_unknown_model_is_told(dmix):
-    assert "No model 'nowhere'" in dmix("models", "show", "nowhere", exit_code=1).stderr
+    assert "No model 'nowhere'" in dmix("models", "show", "nowhere", exit_code=2).stderr
+
+
+@pytest.mark.parametrize("typed", ["small", "checkpoint:small"])
+def test_a_recipe_says_where_the_model_is_and_which_weights_it_has(dmix, folder, typed):
+    dmix("compose", "--background", "scene", "--object", typed, "--steps", 12)
+    recipe = Recipe.read("dmix-out/recipe.json")
+    reference = recipe.regions[1].model
+    assert reference == typed.replace("small", str(folder))
+    sha256 = hashlib.sha256((folder / checkpoint.WEIGHTS).read_bytes()).hexdigest()
+    assert recipe.made_with[f"model {reference}"] == sha256[:16]
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "small"]])
+def test_a_damaged_card_is_told(dmix, folder, monkeypatch, words):
+    monkeypatch.setattr(checkpoint, "BUNDLED", folder.parent)
+    (folder / checkpoint.CARD).write_bytes(b"\xff")
+    assert "Cannot read the model card" in dmix("models", *words, exit_code=1).stderr
 
 
 def test_an_unknown_preset_is_wrong_use(dmix):

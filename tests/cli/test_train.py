@@ -53,6 +53,12 @@ def test_a_second_run_goes_on_where_the_first_stopped(dmix, pictures):
     assert "holds an earlier training with other settings (training.seed was 0, is 1)" in result.stderr
 
 
+def test_of_a_training_that_came_further_the_truth_is_told(dmix, pictures):
+    words = ("train", "background", pictures, "-o", "run", "--size", "16x16", *QUICK, "--decay", "none")
+    dmix(*words)
+    assert "run was already trained to step 2;" in dmix(*words, "--steps", 1).stdout
+
+
 def test_quiet_says_nothing(dmix, pictures):
     words = ("--size", "16x16", *QUICK, "--quiet")
     assert dmix("train", "background", pictures, "-o", "run", *words).output == ""
@@ -86,6 +92,32 @@ def test_an_empty_mask_ends_with_1(dmix, pictures):
 def test_values_out_of_range_end_with_2(dmix, pictures, words):
     dmix("train", "background", pictures, "-o", "run", *QUICK, *words, exit_code=2)
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--size", "30x30"], "size is 30 x 30; the unet's 3 levels need sides that are multiples of 4"),
+        (["--size", "7x7"], "size is 7 x 7; the unet's 2 levels need sides that are multiples of 2"),
+        (["--gain", 1.4, 0.7], "--gain is (1.4, 0.7): expected two factors, 0 < low <= high"),
+        (["--seed", 2**64], f"--seed is {2**64}: Input should be less than {2**63}"),
+        (["-o", "/"], "--name is ''"),
+        (["--preview-steps", 2000], "preview_steps is 2000; the model's noise has 1000 steps"),
+        (["--mask-rule", "foo"], "Unknown mask rule 'foo'"),
+    ],
+)
+def test_settings_that_do_not_fit_end_with_2_and_are_explained(dmix, pictures, words, message):
+    role = "object" if "--mask-rule" in words else "background"
+    result = dmix("train", role, pictures, "-o", "run", "--size", "16x16", *QUICK, *words, exit_code=2)
+    assert message in " ".join(result.stderr.split())
+    assert not Path("run").exists()
+
+
+def test_a_model_may_be_trained_into_the_folder_that_one_is_in(dmix, pictures, monkeypatch):
+    Path("here").mkdir()
+    monkeypatch.chdir("here")
+    dmix("train", "background", pictures, "-o", ".", "--size", "16x16", *QUICK)
+    assert checkpoint.load(".").config.name == "here"
 
 
 @pytest.mark.parametrize(("command", "function"), [(background, train_background), (object_, train_object)])

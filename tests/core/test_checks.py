@@ -123,6 +123,11 @@ def test_no_regions():
         Composer([])
 
 
+def test_more_regions_than_a_byte_can_number():
+    with pytest.raises(CompositionError, match=r"257 regions are too many.*numbers 256"):
+        Composer([BoxRegion(painter(), name=str(number)) for number in range(257)])
+
+
 def test_names_that_are_taken():
     twins = [BoxRegion(painter()), BoxRegion(painter())]
     with pytest.raises(

@@ -222,6 +222,15 @@ def test_each_region_may_listen_from_a_time_of_its_own():
     assert same == [step.t > 10 for step in steps]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5, 9])
+def test_the_last_step_merges_however_few_there_are(steps):
+    merged = [step.t for step in Composer(pair(), steps=steps, timesteps=Descent()).steps() if step.merged is not None]
+    states = [step.states for step in Composer(pair(), steps=steps, timesteps=Descent()).steps()][-1]
+    pasted = [step.states for step in Composer(pair(), steps=steps, timesteps=Descent(), merge_from=1).steps()][-1]
+    assert merged == [1]
+    assert not all_equal(states, pasted)
+
+
 def test_listening_from_the_first_step():
     steps = run(pair(), merge_from=0.0, timesteps=Descent())
     assert all(step.merged is not None for step in steps)
@@ -414,7 +423,14 @@ def test_a_photograph_is_bit_identical_where_no_object_stands(photo, tmp_path, o
 
 def test_no_noise_is_made_for_a_photograph(photo, draws):
     run([BoxRegion(StillImage(photo[1]), name="photo"), BoxRegion(dreamer(), (2, 3, 6, 6), name="object", z=1)])
-    assert {(region, purpose) for region, purpose, *_ in draws if region == "photo"} == {("photo", "start")}
+    assert {region for region, *_ in draws} == {"object"}
+
+
+def test_a_photograph_is_the_same_to_others_under_both_readings_of_eq_9(photo):
+    regions = [BoxRegion(StillImage(photo[1])), BoxRegion(thing(disc(6)), (2, 3, 6, 6), name="object", z=1)]
+    early = SHORT | {"merge_from": 0.0}
+    clean, noisy = (Composer(regions, **early, others=others).compose(2) for others in ("clean", "noisy"))
+    assert torch.equal(clean.image, noisy.image)
 
 
 def test_a_photograph_alone_comes_back(photo):

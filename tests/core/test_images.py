@@ -17,7 +17,6 @@ from dmix_core.images import (
     read_image,
     to_picture,
     to_uint8,
-    write_index_png,
     write_png,
 )
 
@@ -179,7 +178,7 @@ def test_uint8_is_taken_as_it_is():
 
 def test_an_index_png_holds_the_numbers_and_shows_colours(tmp_path):
     index = torch.tensor([[0, 1], [2, 255]], dtype=torch.uint8)
-    with Image.open(write_index_png(tmp_path / "mask.png", index)) as picture:
+    with Image.open(write_png(tmp_path / "mask.png", index_picture(index))) as picture:
         assert picture.mode == "P"
         assert np.asarray(picture).tolist() == index.tolist()
         assert picture.convert("RGB").getpixel((0, 0)) == (0, 0, 0)

@@ -387,3 +387,10 @@ def test_tables_must_start_at_one_and_fall(alpha_bar):
 def test_tables_are_float64():
     with pytest.raises(ScheduleError, match=r"float64.*torch\.float32"):
         NoiseSchedule(torch.tensor([1.0, 0.5]), (0, 1))
+
+
+@pytest.mark.parametrize(("s", "t"), [(10, 5), (-1, 5), (0, 1001)])
+def test_diffusing_goes_up_within_the_table(s, t):
+    x = torch.zeros(1, 1, 2, 2)
+    with pytest.raises(ScheduleError, match=rf"from level {s} to level {t}; expected 0 <= s <= t <= 1000"):
+        NoiseSchedule.linear().diffuse(x, s, t, x)

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from dmix_core import Box, BoxRegion, Composer, Descent, NoiseSchedule, Prediction, Spec, TailResampling
-from dmix_core.images import PALETTE, to_picture, to_uint8
-from dmix_core.pictures import LEGIBLE, DenoisingStrip, contact_sheet, enlarge, overlay
+from dmix_core.images import PALETTE, index_picture, to_picture, to_uint8
+from dmix_core.pictures import HANDY, LEGIBLE, DenoisingStrip, contact_sheet, enlarge, fit, overlay
 
 
 class Constant:
@@ -46,6 +46,21 @@ def test_small_pictures_are_enlarged_by_whole_numbers(side, enlarged):
 def test_enlarging_keeps_the_pixels():
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert (np.asarray(enlarge(Image.fromarray(pixels), 6))[::2, ::2] == pixels).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "fitting"),
+    [((64, 32), (384, 192)), ((384, 400), (384, 400)), ((1200, 800), (576, 384)), ((385, 2000), (384, 1995))],
+)
+def test_tiles_are_neither_tiny_nor_huge(size, fitting):
+    assert fit(Image.new("L", size)).size == fitting
+
+
+def test_shrinking_takes_means_of_colours_and_not_of_indices():
+    stripes = np.tile(np.array([[0, 255]], np.uint8), (2 * HANDY, HANDY))
+    assert set(np.unique(fit(Image.fromarray(stripes)))) <= {127, 128}
+    index = torch.ones(2 * HANDY, 2 * HANDY, dtype=torch.uint8)
+    assert fit(index_picture(3 * index)).getpixel((5, 5)) == PALETTE[3]
 
 
 def test_overlay_tints_and_outlines_each_region_and_leaves_the_bottom_alone():
@@ -132,6 +147,16 @@ def test_states_are_shown_clamped():
     strip.add(first)
     shown = np.asarray(strip._columns["0 %"][0])[::3, ::3]
     assert (shown == np.asarray(to_picture(first.states[0][1].clamp(-1, 1)))).all()
+
+
+def test_a_large_photograph_has_a_handy_strip():
+    regions = [
+        BoxRegion(Constant((800, 1200), 0.5, 0.5, 0.5)),
+        BoxRegion(Constant((32, 32), -0.5, -0.5, -0.5, 1.0, masks=1), Box(16, 16, 32, 32), "spot", z=1),
+    ]
+    strip, _ = strip_of(Composer(regions, steps=4, timesteps=Descent()))
+    assert {tile.size for tiles in strip._columns.values() for tile in tiles} == {(576, 384), (384, 384)}
+    assert strip.picture().height == 4 + 18 + 4 * (384 + 4)
 
 
 def test_an_object_without_a_mask_channel_has_no_row_for_one():

@@ -1,6 +1,8 @@
 """Recipes: text and back, every mistake named by its key, and the same picture bit for bit."""
 
+import hashlib
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from dmix_core import BoxRegion, Composer, HardMask, Spec, TailResampling
 from dmix_core.errors import CompositionError, DmixError, GeometryError, PluginError, RecipeError
 from dmix_core.hookspecs import hookimpl
-from dmix_core.recipe import Choice, Recipe, RegionRecipe, made_with
+from dmix_core.images import read_image, to_uint8, write_png
+from dmix_core.recipe import Choice, Recipe, RegionRecipe, changes, made_with
 from dmix_core.registry import Registry
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 
@@ -150,7 +153,6 @@ def test_regions_of_one_model_share_its_denoiser(registry):
 
 def test_a_photograph_comes_back_bit_identical(tmp_path):
     """A recipe over a picture: outside of the object every pixel is the file's."""
-    from dmix_core.images import read_image, to_uint8, write_png
 
     class Objects:
         @staticmethod
@@ -189,6 +191,22 @@ def test_made_with_names_versions(registry):
     assert Recipe.from_data(RECIPE | {"made_with": versions}).made_with == versions
 
 
+def test_made_with_holds_the_checksums_of_photographs_and_weights(registry, tmp_path):
+    photo = write_png(tmp_path / "photo.png", torch.zeros(3, 2, 2))
+    trained = SimpleNamespace(sha256="0123456789abcdef" * 4)
+    models = {f"photo:{photo}": registry.denoiser(str(photo)), "thing": trained, "scene": registry.denoiser("scene")}
+    versions = made_with(registry, models)
+    assert versions["model thing"] == "0123456789abcdef"
+    assert versions[f"model photo:{photo}"] == hashlib.sha256(photo.read_bytes()).hexdigest()[:16]
+    assert versions.keys() - made_with(registry).keys() == {"model thing", f"model photo:{photo}"}
+
+
+def test_changes_are_told_of_what_both_name():
+    then, now = {"torch": "2.4", "gone": "1", "same": "3"}, {"torch": "2.13", "same": "3", "new": "5"}
+    assert changes(then, now) == ["torch was 2.4, is 2.13"]
+    assert changes(now, now) == []
+
+
 # ---- mistakes -------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +219,7 @@ def test_made_with_names_versions(registry):
         ({"regions": [{"name": "a", "model": "b", "bx": 1}]}, r"unknown key 'regions\.0\.bx'\. .*'box'\?"),
         ({"regions": [{"model": "b"}]}, r"the key 'regions\.0\.name' is missing"),
         ({"regions": []}, "regions: .*at least one region; got "),
+        ({"samples": []}, "samples: .*at least one sample; got "),
         ({"regions": [{"name": "a", "model": "b", "box": [1, 2, 3]}]}, r"'regions\.0\.box\.3' is missing"),
         ({"version": 2}, "version: Input should be 1; got 2"),
         ({"steps": 0}, "steps: .*greater than 0; got 0"),
@@ -264,6 +283,7 @@ def test_a_file_that_cannot_be_written_is_named(recipe, tmp_path):
         ({"regions": [REGIONS[0], REGIONS[1] | {"box": [8, 8, 4, 4]}]}, GeometryError, "leaves the canvas"),
         ({"regions": [REGIONS[0], REGIONS[0]]}, CompositionError, "names must differ"),
         ({"device": "tpu9"}, RecipeError, "Cannot compute on the device 'tpu9'.*Try 'cpu'"),
+        ({"device": "meta"}, RecipeError, "Cannot compute on the device 'meta'.*Try 'cpu'"),
         ({"device": "cuda:99"}, RecipeError, "Cannot compute on the device 'cuda:99'"),
     ],
 )

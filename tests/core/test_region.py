@@ -105,3 +105,9 @@ def test_a_still_image_predicts_itself_whatever_it_is_given():
 def test_a_still_image_is_one_image():
     with pytest.raises(ImageError, match=r"\(C, H, W\); got the shape \(1, 3, 4, 4\)"):
         StillImage(torch.zeros(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize("image", [torch.full((3, 4, 4), 200.0), torch.full((3, 4, 4), 1, dtype=torch.uint8)])
+def test_a_still_image_of_bytes(image):
+    with pytest.raises(ImageError, match=r"of floats in \[-1, 1\]; got .*read_image"):
+        StillImage(image)

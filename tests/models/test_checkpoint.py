@@ -36,6 +36,7 @@ def test_what_is_saved_is_loaded(folder, tiny, network):
     assert denoiser.network.state_dict().keys() == network.state_dict().keys()
     for key, tensor in network.state_dict().items():
         assert torch.equal(denoiser.network.state_dict()[key], tensor), key
+    assert denoiser.sha256 == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert not denoiser.network.training
     x, times = torch.randn(2, 4, 16, 16), torch.tensor([3])
     assert torch.equal(denoiser.network(x, times), network(x, times))
@@ -198,6 +199,12 @@ def test_a_changed_bit_is_noticed(folder):
         load(folder)
     (folder / "README.md").unlink()  # a checkpoint without a card is not held against one
     load(folder)
+
+
+def test_a_damaged_card_is_named(folder):
+    (folder / "README.md").write_bytes(b"# t\xff\xfe")
+    with pytest.raises(CheckpointError, match=r"Cannot read the model card '.*README.md' \(.*utf-8"):
+        load(folder)
 
 
 def test_swapped_weights_are_named(folder, tiny, make_network):

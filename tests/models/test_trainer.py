@@ -95,6 +95,27 @@ def test_metrics_have_each_step_once_after_an_interruption(tmp_path, model, crop
     assert {"loss", "image_loss", "mask_loss", "learning_rate", "grad_norm", "images_per_second", "eta"} < set(lines[0])
 
 
+def test_a_run_that_is_killed_between_checkpoint_and_state_does_its_steps_again(
+    tmp_path, model, crops, settings, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments):
+        raise Killed
+
+    whole = losses(train(model, settings, crops, tmp_path / "whole"))
+    steps = train(model, settings, crops, tmp_path / "parts")
+    before = losses(islice(steps, 5))
+    monkeypatch.setattr(trainer, "write_state", kill)
+    with pytest.raises(Killed):
+        next(steps)
+    monkeypatch.undo()
+    assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))  # that of step 6, without its state
+    assert before + losses(train(model, settings, crops, tmp_path / "parts"))[2:] == whole
+    assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+
+
 def test_a_damaged_state_is_passed_over(tmp_path, model, crops, settings):
     list(train(model, settings, crops, tmp_path))
     newest = tmp_path / "training" / "state-00000006" / "optimizer.safetensors"
@@ -205,6 +226,14 @@ def test_a_folder_becomes_a_background_model(tmp_path, settings):
     assert load(tmp_path / "ground").spec == ((16, 16), 3, 0)
 
 
+def test_a_model_is_called_like_its_folder_whatever_was_given(tmp_path, settings, monkeypatch):
+    write(tmp_path / "discs")
+    (tmp_path / "ground").mkdir()
+    monkeypatch.chdir(tmp_path / "ground")
+    next(train_background("../discs", ".", settings.model_copy(update={"save_every": 1}), size=(16, 16)))
+    assert load(tmp_path / "ground").config.name == "ground"
+
+
 def test_the_checkpoint_is_the_average_of_the_weights(tmp_path, tiny, crops, settings):
     list(train(tiny, settings, crops, tmp_path))
     state = tmp_path / "training/state-00000006"
@@ -250,6 +279,7 @@ def test_a_diverged_training_names_its_last_good_checkpoint(tmp_path, tiny, crop
     ("changes", "message"),
     [
         ({"batch_size": 5, "accumulate": 2}, "batch_size is 5; expected a multiple of 1 processes x 2 parts"),
+        ({"preview_steps": 1001}, "preview_steps is 1001; the model's noise has 1000 steps"),
         ({"steps": 0}, "greater than 0"),
         ({"stepz": 9}, "stepz"),
     ],

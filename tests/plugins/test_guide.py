@@ -34,6 +34,12 @@ def test_the_plugin_works_and_passes_its_test(guide):
     assert registry.create("merge rule", "average", {"threshold": "0.3"}).threshold == 0.3
 
 
+def test_the_readme_shows_the_same_plugin(guide, repo):
+    readme = (repo / "README.md").read_text(encoding="utf-8")
+    assert blocks(guide, "python")[0] in blocks(readme, "python")
+    assert blocks(guide, "toml")[0] in blocks(readme, "toml")
+
+
 def test_the_entry_point_is_in_our_group(guide):
     (text,) = blocks(guide, "toml")
     assert tomllib.loads(text)["project"]["entry-points"] == {"dmix": {"average": "my_average"}}

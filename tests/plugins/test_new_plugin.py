@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from dmix_cli.new_plugin import write_plugin
+from dmix_cli.new_plugin import _compatible, write_plugin
 from dmix_core.errors import DmixError, PluginError
 
 
@@ -36,6 +36,20 @@ def test_the_packages_files(tmp_path):
         "tests/test_dmix_rim_light.py",
     }
     assert not any("$" in path.read_text() for path in package.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("version", "compatible"),
+    [
+        ("0.1.0", ">=0.1,<0.2"),
+        ("1.12", ">=1.12,<1.13"),
+        ("1.0rc1", ">=1.0rc1,<1.1"),
+        ("2", ">=2.0,<2.1"),
+        ("0.3.0.dev5+g1a2b3c", ">=0.3.0.dev5,<0.4"),
+    ],
+)
+def test_a_package_depends_on_the_minor_version_that_made_it(version, compatible):
+    assert _compatible(version) == compatible
 
 
 def test_the_prefix_may_be_typed(tmp_path):

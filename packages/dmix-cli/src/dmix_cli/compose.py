@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .parameters import FILE, NEW_FOLDER, Object, ObjectType, Setting, SettingType, ShareType, SizeType
+from .parameters import FILE, NEW_FOLDER, ModelType, Object, ObjectType, Setting, SettingType, ShareType, SizeType
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Options:
 
 @click.command(short_help="Compose images from models, with masks.")
 @click.argument("recipe", required=False, type=FILE)
-@click.option("--background", metavar="MODEL|IMAGE", help="What fills the canvas.  [default: tiles]")
+@click.option("--background", type=ModelType(), help="What fills the canvas.  [default: tiles]")
 @click.option(
     "--object",
     "objects",
@@ -85,7 +85,8 @@ def compose(**given: Any) -> None:
     MODEL is the name of a bundled model (see `dmix models`), a checkpoint folder, or NAME or NAME:ARGUMENT of a plugin.
     IMAGE is a picture: pixels that no object owns come out as they are.
 
-    RECIPE is a file as every run writes it, and makes the same images again; options go before what it says.
+    RECIPE is a file as every run writes it, and makes the same images again; options go before what it says. Where
+    versions or weights are other ones than it was made with, a line on stderr names them.
 
     Into the output folder go images/, masks/ (each pixel holds the number of the region that owns it, 0 for the
     background), overlays/, amodal/ (each object's mask as if nothing covered it), strip.png, sheet.png for several

@@ -22,6 +22,9 @@ def run(options: Options) -> None:
     with wrong_use():
         planned = plan(options, Models.load())
     output = Output(options.out, planned.recipe, planned.composer, [*planned.exporters])
+    if planned.changes:
+        told = "; ".join(planned.changes)
+        click.echo(f"The images may differ from those that {options.recipe} was made with: {told}.", err=True)
     started = time.monotonic()
     written: dict[str, Any] = {"folder": options.out, "recipe": planned.recipe.write(options.out / "recipe.json")}
     written |= _compose(planned, output, options)
@@ -33,7 +36,7 @@ def run(options: Options) -> None:
 
 def _compose(planned: Plan, output: Output, options: Options) -> dict[str, Path]:
     """Run every batch and write its samples; the strip shows the first of the first batch."""
-    recipe, composer, _ = planned
+    recipe, composer = planned.recipe, planned.composer
     strip = DenoisingStrip(composer) if options.strip else None
     first, *others = recipe.batches()
     steps = (len(composer.walk) - 1) * (1 + len(others))

@@ -10,7 +10,7 @@ import click
 from dmix_core.composer import Composer
 from dmix_core.errors import did_you_mean
 from dmix_core.protocols import Denoiser, Exporter
-from dmix_core.recipe import Recipe, made_with
+from dmix_core.recipe import Recipe, changes, made_with
 from dmix_core.registry import Registry
 
 from .compose import Options
@@ -20,6 +20,7 @@ BUNDLED_PAIR = (
     {"name": "background", "model": "tiles"},
     {"name": "blowhole", "model": "blowhole", "z": 1},
 )
+TAKING_PATHS = ("checkpoint", "photo")  # names of denoisers whose argument is a path
 FIELDS = ("size", "steps", "merge_from", "others", "seams", "seed", "batch_size", "device", "dtype")
 
 Data = dict[str, Any]
@@ -31,6 +32,8 @@ class Plan(NamedTuple):
     recipe: Recipe
     composer: Composer
     exporters: dict[str, Exporter]
+    changes: list[str]
+    """What a given recipe was made with that is different now."""
 
 
 class Models(Registry):
@@ -50,27 +53,28 @@ class Models(Registry):
 def plan(options: Options, registry: Models) -> Plan:
     """The recipe that the options ask for, its composer and exporters; nothing is computed or written yet."""
     given = Recipe.read(options.recipe) if options.recipe else Recipe.from_data({"regions": BUNDLED_PAIR})
-    data = given.model_dump() | _typed_fields(options) | {"made_with": made_with(registry)}
+    data = given.model_dump() | _typed_fields(options)
     data["regions"] = _regions(options, data["regions"], registry)
     exporters = _choose_plugins(options.plugins, data, registry)
     _set(_settings(options, data), {**_choices(data), **exporters}, registry)
 
     recipe = Recipe.from_data(data, "these options" if not options.recipe else repr(str(options.recipe)))
-    if not recipe.samples:
-        raise click.UsageError("samples is empty; expected the numbers of the images to make, such as [0, 1].")
     composer = recipe.composer(registry)
     if unplaced := _unplaced(options, recipe):
         recipe = _centred(recipe, composer, unplaced)
         composer = recipe.composer(registry)
+    models = {region.model: registry.denoiser(region.model, recipe.device, recipe.dtype) for region in recipe.regions}
+    recipe = recipe.model_copy(update={"made_with": made_with(registry, models)})
     made = {name: registry.create("exporter", name, settings) for name, settings in exporters.items()}
-    return Plan(recipe, composer, made)
+    return Plan(recipe, composer, made, changes(given.made_with, recipe.made_with))
 
 
 def _typed_fields(options: Options) -> Data:
     typed = {field: getattr(options, field) for field in FIELDS}
     if options.samples is not None:
         typed["samples"] = range(options.samples)
-    return {field: value for field, value in typed.items() if value is not None}
+    own_size = {"size": None} if options.background else {}  # that of another background, unless it was typed
+    return own_size | {field: value for field, value in typed.items() if value is not None}
 
 
 # ---- regions ----------------------------------------------------------------------------------------------------
@@ -108,8 +112,10 @@ def _unique(name: str, taken: set[str]) -> str:
 
 def _reference(typed: str, registry: Registry) -> str:
     """A model as typed; paths become absolute, so that the recipe holds wherever it is read."""
-    known = registry.names("denoiser")
-    if typed.partition(":")[0] in known or not Path(typed).exists():
+    name, _, argument = typed.partition(":")
+    if name in TAKING_PATHS and argument:
+        return f"{name}:{Path(argument).resolve()}"
+    if name in registry.names("denoiser") or not Path(typed).exists():
         return typed
     return str(Path(typed).resolve())
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from .failures import wrong_use
 from .parameters import FILE, NEW_FOLDER
 
 COLUMNS = "{:<16} {:<10} {:>9}  {:>10}  {}"
@@ -26,7 +27,7 @@ def list_models() -> None:
     click.echo(COLUMNS.format("name", "role", "size", "parameters", "trained on"))
     for name in checkpoint.bundled():
         folder = checkpoint.find(name)
-        config, card = checkpoint.read_config(folder), _card(folder / checkpoint.CARD)
+        config, card = checkpoint.read_config(folder), _facts(checkpoint.read_card(folder))
         height, width = config.size
         parameters = card.get("parameters", "?").partition(", ")[0]
         click.echo(COLUMNS.format(name, config.role, f"{width}x{height}", parameters, card.get("training data", "?")))
@@ -37,13 +38,15 @@ def list_models() -> None:
 def show(model: str) -> None:
     """Show a model's card and config, and hold its weights against them."""
     from dmix_models import checkpoint
+    from dmix_models.weights import CheckpointError
 
-    folder = checkpoint.find(model)
+    with wrong_use(CheckpointError):
+        folder = checkpoint.find(model)
     checkpoint.load(folder)
-    card = folder / checkpoint.CARD
-    click.echo(card.read_text(encoding="utf-8") if card.is_file() else "No model card.")
+    card = checkpoint.read_card(folder)
+    click.echo(card or "No model card.")
     click.echo(checkpoint.read_config(folder).model_dump_json(indent=2))
-    click.echo(f"\nThe weights in {folder} fit the config{' and the checksum in the card' * card.is_file()}.")
+    click.echo(f"\nThe weights in {folder} fit the config{' and the checksum in the card' * bool(card)}.")
 
 
 @models.command("import")
@@ -64,14 +67,10 @@ def import_model(file: Path, preset: str, store_dtype: str, out: Path) -> None:
     from dmix_models import importers
     from dmix_models.weights import CheckpointError
 
-    from .failures import wrong_use
-
     with wrong_use(CheckpointError):
         config = importers.find_preset(preset)
     click.echo(f"Wrote {importers.import_guided(file, config, out, store_dtype=store_dtype)}")  # type: ignore[arg-type]
 
 
-def _card(path: Path) -> dict[str, str]:
-    """The facts of a model card."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return dict(re.findall(r"^- ([^:\n]+): (.+)$", text, flags=re.MULTILINE))
+def _facts(card: str) -> dict[str, str]:
+    return dict(re.findall(r"^- ([^:\n]+): (.+)$", card, flags=re.MULTILINE))

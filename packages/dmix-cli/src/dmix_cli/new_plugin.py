@@ -50,13 +50,20 @@ def _check_free(name: str) -> None:
 
 
 def _words(name: str) -> dict[str, str]:
-    major, minor, *_ = metadata.version("dmix-core").split(".")
     return {
         "name": name,
         "module": "dmix_" + name.replace("-", "_"),
         "rule": "".join(map(str.capitalize, name.split("-"))) + "Rule",
-        "core": f">={major}.{minor},<{major}.{int(minor) + 1}",
+        "core": _compatible(metadata.version("dmix-core")),
     }
+
+
+def _compatible(version: str) -> str:
+    """Releases of the same minor version; of a version before a release, such as 1.0rc1, from that on."""
+    public = version.partition("+")[0]
+    major, minor = map(int, re.findall(r"\d+", f"{public}.0")[:2])
+    lowest = public if re.search("[a-z]", public) else f"{major}.{minor}"
+    return f">={lowest},<{major}.{minor + 1}"
 
 
 _FILES = {

@@ -14,13 +14,14 @@ from dmix_core.composer import Composer
 from dmix_core.composition import Composition, RegionResult
 from dmix_core.files import writable_folder
 from dmix_core.images import index_picture, to_picture, write_png
-from dmix_core.pictures import contact_sheet, enlarge, overlay
+from dmix_core.pictures import contact_sheet, fit, overlay
 from dmix_core.protocols import Denoiser, Exporter
 from dmix_core.quality import visibility
 from dmix_core.recipe import Recipe
 from dmix_core.still import StillImage
 
 FOLDERS = ("images", "masks", "overlays", "amodal")
+FILES = ("recipe.json", "sheet.png", "strip.png")
 SHEET_COLUMNS, SHEET_SAMPLES = 8, 64
 
 Record = dict[str, Any]
@@ -40,7 +41,7 @@ class Output:
         self.records: list[Record] = []
         self._tiles: list[tuple[Image.Image, ...]] = []
         self._compositions: list[Composition] = []
-        for name in [".", *FOLDERS, *exporters]:
+        for name in [".", *FOLDERS, *map(_folder_of, exporters)]:
             writable_folder(folder / name)
 
     def add(self, numbers: Iterable[int], composition: Composition) -> None:
@@ -66,11 +67,10 @@ class Output:
         ]
         self.records.append(record)
         if len(self._tiles) < SHEET_SAMPLES:
-            self._tiles.append((enlarge(picture), tinted, enlarge(mask)))
+            self._tiles.append((fit(picture), fit(tinted), fit(mask)))
 
     def _add_object(self, name: str, region: RegionResult, row: int) -> Record:
-        safe = re.sub(r"[^\w.-]+", "_", region.name)
-        path = self.folder / "amodal" / f"{name}-{safe}.png"
+        path = self.folder / "amodal" / f"{name}-{_safe(region.name)}.png"
         write_png(path, 255 * region.amodal[row].to(torch.uint8))
         box = region.boxes[row]
         return {"name": region.name, "amodal": path, "box": box and list(box)}
@@ -99,11 +99,11 @@ class Output:
         return [""] * count
 
     def export(self, exporters: Iterable[Exporter]) -> list[Path]:
-        """Hand the whole run to each exporter, with a folder of its own name."""
+        """Hand the whole run to each exporter, with a folder of its own."""
         recipe = self.recipe.model_dump(mode="json")
         written: list[Path] = []
         for name, exporter in zip(self.exporters, exporters):
-            written += exporter(_joined(self._compositions), self.folder / name, recipe)
+            written += exporter(_joined(self._compositions), self.folder / _folder_of(name), recipe)
         return written
 
 
@@ -113,6 +113,16 @@ def is_grey(denoiser: Denoiser) -> bool:
         return bool((denoiser.image == denoiser.image[:1]).all())
     config = getattr(denoiser, "config", None)
     return denoiser.spec.image_channels == 1 or bool(getattr(config, "grey", False))
+
+
+def _folder_of(exporter: str) -> str:
+    """Its own name, unless what we write ourselves is called so, on file systems that do not tell cases apart too."""
+    return f"{exporter}-export" if exporter.lower() in FOLDERS + FILES else exporter
+
+
+def _safe(name: str) -> str:
+    """A region's name as part of a file's; file systems allow 255 bytes for all of that."""
+    return re.sub(r"[^\w.-]+", "_", name).encode()[:80].decode(errors="ignore")
 
 
 def _joined(compositions: Sequence[Composition]) -> Composition:

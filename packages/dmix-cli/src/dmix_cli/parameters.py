@@ -38,17 +38,29 @@ class SizeType(click.ParamType):
         return height, width
 
 
-class ObjectType(click.ParamType):
-    """MODEL or MODEL@x,y,w,h; an @ that no number follows belongs to the model."""
+class ModelType(click.ParamType):
+    """A model or a picture, by name or path."""
+
+    name = "MODEL|IMAGE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value.strip():
+            self.fail(f"{value!r}; expected a model's name, a checkpoint folder or a picture.", param, ctx)
+        return value
+
+
+class ObjectType(ModelType):
+    """MODEL or MODEL@x,y,w,h; an @ that anything but numbers follows belongs to the model."""
 
     name = "MODEL[@x,y,w,h]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        model, at, place = value.rpartition("@")
-        if not at or re.match(r"\s*-?\d", place) is None:
-            return Object(value, None)
+        model, _, place = value.rpartition("@")
+        if not re.fullmatch(r"[\d\s,+-]*\d[\d\s,+-]*", place) or "@" not in value:
+            return Object(super().convert(value, param, ctx), None)
+        super().convert(model, param, ctx)
         numbers = place.split(",")
-        if len(numbers) != 4 or not all(re.fullmatch(r"\s*-?\d+\s*", number) for number in numbers):
+        if len(numbers) != 4 or not all(re.fullmatch(r"\s*[+-]?\d+\s*", number) for number in numbers):
             self.fail(f"{value!r}; expected MODEL@x,y,w,h in whole pixels, such as blowhole@16,16,32,32.", param, ctx)
         return Object(model, tuple(map(int, numbers)))
 

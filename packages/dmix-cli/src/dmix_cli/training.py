@@ -5,17 +5,21 @@ import shlex
 import sys
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import click
+import numpy as np
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from dmix_models.config import Role
 from dmix_models.data.augment import Augmentation
-from dmix_models.resume import ResumeError
+from dmix_models.data.readers import DataError, apply_rule
+from dmix_models.resume import ResumeError, newest_state
 from dmix_models.trainer import Origin, TrainConfig, TrainingError, TrainStep, train_background, train_object
 
 from .failures import wrong_use
@@ -28,13 +32,45 @@ TRAIN = {"background": train_background, "object": train_object}
 def run(role: Role, folder: Path, out: Path, quiet: bool, given: dict[str, Any]) -> None:
     """Train a model with what was typed; of several processes the first one speaks."""
     quiet = quiet or os.environ.get("RANK", "0") != "0"
-    with wrong_use(TrainingError, ResumeError):
+    with wrong_use(TrainingError, ResumeError), _explained():
+        _check_rule(given.get("mask_rule"))
         config = _taken(TrainConfig, given, augment=_taken(Augmentation, given))
         steps = TRAIN[role](folder, out, config, origin=_origin(given), **given)
     done = _follow(steps, config.steps, quiet)
     if not quiet:
-        told = f"Trained {out} to step {config.steps}" if done else f"{out} was already trained to step {config.steps}"
+        told = f"Trained {out} to step {config.steps}" if done else f"{out} was already trained to step {_reached(out)}"
         click.echo(f"{told}; see {out / 'training'} for previews and metrics.")
+
+
+def _reached(out: Path) -> int:
+    """How far an earlier training came, which without decay may be further than what was asked for."""
+    state = newest_state(out / "training")
+    return state.step if state else 0
+
+
+def _check_rule(rule: str | None) -> None:
+    """A rule that is none is wrong use; what else is wrong with data is a failure at work."""
+    with wrong_use(DataError):
+        if rule is not None:
+            apply_rule(np.zeros((1, 1), np.int64), rule)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What no model can be made of, and no training, in the words of the command line."""
+    try:
+        yield
+    except ValidationError as error:
+        problems = [_problem(dict(problem)) for problem in error.errors()]
+        raise click.UsageError("\n".join(problems), click.get_current_context()) from error
+
+
+def _problem(problem: dict[str, Any]) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return f"{message}."
+    option = str(problem["loc"][0]).replace("_", "-")
+    return f"--{option} is {problem['input']!r}: {message}."
 
 
 def _taken(make: Any, given: dict[str, Any], **more: Any) -> Any:

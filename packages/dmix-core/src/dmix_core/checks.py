@@ -8,11 +8,15 @@ from torch import Tensor
 from .errors import CompositionError, DenoiserError
 from .protocols import Layer, Merged, Prediction, Region, Size
 
+MOST = 256  # regions
+
 
 def check_regions(regions: Sequence[Region]) -> Sequence[Region]:
     """At least one region, unique names, one number of image channels, listen_from within 0..1."""
     if not regions:
         raise CompositionError("A composition needs at least one region; got none.")
+    if len(regions) > MOST:
+        raise CompositionError(f"{len(regions)} regions are too many: a mask's pixel is a byte, which numbers {MOST}.")
     names = [region.name for region in regions]
     if len(set(names)) < len(names):
         raise CompositionError(

@@ -6,7 +6,7 @@ Regions exchange only clean predictions; each makes its own noise, on its own gr
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -30,7 +30,7 @@ class Step(NamedTuple):
     t: int
     s: int
     states: list[Tensor]
-    """x_s, (B, C+M, h, w)."""
+    """x_s, (B, C+M, h, w); a still image's is that image, at every level."""
     predictions: list[Prediction] | None = None
     """The clean predictions at level t; None on a climb."""
     layers: list[Layer] | None = None
@@ -51,8 +51,8 @@ class Composer:
         merge_from: the fraction of the denoising, 0..1, after which a region takes in the others; 1 never does, and
             pastes at the end. Once a region has begun, it does so on every later descent, resampling included.
         others: which of the other models' tensors is noised in eq. 9: their "clean" prediction (default), or "noisy",
-            their state x_t, the paper's literal notation, which has about twice the noise variance (a still image,
-            which has no noise, is the same under both).
+            their state x_t, the paper's literal notation, which has 1 + abar_s (1 - abar_t) / (1 - abar_s) times the
+            right noise variance: twice at first, more near the end. A still image is the same under both.
         seams: how noise is mixed where a weight w lies between 0 and 1: "keep-variance" gives the fresh noise the
             weight sqrt(1 - w^2), "literal" is eq. 11 to the letter, which loses variance there; equal for hard masks.
         device: where the denoisers are; noise is drawn on the CPU, so that it does not depend on this.
@@ -105,37 +105,28 @@ class Composer:
             samples: how many images, or their numbers; a number's image does not depend on the others beside it.
             seed: all noise derives from (seed, sample, region, purpose).
         """
-        numbers = range(samples) if isinstance(samples, int) else samples
-        if not len(numbers):
-            raise CompositionError(
-                f"samples is {samples}; expected at least one, as a number of images or their numbers."
-            )
-        regions, noises = self.regions, self.noises
-
-        def draw(region: Region, purpose: str, index: int = 0) -> Tensor:
-            shape = region.denoiser.spec.channels, *region.denoiser.spec.size
-            z = normal(shape, seed=seed, samples=numbers, region=region.name, purpose=purpose, index=index)
-            return z.to(self.device)
-
-        states = [draw(region, "start") for region in regions]  # a still region's is never looked at
-        listening = [False for _ in regions]
+        draw = partial(self._draw, seed, sample_numbers(samples))
+        noises, moving = self.noises, self._moving
+        states = [draw(i, "start") for i in self._all]
+        listening = [False for _ in self._all]
 
         for index, (t, s) in enumerate(pairwise(self.walk)):
             if s > t:  # climb: the forward process, eq. 1
                 states = list(states)
-                for i in self._moving:
-                    states[i] = noises[i].diffuse(states[i], t, s, draw(regions[i], "climb", index))
+                for i in moving:
+                    states[i] = noises[i].diffuse(states[i], t, s, draw(i, "climb", index))
                 yield Step(t, s, states)
                 continue
 
             # every region's clean image, from its own state
             predictions = self._predict(states, t)
+            states = [states[i] if i in moving else predictions[i].clean for i in self._all]
             listening = [already or t <= window for already, window in zip(listening, self._windows)]
 
             # eq. 10: every region's own next state
             own = [prediction.clean for prediction in predictions]
-            for i in self._moving:
-                own[i] = ancestral(noises[i], states[i], predictions[i], draw(regions[i], "step", index), t, s)
+            for i in moving:
+                own[i] = ancestral(noises[i], states[i], predictions[i], draw(i, "step", index), t, s)
             if not any(listening) and s > 0:
                 states = own
                 yield Step(t, s, states, predictions)
@@ -145,11 +136,19 @@ class Composer:
             layers, merged = self._merge(predictions, s)
             others = self._seen_of_others(layers, merged, states)
             states = list(own)
-            for i in self._moving:
+            for i in moving:
                 if listening[i]:
-                    z = draw(regions[i], "others", index)
-                    states[i] = self._meet(regions[i], noises[i], own[i], others[i], merged.weights[i], z, s)
+                    z = draw(i, "others", index)
+                    states[i] = self._meet(self.regions[i], noises[i], own[i], others[i], merged.weights[i], z, s)
             yield Step(t, s, states, predictions, layers, merged)
+
+    def _draw(self, seed: int, samples: Sequence[int], i: int, purpose: str, index: int = 0) -> Tensor:
+        """Noise for region number i; none for a still one, where only the shape is of use."""
+        shape, name = self.regions[i].denoiser.spec.shape, self.regions[i].name
+        if i not in self._moving:
+            return torch.zeros(len(samples), *shape, device=self.device)
+        z = normal(shape, seed=seed, samples=samples, region=name, purpose=purpose, index=index)
+        return z.to(self.device)
 
     def _predict(self, states: Sequence[Tensor], t: int) -> list[Prediction]:
         """Every region's prediction at level t; regions that share a denoiser run as one batch."""
@@ -160,7 +159,7 @@ class Composer:
             names = [self.regions[i].name for i in members]
             prediction = check_prediction(denoiser(together, level), together, names, t)
             predictions.update(zip(members, split(prediction, len(members))))
-        return [predictions[i] for i in range(len(states))]
+        return [predictions[i] for i in self._all]
 
     def _merge(self, predictions: Sequence[Prediction], s: int) -> tuple[list[Layer], Merged]:
         layers = [region.lay(p.clean, self.size) for region, p in zip(self.regions, predictions)]
@@ -184,6 +183,10 @@ class Composer:
         image = share * own[:, :channels] + noise.diffuse(region.view(others), 0, s, fresh * z[:, :channels])
         return torch.cat([image, own[:, channels:]], dim=1)
 
+    @property
+    def _all(self) -> range:
+        return range(len(self.regions))
+
     @cached_property
     def _moving(self) -> list[int]:
         """The regions whose state decides what they predict; a still one keeps its clean image as its state."""
@@ -199,9 +202,17 @@ class Composer:
 
     @cached_property
     def _windows(self) -> list[int]:
-        """For each region the highest level from which it takes in the others."""
+        """For each region the highest level from which it takes in the others, 1 or more; 0 for never."""
         starts = (self.merge_from if r.listen_from is None else r.listen_from for r in self.regions)
-        return [math.floor((1 - start) * self.T + 1e-9) for start in starts]
+        return [max(1, math.floor((1 - start) * self.T + 1e-9)) if start < 1 else 0 for start in starts]
+
+
+def sample_numbers(samples: int | Sequence[int]) -> Sequence[int]:
+    """The samples' numbers, of which there must be at least one."""
+    numbers = range(samples) if isinstance(samples, int) else samples
+    if not len(numbers):
+        raise CompositionError(f"samples is {samples}; expected at least one, as a number of images or their numbers.")
+    return numbers
 
 
 def ancestral(noise: NoiseSchedule, x_t: Tensor, prediction: Prediction, z: Tensor, t: int, s: int) -> Tensor:

@@ -97,11 +97,6 @@ def write_png(path: str | Path, picture: Tensor | Image.Image, *, grey: bool = F
     return write_atomically(path, png_bytes(picture, grey=grey))
 
 
-def write_index_png(path: str | Path, index: Tensor) -> Path:
-    """Write a map of region numbers (H, W) uint8 as a palette PNG; see `index_picture`."""
-    return write_png(path, index_picture(index))
-
-
 def decode(path: str | Path) -> Image.Image:
     """A file's picture in its own mode, upright by its EXIF orientation.
 

@@ -114,6 +114,8 @@ class NoiseSchedule:
             x: (B, C, h, w) at level s.
             noise: standard normal, shaped like x.
         """
+        if isinstance(s, int) and isinstance(t, int) and not 0 <= s <= t <= self.steps:
+            raise ScheduleError(f"Cannot diffuse from level {s} to level {t}; expected 0 <= s <= t <= {self.steps}.")
         kept = self._at(t, x) / self._at(s, x)
         return _as(kept**0.5, x) * x + _as((1 - kept) ** 0.5, x) * noise
 
@@ -172,8 +174,8 @@ class NoiseSchedule:
         """alpha_bar at a level: a Python float for one level, a (B, 1, 1, 1) float64 tensor for a batch of them."""
         if isinstance(level, int):
             return self._floats[level]
-        table = self.alpha_bar.to(like.device)
-        return table[level].reshape(-1, *[1] * (like.ndim - 1))
+        home = torch.device("cpu") if level.device.type == "mps" else level.device  # MPS knows no float64
+        return self.alpha_bar.to(home)[level.to(home)].reshape(-1, *[1] * (like.ndim - 1))
 
     @cached_property
     def _floats(self) -> list[float]:
@@ -225,7 +227,7 @@ def _positive(steps: int) -> int:
 
 
 def _as(value: "float | Tensor", like: Tensor) -> "float | Tensor":
-    return value if isinstance(value, float) else value.to(like.dtype)
+    return value if isinstance(value, float) else value.to(like.dtype).to(like.device)
 
 
 def _log(value: "float | Tensor") -> "float | Tensor":

@@ -13,7 +13,7 @@ from .images import PALETTE, to_picture
 
 PERCENTAGES = (0, 50, 80, 89, 90, 95, 100)
 
-LEGIBLE = 192  # pixels of a tile's shorter side
+LEGIBLE, HANDY = 192, 384  # the least and the most pixels of a tile's shorter side
 TINT = 0.3  # the share of the colour
 PAPER = (225, 225, 225)  # white and black tiles both stand out
 GAP, LINE, TEXT = 4, 18, 13  # pixels between tiles, of a line of text, of its letters
@@ -23,6 +23,14 @@ def enlarge(picture: Image.Image, at_least: int = LEGIBLE) -> Image.Image:
     """Repeat pixels a whole number of times, so that the shorter side has at least so many."""
     times = -(-at_least // min(picture.size))
     return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+
+
+def fit(picture: Image.Image, at_most: int = HANDY) -> Image.Image:
+    """A tile for a sheet: small pictures are enlarged, the shorter side of large ones is shrunk to so many pixels."""
+    if min(picture.size) <= at_most:
+        return enlarge(picture)
+    scale = at_most / min(picture.size)
+    return _resized(picture, round(scale * picture.width), round(scale * picture.height))
 
 
 def overlay(picture: Tensor | Image.Image, index: Tensor) -> Image.Image:
@@ -46,7 +54,7 @@ def overlay(picture: Tensor | Image.Image, index: Tensor) -> Image.Image:
 def contact_sheet(
     tiles: Sequence[Image.Image | None], columns: int, captions: Sequence[str] = (), titles: Sequence[str] = ()
 ) -> Image.Image:
-    """Tiles row by row, each in a cell as large as the largest; `enlarge` small ones first.
+    """Tiles row by row, each in a cell as large as the largest; `fit` them first.
 
     Args:
         tiles: None leaves a cell empty.
@@ -108,7 +116,7 @@ class DenoisingStrip:
         if label := self._wanted.pop(step.t, None):
             self._columns[label] = self._tiles(step)
         if step.s == 0 and step.merged is not None:
-            canvas = enlarge(to_picture(step.merged.canvas[self.row]))
+            canvas = fit(to_picture(step.merged.canvas[self.row]))
             self._finished = [canvas, *self._tiles(step)[1:]]
 
     def picture(self) -> Image.Image:
@@ -126,7 +134,7 @@ class DenoisingStrip:
 
     def _tiles(self, step: Step) -> list[Image.Image]:
         (background, *_), *above = [self._split(number, step) for number in range(len(self.regions))]
-        background = enlarge(background)
+        background = fit(background)
         tiles = [self._share_of_bottom(step), *(tile for tiles in above for tile in tiles)]
         return [background, *(_of_height(tile, background.height) for tile in tiles)]
 
@@ -149,5 +157,12 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _of_height(picture: Image.Image, height: int) -> Image.Image:
-    width = round(picture.width * height / picture.height)
-    return picture.resize((width, height), Image.Resampling.NEAREST)
+    return _resized(picture, round(picture.width * height / picture.height), height)
+
+
+def _resized(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """Enlarged by repeating pixels, shrunk by their means over areas."""
+    if height >= picture.height:
+        return picture.resize((width, height), Image.Resampling.NEAREST)
+    colours = picture.convert("RGB") if picture.mode == "P" else picture  # indices have no mean
+    return colours.resize((width, height), Image.Resampling.BOX)

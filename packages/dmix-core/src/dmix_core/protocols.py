@@ -31,6 +31,11 @@ class Spec(NamedTuple):
         """C + M, the channels of the denoiser's state."""
         return self.image_channels + self.mask_channels
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C + M, h, w) of one sample's state."""
+        return self.channels, *self.size
+
 
 class Prediction(NamedTuple):
     """What a denoiser says of a state."""
@@ -44,7 +49,11 @@ class Prediction(NamedTuple):
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """Says which clean image a noisy one came from."""
+    """Says which clean image a noisy one came from.
+
+    One with an attribute `still = True` promises that its prediction does not depend on its state: the composer spares
+    it noise and steps, and keeps the clean image as its state.
+    """
 
     @property
     def spec(self) -> Spec: ...

@@ -1,10 +1,12 @@
 """Recipes: a composition as a file, from which the picture can be made again, bit for bit on the same machine."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -26,6 +28,7 @@ from .geometry import Box
 from .protocols import Denoiser
 from .region import BoxRegion
 from .registry import Registry
+from .still import StillImage
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -35,10 +38,13 @@ def _json(value: JsonValue) -> JsonValue:
     return value
 
 
-def _some(regions: "tuple[RegionRecipe, ...]") -> "tuple[RegionRecipe, ...]":
-    if not regions:
-        raise ValueError("a composition needs at least one region")
-    return regions
+def _at_least_one(what: str) -> AfterValidator:
+    def some(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not parts:
+            raise ValueError(f"a composition needs at least one {what}")
+        return parts
+
+    return AfterValidator(some)
 
 
 class _Part(BaseModel):
@@ -74,11 +80,11 @@ class Recipe(_Part):
         size: (height, width) of the canvas; None: the grid of the bottom region.
         samples: the numbers of the images to make; each image depends on its number and the seed alone.
         batch_size: how many run together; for the same bits on another day it has to be the same.
-        made_with: versions, for information.
+        made_with: versions and checksums, as the function `made_with` gives them; for information.
     """
 
     version: Literal[1] = 1
-    regions: Annotated[tuple[RegionRecipe, ...], AfterValidator(_some)]
+    regions: Annotated[tuple[RegionRecipe, ...], _at_least_one("region")]
     size: tuple[PositiveInt, PositiveInt] | None = None
     steps: PositiveInt = 250
     timesteps: Choice = Choice(use="tail-resampling", settings={"jump_length": 10, "resamples": 2})
@@ -87,7 +93,7 @@ class Recipe(_Part):
     others: Literal["clean", "noisy"] = "clean"
     seams: Literal["keep-variance", "literal"] = "keep-variance"
     seed: int = 0
-    samples: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+    samples: Annotated[tuple[NonNegativeInt, ...], _at_least_one("sample")] = (0,)
     batch_size: PositiveInt = 8
     device: str = "cpu"
     dtype: str = "float32"
@@ -164,16 +170,38 @@ class Recipe(_Part):
         return [self.samples[i : i + self.batch_size] for i in range(0, len(self.samples), self.batch_size)]
 
 
-def made_with(registry: Registry) -> dict[str, str]:
-    """The versions that a picture's bits may depend on: Python, torch, numpy and every plugin's distribution."""
+def made_with(registry: Registry, models: Mapping[str, Denoiser] = MappingProxyType({})) -> dict[str, str]:
+    """What a picture's bits may depend on beside its recipe.
+
+    Args:
+        models: denoisers by their references.
+
+    Returns:
+        The versions of Python, torch, numpy and every plugin's distribution; under "model REFERENCE" the start of the
+        sha256 of a photograph's file, or of a denoiser's weights where it says it in an attribute `sha256`.
+    """
     plugins = {plugin.distribution: plugin.version for plugin in registry.plugins if plugin.status == "ok"}
     libraries = {name: metadata.version(name) for name in ("numpy", "torch")}
-    return {"python": platform.python_version(), **libraries, **plugins}
+    sums = {f"model {reference}": _sha256(reference, denoiser) for reference, denoiser in models.items()}
+    stated = {model: sha256[:16] for model, sha256 in sums.items() if sha256}
+    return {"python": platform.python_version(), **libraries, **plugins, **stated}
+
+
+def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs between two answers of `made_with`, in words; what only one of them names is left out."""
+    return [f"{what} was {then[what]}, is {now[what]}" for what in then if now.get(what, then[what]) != then[what]]
+
+
+def _sha256(reference: str, denoiser: Denoiser) -> str | None:
+    photo = Path(reference.removeprefix("photo:"))
+    if isinstance(denoiser, StillImage) and photo.is_file():
+        return hashlib.sha256(photo.read_bytes()).hexdigest()
+    return getattr(denoiser, "sha256", None)
 
 
 def _check_device(device: str) -> None:
     try:
-        torch.empty(0, device=device)
+        torch.ones(1, device=device).item()  # the device "meta" makes tensors, but has no numbers to give back
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say no
         reason = str(error).splitlines()[0]
         raise RecipeError(f"Cannot compute on the device {device!r} ({reason}). Try 'cpu'.") from error

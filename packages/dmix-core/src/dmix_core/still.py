@@ -24,6 +24,11 @@ class StillImage:
     def __post_init__(self) -> None:
         if self.image.ndim != 3:
             raise ImageError(f"A still image is a tensor (C, H, W); got the shape {tuple(self.image.shape)}.")
+        if not self.image.is_floating_point() or not bool((self.image.abs() <= 1).all()):
+            raise ImageError(
+                f"A still image is of floats in [-1, 1]; got {self.image.dtype} from {float(self.image.min()):.4g} "
+                f"to {float(self.image.max()):.4g}. Read it with dmix_core.images.read_image, or divide by 127.5 less 1."
+            )
 
     @property
     def still(self) -> bool:

@@ -51,7 +51,7 @@ class TailResampling:
 
 def check_walk(walk: Sequence[int], steps: int) -> Sequence[int]:
     """Return the walk if it starts at `steps`, ends at 0, stays within and moves by one; raise ScheduleError if not."""
-    if not walk or walk[0] != steps or walk[-1] != 0:
+    if not len(walk) or walk[0] != steps or walk[-1] != 0:
         raise ScheduleError(
             f"A walk over {steps} levels starts at {steps} and ends at 0; this one is {_shorten(walk)}."
         )

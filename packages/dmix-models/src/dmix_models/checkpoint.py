@@ -156,7 +156,7 @@ def load(name_or_folder: str | Path, device: str | torch.device = "cpu", dtype: 
     folder = find(name_or_folder)
     config = read_config(folder)
     network = build(config.unet, read_weights(folder), f"The weights in {str(folder / WEIGHTS)!r}")
-    return UNetDenoiser(config, network.requires_grad_(False), dtype=dtype).to(device)
+    return UNetDenoiser(config, network.requires_grad_(False), dtype=dtype, sha256=check_sum(folder)).to(device)
 
 
 def bundled() -> list[str]:
@@ -189,7 +189,7 @@ def read_config(folder: str | Path) -> ModelConfig:
 
 
 def read_weights(folder: str | Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint folder as float32, held against the checksum in its model card."""
+    """The weights of a checkpoint folder as float32."""
     path = Path(folder) / WEIGHTS
     try:
         weights = safetensors.torch.load_file(path)
@@ -198,7 +198,6 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(f"Cannot read {str(path)!r} ({reason}). {_EXPECTED}") from error
     except SafetensorError as error:
         raise CheckpointError(f"{str(path)!r} is damaged or not a safetensors file ({error}). {_AGAIN}") from error
-    _check_sum(path, path.with_name(CARD))
     # copied, because the last digit of a matrix product depends on how the memory is aligned
     return {key: tensor.to(torch.float32, copy=True) for key, tensor in weights.items()}
 
@@ -207,8 +206,19 @@ _EXPECTED = f"A checkpoint is a folder with {CONFIG} and {WEIGHTS}; guided-diffu
 _AGAIN = "Copy or download the checkpoint again."
 
 
-def _check_sum(weights: Path, card: Path) -> None:
-    stated = re.search(r"sha256 of \S+: ([0-9a-f]{64})", card.read_text()) if card.is_file() else None
+def read_card(folder: str | Path) -> str:
+    """The model card of a checkpoint folder; empty if there is none."""
+    path = Path(folder) / CARD
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"Cannot read the model card {str(path)!r} ({error}). {_AGAIN}") from error
+
+
+def check_sum(folder: str | Path) -> str:
+    """The sha256 of a checkpoint folder's weights, held against the one that its model card states."""
+    weights = Path(folder) / WEIGHTS
+    stated = re.search(r"sha256 of \S+: ([0-9a-f]{64})", read_card(folder))
     with weights.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if stated and stated[1] != actual:
@@ -216,6 +226,7 @@ def _check_sum(weights: Path, card: Path) -> None:
             f"{str(weights)!r} has the sha256 {actual[:16]}..., but the model card {CARD} beside it says "
             f"{stated[1][:16]}...: the weights were changed or damaged. {_AGAIN}"
         )
+    return actual
 
 
 def _first_problem(error: ValidationError) -> str:

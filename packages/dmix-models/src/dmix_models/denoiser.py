@@ -21,16 +21,23 @@ class UNetDenoiser:
     """The Denoiser of a ModelConfig and its network, which is put into eval mode.
 
     dtype "bfloat16" runs the network under autocast; predictions are float32 either way. `label` is the class
-    that a class-conditional model paints.
+    that a class-conditional model paints. `sha256` is the checksum of the file of weights, for recipes.
     """
 
     def __init__(
-        self, config: ModelConfig, network: UNet, *, dtype: Dtype = "float32", label: str | None = None
+        self,
+        config: ModelConfig,
+        network: UNet,
+        *,
+        dtype: Dtype = "float32",
+        label: str | None = None,
+        sha256: str | None = None,
     ) -> None:
         self.config = config
         self.network = network.eval()
         self.dtype = dtype
         self.label = label
+        self.sha256 = sha256
         self.spec = config.spec
         self.noise = config.noise.schedule()
         self._class = None if label is None else self._class_index(label)
@@ -49,7 +56,7 @@ class UNetDenoiser:
 
     def with_label(self, label: str) -> UNetDenoiser:
         """The same model painting this class; the network is shared."""
-        return UNetDenoiser(self.config, self.network, dtype=self.dtype, label=label)
+        return UNetDenoiser(self.config, self.network, dtype=self.dtype, label=label, sha256=self.sha256)
 
     def to(self, device: str | torch.device) -> Self:
         """Move the network and return self."""

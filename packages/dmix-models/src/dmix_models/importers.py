@@ -118,9 +118,9 @@ def read_pt(path: str | Path) -> dict[str, Tensor]:
     except OSError as error:
         raise CheckpointError(f"Cannot read {str(path)!r} ({error.strerror}). Expected a .pt file.") from error
     except Exception as error:  # the restricted unpickler meets damage with errors of any type
-        reason = [*str(error).splitlines(), type(error).__name__][0]
+        kind = type(error).__name__  # not its text, which advises to unpickle anything
         raise CheckpointError(
-            f"{str(path)!r} is damaged, or holds more than tensors ({reason}). Expected a plain state dict, which is "
+            f"{str(path)!r} is damaged, or holds more than tensors ({kind}). Expected a plain state dict, which is "
             "all that is ever unpickled: download it again, or save model.state_dict() alone."
         ) from error
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):

@@ -249,9 +249,10 @@ class Training:
             "average": self.ema.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer, self.network),
         }
-        write_state(self.folder, State(self.done, tensors, self._settings), self.config.keep)
         card = checkpoint.ModelCard(steps=self.done, settings=self._card_settings, **self.origin._asdict())
+        # first the checkpoint: if the process is killed between the two, the steps since the last state are done again
         place_checkpoint(self.out, self.model, self.ema.state_dict(), card)
+        write_state(self.folder, State(self.done, tensors, self._settings), self.config.keep)
 
     def _preview(self) -> Path:
         network = build(self.model.unet, self.ema.state_dict(), "The averaged weights")
@@ -355,6 +356,11 @@ def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, proces
         raise TrainingError(
             f"quarter_turns need square crops; these are {model.size[1]}x{model.size[0]}. Turn them off."
         )
+    if config.preview_steps > model.noise.steps:
+        raise TrainingError(
+            f"preview_steps is {config.preview_steps}; the model's noise has {model.noise.steps} steps. "
+            "Expected at most as many."
+        )
     if config.batch_size % (processes * config.accumulate):
         raise TrainingError(
             f"batch_size is {config.batch_size}; "
@@ -382,7 +388,7 @@ def train_background(
 ) -> Iterator[TrainStep]:
     """Train a background model on windows of a folder's pictures; arguments as for read_images, Windows and train."""
     crops = Windows(read_images(folder, layout=layout, split=split, on_error=on_error), size, scale, skip_small)
-    model = preset_model("background", crops, Path(out).name, preset, variance)
+    model = preset_model("background", crops, Path(out).resolve().name, preset, variance)
     return train(model, config, crops, out, _named(origin, folder))
 
 
@@ -410,7 +416,7 @@ def train_object(
     pairs = read_pairs(folder, mask_rule, mask_suffix, skip_empty, layout=layout, split=split, on_error=on_error)
     check_classes(pairs)
     crops = ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small)
-    model = preset_model("object", crops, Path(out).name, preset, variance)
+    model = preset_model("object", crops, Path(out).resolve().name, preset, variance)
     return train(model, config, crops, out, _named(origin, folder))
 
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ..checks import _broadcasts
 from ..errors import ScheduleError
 from ..noise import NoiseSchedule
 from ..protocols import Denoiser, Layer, Merged, MergeRule, Prediction, Spec, TimestepSchedule
@@ -232,14 +233,6 @@ def _is_whole(level: object) -> bool:
 
 def _close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
     return a.shape == b.shape and bool(torch.allclose(a, b, rtol=tolerance, atol=tolerance))
-
-
-def _broadcasts(tensor: Tensor, like: Tensor) -> bool:
-    try:
-        tensor.expand_as(like)
-    except RuntimeError:
-        return False
-    return True
 
 
 def _shape(tensor: Tensor) -> str:
