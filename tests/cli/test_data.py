@@ -92,10 +92,21 @@ def test_a_context_the_wrong_way_round_ends_with_2(dmix, pairs):
     assert "expected the smaller factor first" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [(["--layout", "mvtek"], "Did you mean 'mvtec'?"), ([], "No pictures below")],
-)
-def test_a_folder_that_cannot_be_understood_ends_with_1(dmix, words, message):
+def test_a_folder_without_pictures_ends_with_1(dmix):
     Path("empty").mkdir()
-    assert message in dmix("data", "inspect", "empty", *words, exit_code=1).stderr
+    assert "No pictures below" in dmix("data", "inspect", "empty", exit_code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data", "inspect", "--layout", "mvtek"],
+        ["data", "crops", "-o", "out", "--layout", "mvtek"],
+        ["data", "crops", "-o", "out", "--mask-rule", "above:3"],
+        ["train", "background", "-o", "out", "--steps", 1, "--layout", "mvtek"],
+    ],
+)
+def test_unknown_layouts_and_rules_end_with_2(dmix, pairs, words):
+    result = dmix(*words[:2], pairs, *words[2:], exit_code=2)
+    assert "Did you mean 'mvtec'?" in result.stderr or "Unknown mask rule 'above:3'" in result.stderr
+    assert not Path("out").exists()

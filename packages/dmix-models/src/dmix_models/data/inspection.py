@@ -1,5 +1,7 @@
 """What a folder of pictures holds, before anything is learned from it."""
 
+import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ TOLERANCE = 0.02
 SAMPLES = 16
 """Objects of each class to look at, no two of one group."""
 FEW = 20
+CLASSES_ADVISED = 4
 ORIENTATION = 274  # EXIF's tag
 
 
@@ -63,6 +66,11 @@ class OfClass:
     def fitting(self, side: int) -> float:
         """The share of objects that fit a square model of this side."""
         return float(np.mean([CONTEXT * each <= side for each in self.sides])) if self.sides else 0.0
+
+    @property
+    def whole_pictures(self) -> bool:
+        """Whether most objects are as large as their pictures."""
+        return self.too_large > len(self.sides) / 2
 
     def changes(self) -> dict[str, float]:
         """By which share of it the area would change under another rule."""
@@ -143,7 +151,7 @@ class Inspection:
                 said.append(f"{name}: a single picture; two are the least to learn from.")
             elif of.pictures < FEW:
                 said.append(f"{name}: only {of.pictures} pictures; samples may come out as copies of them.")
-            if of.sides and of.too_large > len(of.sides) / 2:
+            if of.whole_pictures:
                 said.append(
                     f"{name}: {of.too_large} of {len(of.sides)} objects are as large as their pictures; "
                     "a model of objects in boxes does not suit them."
@@ -152,26 +160,27 @@ class Inspection:
 
     def advice(self) -> list[str]:
         """What to run next."""
-        folder, skip = self.folder, " --on-error skip" if self.problems() else ""
         if not self.sizes:
             return []
-        commands = [] if self.match.layout.rule == Alpha.rule else [self._background() + skip]
-        sides = [side for of in self.classes.values() for side in of.sides]
-        if not sides:
-            return commands
-        side = _model_side(sides)
-        scale = min(1.0, round(side / (CONTEXT * float(np.percentile(sides, 90))), 2))
-        masks = f" --size {side}x{side}{f' --scale {scale}' if scale < 1 else ''}{skip}"
-        parts = {record.split or "train" for record in self.listing.records if record.mask and not record.normal}
-        if "train" not in parts:
-            crops = f"dmix data crops {folder} -o crops --size {side}x{side} --hold-out 0.5{skip}"
-            return [*commands, crops, f"dmix train object crops -o object --size {side}x{side} --steps 20000"]
-        return [*commands, f"dmix train object {folder} -o object{masks} --steps 20000"]
+        skip = " --on-error skip" if self.problems() else ""
+        crops = self.match.layout.rule == Alpha.rule
+        commands = [] if crops else [self._background() + skip]
+        boxed = {name: of for name, of in sorted(self.classes.items()) if of.sides and not of.whole_pictures}
+        parts = {record.split or "train" for record in self.listing.records if record.mask}
+        if crops or (len(boxed) == 1 and "train" in parts):
+            return [*commands, *(f"{_train(self.folder, 'object', of)}{skip}" for of in list(boxed.values())[:1])]
+        for name, of in list(boxed.items())[:CLASSES_ADVISED]:
+            side, short = _model_side(of.sides), re.sub(r"[^\w.-]+", "-", name)
+            hold_out = "" if "train" in parts else " --hold-out 0.5"
+            only = f" --class {shlex.quote(name)}" if len(boxed) > 1 else ""
+            cut = f"dmix data crops {shlex.quote(str(self.folder))} -o {short}-crops{only} --size {side}x{side}"
+            commands += [f"{cut}{hold_out}{skip}", _train(Path(f"{short}-crops"), short, of, scaled=False)]
+        return commands
 
     def _background(self) -> str:
         shortest = min(min(size) for size in self.sizes)
         side = max((side for side in (32, 64) if side <= shortest), default=16)
-        return f"dmix train background {self.folder} -o background --size {side}x{side} --steps 20000"
+        return f"dmix train background {shlex.quote(str(self.folder))} -o background --size {side}x{side} --steps 20000"
 
     def _short(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -264,6 +273,14 @@ def _said_of_rules(name: str, of: OfClass, rule: str) -> str:
     changes = {other: change for other, change in of.changes().items() if abs(change) > TOLERANCE}
     told = ", ".join(f"{change:+.0%} under {other}" for other, change in changes.items())
     return f"{name}: the area of the masks depends on their rule: {told}. {rule!r} is what is used." if told else ""
+
+
+def _train(folder: Path, out: str, of: OfClass, scaled: bool = True) -> str:
+    """The command that trains a model of a class; at native scale only what fits the largest of usual models."""
+    side = _model_side(of.sides)
+    scale = side / (CONTEXT * float(np.percentile(of.sides, 90)))
+    smaller = f" --scale {scale:.2f}" if scaled and scale < 1 else ""
+    return f"dmix train object {shlex.quote(str(folder))} -o {out} --size {side}x{side}{smaller} --steps 20000"
 
 
 def _model_side(sides: Sequence[int]) -> int:

@@ -11,7 +11,7 @@ from dmix_core.errors import did_you_mean
 from ..files import DataError
 from .base import Layout, Listing, Record, Split, no_pictures
 
-__all__ = ["Layout", "Listing", "Match", "Record", "Split", "candidates", "find", "layouts"]
+__all__ = ["Layout", "Listing", "Match", "Record", "Split", "candidates", "find", "layouts", "named"]
 
 
 class Match(NamedTuple):
@@ -48,7 +48,7 @@ def find(folder: str | Path, name: str | None = None) -> Match:
     """
     root = _folder(folder)
     if name is not None:
-        return Match(_called(name), "asked for")
+        return Match(named(name), "asked for")
     found = candidates(root)
     if len(found) > 1:
         options = "; ".join(f"{match.layout.name} ({match.evidence})" for match in found)
@@ -61,7 +61,12 @@ def find(folder: str | Path, name: str | None = None) -> Match:
     return found[0]
 
 
-def _called(name: str) -> Layout:
+def named(name: str) -> Layout:
+    """The layout of that name.
+
+    Raises:
+        DataError: there is none.
+    """
     if name not in layouts():
         raise DataError(f"No layout {name!r}.{did_you_mean(name, layouts())} Expected one of: {', '.join(layouts())}.")
     return layouts()[name]
