@@ -121,6 +121,16 @@ def test_nothing_to_cut_is_an_error(tree, tmp_path):
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
+@pytest.mark.parametrize("class_name", ["..", "../up", "/root", "a b"])
+def test_no_class_leads_out_of_the_folder(tree, tmp_path, class_name):
+    tree.picture("x.jpg", 60, 70)
+    tree.mask("x.png", 8, height=60, width=70)
+    cut = cut_objects(tree.root, tmp_path / "out", Cutting(), mask_rule=f"index:{{8: {class_name}}}")
+    (entry,) = cut.entries
+    assert entry.class_name == class_name
+    assert (tmp_path / "out" / entry.file).resolve().parent.parent == (tmp_path / "out").resolve()
+
+
 def test_crops_are_not_cut_over_others(tree, tmp_path):
     root = pairs(tree)
     cut_objects(root, tmp_path / "out", Cutting())
@@ -145,7 +155,7 @@ def test_groups_are_held_out_whole_and_from_every_class(tmp_path):
         for shot in range(3)
     ]
     splits = divide_groups(records, tmp_path, Cutting(hold_out=0.3))
-    held = [group for group, split in splits.items() if split == "test"]
+    held = [portion.group for portion, split in splits.items() if split == "test"]
     assert [sum(kind in group for group in held) for kind in ("hole", "crack")] == [3, 3]
     assert splits == divide_groups(records[::-1], tmp_path, Cutting(hold_out=0.3))
     assert splits != divide_groups(records, tmp_path, Cutting(hold_out=0.3, seed=1))
@@ -153,11 +163,22 @@ def test_groups_are_held_out_whole_and_from_every_class(tmp_path):
 
 def test_the_test_part_of_a_divided_data_set_stays_one(tmp_path):
     records = [Record(tmp_path / f"{n}.png", None, "x", split="test" if n < 5 else "train") for n in range(9)]
-    splits = divide_groups(records, tmp_path, Cutting(hold_out=0.5))
+    splits = by_group(divide_groups(records, tmp_path, Cutting(hold_out=0.5)))
     assert all(splits[f"{n}.png"] == "test" for n in range(5))
     assert sorted(splits[f"{n}.png"] for n in range(5, 9)) == ["test", "test", "train", "train"]
-    assert divide_groups(records[:5], tmp_path, Cutting(hold_out=0.4)).keys() == {f"{n}.png" for n in range(5)}
-    assert list(divide_groups(records[:5], tmp_path, Cutting(hold_out=0.4)).values()).count("test") == 2
+    only_test = divide_groups(records[:5], tmp_path, Cutting(hold_out=0.4))
+    assert sorted(only_test.values()) == ["test"] * 2 + ["train"] * 3
+
+
+def test_a_group_in_two_parts_of_the_data_set_stays_in_both(tmp_path):
+    splits = [("a", "train"), ("b", "test")]
+    records = [Record(tmp_path / f"{name}.png", None, "x", "drive", split) for name, split in splits]
+    assert list(divide_groups(records, tmp_path, Cutting()).values()) == ["train", "test"]
+    assert list(divide_groups(records[::-1], tmp_path, Cutting()).values()) == ["test", "train"]
+
+
+def by_group(splits):
+    return {portion.group: split for portion, split in splits.items()}
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------

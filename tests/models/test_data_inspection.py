@@ -82,6 +82,15 @@ def test_it_says_what_no_model_of_boxes_suits(tree):
     assert any("2 of 2 objects are as large as their pictures" in warning for warning in warnings)
 
 
+def test_it_advises_a_model_for_each_class_of_a_size_that_fits(tree):
+    for kind, at in {"Hole": (10, 20, 8, 12), "Crack": (10, 20, 30, 40)}.items():
+        tree.picture(f"MT_{kind}/Imgs/exp1_num_1.jpg", 80, 90)
+        tree.mask(f"MT_{kind}/Imgs/exp1_num_1.png", at=at, height=80, width=90)
+    commands = "\n".join(inspect(tree.root).record()["next"])
+    assert "--class hole --size 32x32\ndmix train object hole-crops -o hole --size 32x32 --steps 20000" in commands
+    assert "--class crack --size 64x64\n" in commands
+
+
 def test_pictures_without_masks(tree):
     tree.picture("a.png", 100, 100)
     record = inspect(tree.root).record()

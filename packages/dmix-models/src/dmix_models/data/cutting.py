@@ -69,6 +69,13 @@ class Cut(NamedTuple):
     failed: list[tuple[Path, str]]
 
 
+class Portion(NamedTuple):
+    """The pictures of a group in one part of the data set."""
+
+    group: str
+    source_split: Split | None
+
+
 class Window(NamedTuple):
     """A cut: where it lies in the source, its pixels (h, w, 4) and the share that is padding."""
 
@@ -121,36 +128,34 @@ def cut_objects(
     return cut
 
 
-def divide_groups(records: Sequence[Record], root: Path, cutting: Cutting) -> dict[str, Split]:
-    """The part that each group is for: as the data set has it, or with some groups held out for testing.
+def divide_groups(records: Sequence[Record], root: Path, cutting: Cutting) -> dict[Portion, Split]:
+    """The part that each portion is for: as the data set has it, or with some groups held out for testing.
 
     Groups are drawn for each set of classes that a group shows, so that few classes are left out of a part.
     """
-    classes: defaultdict[str, set[str]] = defaultdict(set)
-    splits: dict[str, Split] = {}
+    classes: defaultdict[Portion, set[str]] = defaultdict(set)
     for record in records:
-        group = group_of(record, root)
-        classes[group].add(record.class_name or "")
-        splits[group] = record.split or "train"
-    pool = [group for group in splits if splits[group] == "train"] or list(splits)
+        classes[portion_of(record, root)].add(record.class_name or "")
+    splits: dict[Portion, Split] = {portion: portion.source_split or "train" for portion in classes}
     if not cutting.hold_out:
         return splits
-    alike: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    for group in pool:
-        alike[tuple(sorted(classes[group]))].append(group)
-    for groups in alike.values():
-        count = min(max(1, round(cutting.hold_out * len(groups))), len(groups) - 1)
-        drawn = sorted(groups, key=lambda group: blake2b(f"{cutting.seed} {group}".encode()).digest())
-        splits.update((group, "test" if rank < count else "train") for rank, group in enumerate(drawn))
+    alike: defaultdict[tuple[str, ...], list[Portion]] = defaultdict(list)
+    for portion in [each for each in splits if splits[each] == "train"] or splits:
+        alike[tuple(sorted(classes[portion]))].append(portion)
+    for portions in alike.values():
+        count = min(max(1, round(cutting.hold_out * len(portions))), len(portions) - 1)
+        drawn = sorted(portions, key=lambda each: blake2b(f"{cutting.seed} {each.group}".encode()).digest())
+        splits.update((each, "test" if rank < count else "train") for rank, each in enumerate(drawn))
     return splits
 
 
-def group_of(record: Record, root: Path) -> str:
-    return record.group if record.group is not None else record.image.relative_to(root).as_posix()
+def portion_of(record: Record, root: Path) -> Portion:
+    alone = record.image.relative_to(root).as_posix()
+    return Portion(alone if record.group is None else record.group, record.split)
 
 
 class _Cutter:
-    def __init__(self, root: Path, out: Path, cutting: Cutting, layout: str, splits: dict[str, Split]) -> None:
+    def __init__(self, root: Path, out: Path, cutting: Cutting, layout: str, splits: dict[Portion, Split]) -> None:
         self.root, self.out, self.cutting, self.layout, self.splits = root, out, cutting, layout, splits
         self.counts: Counter[str] = Counter()
         self.cut = Cut([], {}, [])
@@ -193,13 +198,13 @@ class _Cutter:
 
     def _write(self, window: Window, box: Box, picture: Picture, record: Record, checksum: str) -> None:
         class_name = picture.class_name or "object"
-        folder = re.sub(r"[^\w.-]+", "_", class_name)
+        folder = re.sub(r"[^\w-]+", "_", class_name)
         file = Path(folder, f"{self.counts[folder]:06d}.png")
         self.counts[folder] += 1
         (self.out / folder).mkdir(exist_ok=True)
         crop = resized(window.pixels, self.cutting.size)
         write_png(self.out / file, Image.fromarray(crop))
-        group = group_of(record, self.root)
+        portion = portion_of(record, self.root)
         self.cut.entries.append(
             CropEntry(
                 file=file.as_posix(),
@@ -212,9 +217,9 @@ class _Cutter:
                 class_name=class_name,
                 rule=record.mask.rule if record.mask else "",
                 layout=self.layout,
-                split=self.splits[group],
-                source_split=record.split,
-                group=group,
+                split=self.splits[portion],
+                source_split=portion.source_split,
+                group=portion.group,
             )
         )
 

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -30,6 +30,8 @@ TOLERANCE = 0.02
 SAMPLES = 16
 """Objects of each class to look at, no two of one group."""
 FEW = 20
+FITTING = 0.8
+"""The share of objects that an advised model holds."""
 CLASSES_ADVISED = 4
 ORIENTATION = 274  # EXIF's tag
 
@@ -170,7 +172,7 @@ class Inspection:
         if crops or (len(boxed) == 1 and "train" in parts):
             return [*commands, *(f"{_train(self.folder, 'object', of)}{skip}" for of in list(boxed.values())[:1])]
         for name, of in list(boxed.items())[:CLASSES_ADVISED]:
-            side, short = _model_side(of.sides), re.sub(r"[^\w.-]+", "-", name)
+            side, short = _model_side(of), re.sub(r"[^\w.-]+", "-", name)
             hold_out = "" if "train" in parts else " --hold-out 0.5"
             only = f" --class {shlex.quote(name)}" if len(boxed) > 1 else ""
             cut = f"dmix data crops {shlex.quote(str(self.folder))} -o {short}-crops{only} --size {side}x{side}"
@@ -276,14 +278,13 @@ def _said_of_rules(name: str, of: OfClass, rule: str) -> str:
 
 
 def _train(folder: Path, out: str, of: OfClass, scaled: bool = True) -> str:
-    """The command that trains a model of a class; at native scale only what fits the largest of usual models."""
-    side = _model_side(of.sides)
-    scale = side / (CONTEXT * float(np.percentile(of.sides, 90)))
+    """The command that trains a model of a class; a data set whose objects are too large for usual models is shrunk."""
+    side = _model_side(of)
+    scale = side / (CONTEXT * float(np.percentile(of.sides, 100 * FITTING)))
     smaller = f" --scale {scale:.2f}" if scaled and scale < 1 else ""
     return f"dmix train object {shlex.quote(str(folder))} -o {out} --size {side}x{side}{smaller} --steps 20000"
 
 
-def _model_side(sides: Sequence[int]) -> int:
-    """The smallest model that nine tenths of the objects fit; 128 if none is large enough."""
-    needed = CONTEXT * float(np.percentile(sides, 90))
-    return next((side for side in (32, 64, 128) if needed <= side), 128)
+def _model_side(of: OfClass) -> int:
+    """The smallest model that most objects fit; 128 if none is large enough."""
+    return next((side for side in (32, 64, 128) if of.fitting(side) >= FITTING), 128)
