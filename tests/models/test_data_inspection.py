@@ -108,6 +108,14 @@ def test_samples_hold_their_objects(tree):
     assert (sample.mask > 0).sum() == 96
 
 
+def test_it_warns_of_groups_in_two_parts(tree):
+    for split in ("train", "test"):
+        tree.picture(f"{split}/0016E5_{split}.png")
+        tree.mask(f"{split}annot/0016E5_{split}.png", 8)
+    warnings = inspect(tree.root).record()["warnings"]
+    assert any("1 groups of pictures of one thing are in several parts" in each for each in warnings)
+
+
 def test_it_warns_of_pictures_that_exif_turns(tree):
     exif = Image.Exif()
     exif[274] = 3

@@ -1,5 +1,7 @@
 """Every layout on a small tree that lies exactly like the data set, and what is broken in some of them."""
 
+import contextlib
+import io
 import json
 
 import numpy as np
@@ -15,8 +17,8 @@ from dmix_models.data.cutting import Cutting, cut_objects
 from dmix_models.data.inspection import inspect
 from dmix_models.data.layouts import candidates, find, layouts
 from dmix_models.data.layouts.coco import polygons, run_lengths, uncompressed
-from dmix_models.data.masks import apply_rule, divide, named
-from dmix_models.data.readers import DataError, check_classes, read_images, read_pairs
+from dmix_models.data.masks import apply_rule, divide, named, read_values
+from dmix_models.data.readers import DataError, check_classes, read_images, read_pairs, read_pixels
 
 
 def shown(pictures):
@@ -589,6 +591,23 @@ def test_modes_that_could_be_read_wrongly_are_refused(tree, mode, message):
     Image.new(mode, (8, 8)).save(tree.root / f"x.{suffix}")
     with pytest.raises(ImageError, match=message):
         read_images(tree.root)
+
+
+FORMATS = ["PNG", "JPEG", "BMP", "TIFF", "WEBP"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged TIFF
+@given(kind=st.sampled_from(FORMATS), share=st.floats(0, 1, exclude_max=True), flip=st.integers(0, 2**30))
+def test_damaged_files_are_read_or_refused_but_never_crash(kind, share, flip, tmp_path_factory):
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 11), np.uint8)).save(buffer, kind)
+    data = bytearray(buffer.getvalue())
+    data[flip % len(data)] ^= 1 + flip % 255
+    path = tmp_path_factory.getbasetemp() / f"damaged.{kind.lower()}"
+    path.write_bytes(data[: 1 + round(share * len(data))])
+    for read in (read_pixels, read_values):
+        with contextlib.suppress(ImageError):
+            assert read(path).dtype in (np.uint8, np.int64)
 
 
 def test_a_decompression_bomb_is_refused(tree, monkeypatch):

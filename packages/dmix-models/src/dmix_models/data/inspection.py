@@ -146,6 +146,12 @@ class Inspection:
                 f"{len(leaks)} pictures are in several parts of the data set, such as "
                 f"{' = '.join(self._short(record.image) for record in leaks[0])}."
             )
+        divided = self._divided_groups()
+        if divided:
+            said.append(
+                f"{len(divided)} groups of pictures of one thing are in several parts of the data set, such as "
+                f"{divided[0]!r}."
+            )
         if self.turned:
             said.append(f"{self.turned} pictures with masks are turned by EXIF; see whether their masks were, too.")
         for name, of in sorted(self.classes.items()):
@@ -178,6 +184,12 @@ class Inspection:
             cut = f"dmix data crops {shlex.quote(str(self.folder))} -o {short}-crops{only} --size {side}x{side}"
             commands += [f"{cut}{hold_out}{skip}", _train(Path(f"{short}-crops"), short, of, scaled=False)]
         return commands
+
+    def _divided_groups(self) -> list[str]:
+        parts: defaultdict[str, set[str | None]] = defaultdict(set)
+        for record in self.listing.records:
+            parts[record.group_name].add(record.split)
+        return [group for group, splits in parts.items() if len(splits) > 1]
 
     def _background(self) -> str:
         shortest = min(min(size) for size in self.sizes)
