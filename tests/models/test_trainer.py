@@ -241,6 +241,24 @@ def test_the_checkpoint_is_the_average_of_the_weights(tmp_path, tiny, crops, set
     assert not same(weights(tmp_path), load_file(state / "network.safetensors"))
 
 
+def test_a_run_may_begin_with_the_weights_of_another_model(tmp_path, tiny, crops, settings):
+    list(train(tiny, settings, crops, tmp_path / "first"))
+    config = settings.model_copy(update={"init": str(tmp_path / "first"), "learning_rate": 1e-12})
+    said = tiny.model_copy(update={"prediction": "v"})
+    list(train(said, config, crops, tmp_path / "second"))
+    before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert all(torch.allclose(after[key], before[key], rtol=0, atol=1e-6) for key in before)
+    assert load(tmp_path / "second").config.prediction == "v"
+
+
+def test_weights_of_another_network_are_refused_by_what_differs(tmp_path, tiny, crops, settings):
+    list(train(tiny, settings, crops, tmp_path / "first"))
+    config = settings.model_copy(update={"init": str(tmp_path / "first")})
+    other = tiny.model_copy(update={"unet": tiny.unet.model_copy(update={"num_res_blocks": 2})})
+    with pytest.raises(TrainingError, match=r"Cannot begin with the weights of .*first.*differs in num_res_blocks"):
+        train(other, config, crops, tmp_path / "second")
+
+
 def test_old_states_are_removed(tmp_path, tiny, crops, settings):
     list(train(tiny, settings.model_copy(update={"save_every": 1, "keep": 2}), crops, tmp_path))
     assert sorted(path.name for path in (tmp_path / "training").glob("*state*")) == ["state-00000005", "state-00000006"]

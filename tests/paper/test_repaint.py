@@ -233,7 +233,7 @@ def exact_moments(walk):
 @pytest.mark.parametrize(("tau", "resamples"), [(1, 0), (12, 3)])
 def test_the_distribution_is_repaints(tau, resamples):
     walk = list(TailResampling(tau, resamples)(25))
-    photo = torch.tensor([SEEN, 99.0]).expand(1, 500, 2)  # what the mask covers is never looked at
+    photo = torch.tensor([SEEN, -1.0]).expand(1, 500, 2)  # what the mask covers is never looked at
     image = scene(Pairs(), photo, walk).compose(20, SEED).image
     assert (image[..., 0] == photo[..., 0]).all()
 

@@ -46,8 +46,16 @@ MODEL: list[Decorator] = [
         show_default=True,
         help="Of each step: learned, beta-tilde or beta.",
     ),
+    click.option(
+        "--prediction",
+        type=click.Choice(["epsilon", "x0", "v"]),
+        default="epsilon",
+        show_default=True,
+        help="What the network says: the noise, the clean image, or v, which keeps large grids in the right light.",
+    ),
 ]
 TRAINING: list[Decorator] = [
+    click.option("--init", metavar="MODEL", help="Begin with this model's weights.  [default: random ones]"),
     click.option("--steps", type=COUNT, required=True, help="How many steps."),
     click.option("--batch-size", type=COUNT, default=32, show_default=True, help="Images in a step, on all devices."),
     click.option("--accumulate", type=COUNT, default=1, show_default=True, help="Parts of a batch, to save memory."),

@@ -27,7 +27,7 @@ class StillImage:
         if not self.image.is_floating_point() or not bool((self.image.abs() <= 1).all()):
             raise ImageError(
                 f"A still image is of floats in [-1, 1]; got {self.image.dtype} from {float(self.image.min()):.4g} "
-                f"to {float(self.image.max()):.4g}. Read it with dmix_core.images.read_image, or divide by 127.5 less 1."
+                f"to {float(self.image.max()):.4g}. Read it with dmix_core.images.read_image, or use value / 127.5 - 1."
             )
 
     @property

@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+from dmix_core.noise import PredictionType
 from dmix_core.protocols import Size
 
 from .config import ModelConfig, NoiseConfig, Role, Variance
@@ -13,7 +14,12 @@ Preset = Literal["tiny", "small"]
 
 
 def preset_model(
-    role: Role, crops: Crops, name: str, preset: Preset = "tiny", variance: Variance = "learned-range"
+    role: Role,
+    crops: Crops,
+    name: str,
+    preset: Preset = "tiny",
+    variance: Variance = "learned-range",
+    prediction: PredictionType = "epsilon",
 ) -> ModelConfig:
     """A model for these crops: "tiny" has about 1.3 million parameters, "small" about 3.4 million."""
     channels = 3 + crops.mask_channels
@@ -24,7 +30,7 @@ def preset_model(
         mask_channels=crops.mask_channels,
         grey=is_grey(crops),
         noise=NoiseConfig(),
-        prediction="epsilon",
+        prediction=prediction,
         variance=variance,
         unet=preset_unet(preset, crops.size, channels, 2 * channels if variance == "learned-range" else channels),
     )

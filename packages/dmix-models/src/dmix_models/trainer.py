@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dmix_core.errors import DmixError
 from dmix_core.files import writable_folder, write_atomically
+from dmix_core.noise import PredictionType
 from dmix_core.protocols import Size
 
 from . import checkpoint
@@ -51,6 +52,7 @@ class TrainConfig(BaseModel):
         warmup: steps over which the learning rate rises; `decay` "cosine" lets it fall to zero at the last step.
         ema_decay: of the average of the weights, which is what gets saved and sampled.
         mask_loss_weight: of the mask channel's loss; that of the image is 1.
+        init: the name or folder of a model of the same network, whose weights to begin with; None: random ones.
         save_every, preview_every, log_every: in steps.
         keep: how many training states stay on disk.
     """
@@ -67,6 +69,7 @@ class TrainConfig(BaseModel):
     ema_decay: float = Field(0.999, ge=0, lt=1)
     grad_clip: PositiveFloat = 1.0
     mask_loss_weight: PositiveFloat = 1.0
+    init: str | None = None
     augment: Augmentation = Augmentation()
     mixed_precision: Literal["no", "bf16"] = "no"
     seed: int = Field(0, ge=0, lt=2**63)
@@ -148,7 +151,7 @@ class Training:
         self.device = self.accelerator.device
         check_settings(model, config, crops, self.accelerator.num_processes)
         self.folder = writable_folder(out / "training")
-        self.network = new_network(model.unet, config.seed).to(self.device)
+        self.network = first_network(model, config).to(self.device)
         self.ema = EMA(self.network.named_parameters(), config.ema_decay)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -318,6 +321,20 @@ class Metrics:
         self.recent.clear()
 
 
+def first_network(model: ModelConfig, config: TrainConfig) -> UNet:
+    """The network that training begins with."""
+    if config.init is None:
+        return new_network(model.unet, config.seed)
+    other = checkpoint.load(config.init)
+    if other.config.unet != model.unet:
+        differing = [key for key, value in other.config.unet if value != getattr(model.unet, key)]
+        raise TrainingError(
+            f"Cannot begin with the weights of {config.init!r}: its network differs in {', '.join(differing)}. "
+            "Expected the same network: the same preset, size, mask and kind of variance."
+        )
+    return other.network.train().requires_grad_()
+
+
 def new_network(config: UNetConfig, seed: int) -> UNet:
     """A network with random weights that depend on the seed alone."""
     with torch.random.fork_rng():
@@ -384,11 +401,12 @@ def train_background(
     skip_small: bool = False,
     preset: Preset = "tiny",
     variance: Variance = "learned-range",
+    prediction: PredictionType = "epsilon",
     origin: Origin = UNSTATED,
 ) -> Iterator[TrainStep]:
     """Train a background model on windows of a folder's pictures; arguments as for read_images, Windows and train."""
     crops = Windows(read_images(folder, layout=layout, split=split, on_error=on_error), size, scale, skip_small)
-    model = preset_model("background", crops, Path(out).resolve().name, preset, variance)
+    model = preset_model("background", crops, Path(out).resolve().name, preset, variance, prediction)
     return train(model, config, crops, out, _named(origin, folder))
 
 
@@ -410,13 +428,14 @@ def train_object(
     skip_empty: bool = False,
     preset: Preset = "tiny",
     variance: Variance = "learned-range",
+    prediction: PredictionType = "epsilon",
     origin: Origin = UNSTATED,
 ) -> Iterator[TrainStep]:
     """Train an object model on pictures and masks; arguments as for read_pairs, ObjectCrops and train."""
     pairs = read_pairs(folder, mask_rule, mask_suffix, skip_empty, layout=layout, split=split, on_error=on_error)
     check_classes(pairs)
     crops = ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small)
-    model = preset_model("object", crops, Path(out).resolve().name, preset, variance)
+    model = preset_model("object", crops, Path(out).resolve().name, preset, variance, prediction)
     return train(model, config, crops, out, _named(origin, folder))
 
 
