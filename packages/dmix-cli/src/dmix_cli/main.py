@@ -6,6 +6,7 @@ What is imported here answers `--help`: torch and all that needs it is imported 
 import click
 
 from .compose import compose
+from .data import data
 from .failures import Commands
 from .models import models
 from .plugins import plugins
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (compose, train, models, plugins):
+for command in (compose, train, data, models, plugins):
     main.add_command(command)

@@ -94,6 +94,7 @@ class ShareType(click.ParamType):
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 NEW_FOLDER = click.Path(path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _value(text: str) -> Any:

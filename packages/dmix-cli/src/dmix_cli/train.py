@@ -14,6 +14,21 @@ COUNT = click.IntRange(min=1)
 NUMBER = click.IntRange(min=0)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
+DATA: list[Decorator] = [
+    click.option("--layout", metavar="NAME", help="How DIR is laid out.  [default: found out; see dmix data inspect]"),
+    click.option(
+        "--split",
+        type=click.Choice(["train", "val", "test", "all"]),
+        help="The part of a divided data set to learn from.  [default: train]",
+    ),
+    click.option(
+        "--on-error",
+        type=click.Choice(["fail", "skip"]),
+        default="fail",
+        show_default=True,
+        help="Refuse pictures that cannot be used, or leave them out and list them.",
+    ),
+]
 MODEL: list[Decorator] = [
     click.option("--scale", type=POSITIVE, default=1.0, show_default=True, help="Resize the pictures by this first."),
     click.option("--skip-small", is_flag=True, help="Leave out what is smaller than the grid, instead of refusing it."),
@@ -96,11 +111,9 @@ FILES: list[Decorator] = [
 MASKS: list[Decorator] = [
     click.option(
         "--mask-rule",
-        default="threshold:127",
-        show_default=True,
-        help="Which mask values are the object: threshold:N, nonzero or index:N.",
+        help="Which mask values are the object: threshold:N, nonzero, index:N.  [default: the layout's own]",
     ),
-    click.option("--mask-suffix", help="What a mask's stem has after its picture's.  [default: nothing or _mask]"),
+    click.option("--mask-suffix", help="What a mask's stem has after its picture's.  [default: nothing, _mask, ...]"),
     click.option("--min-area", type=COUNT, default=16, show_default=True, help="Smaller parts of a mask are left out."),
     click.option(
         "--merge-distance", type=COUNT, default=4, show_default=True, help="Parts of a mask this close are one object."
@@ -142,9 +155,12 @@ def train() -> None:
 
 @train.command(short_help="A model that fills the canvas.")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@options(grid((64, 64)), MODEL, TRAINING, AUGMENTATION, FILES)
+@options(grid((64, 64)), DATA, MODEL, TRAINING, AUGMENTATION, FILES)
 def background(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
-    """Train a background model on windows of all pictures below DIR; masks among them are left out."""
+    """Train a background model on windows of the pictures in DIR that show no object, or of all where none is known.
+
+    DIR is read in the layout that it has, such as MVTec AD, VisA, COCO or any folder; `dmix data inspect DIR` tells.
+    """
     from .training import run
 
     run("background", folder, out, quiet, given)
@@ -152,12 +168,13 @@ def background(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
 
 @train.command("object", short_help="A model of objects and their masks.")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@options(grid((32, 32)), MASKS, MODEL, TRAINING, AUGMENTATION, FILES)
+@options(grid((32, 32)), DATA, MASKS, MODEL, TRAINING, AUGMENTATION, FILES)
 def object_(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
     """Train an object model on the pictures below DIR and their masks.
 
-    A picture's mask is masks/X.* for images/X.*, X.png beside X.jpg, or X_mask.* beside X.*; each connected part of it
-    is one object.
+    DIR is read in the layout that it has; `dmix data inspect DIR` tells. In a folder without a known layout a picture's
+    mask is masks/X.* for images/X.*, X.png beside X.jpg, or X_mask.* beside X.*. Each connected part of a mask is one
+    object, unless the data set says which parts belong together.
     """
     from .training import run
 

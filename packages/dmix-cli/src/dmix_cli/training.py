@@ -12,16 +12,15 @@ from statistics import fmean
 from typing import Any
 
 import click
-import numpy as np
 from pydantic import ValidationError
 from tqdm import tqdm
 
 from dmix_models.config import Role
 from dmix_models.data.augment import Augmentation
-from dmix_models.data.readers import DataError, apply_rule
 from dmix_models.resume import ResumeError, newest_state
 from dmix_models.trainer import Origin, TrainConfig, TrainingError, TrainStep, train_background, train_object
 
+from .datasets import check_data
 from .failures import wrong_use
 
 SMOOTHED = 100  # steps over which the loss is averaged to be shown
@@ -33,7 +32,7 @@ def run(role: Role, folder: Path, out: Path, quiet: bool, given: dict[str, Any])
     """Train a model with what was typed; of several processes the first one speaks."""
     quiet = quiet or os.environ.get("RANK", "0") != "0"
     with wrong_use(TrainingError, ResumeError), _explained():
-        _check_rule(given.get("mask_rule"))
+        check_data(given["layout"], given.get("mask_rule"))
         config = _taken(TrainConfig, given, augment=_taken(Augmentation, given))
         steps = TRAIN[role](folder, out, config, origin=_origin(given), **given)
     done = _follow(steps, config.steps, quiet)
@@ -46,13 +45,6 @@ def _reached(out: Path) -> int:
     """How far an earlier training came, which without decay may be further than what was asked for."""
     state = newest_state(out / "training")
     return state.step if state else 0
-
-
-def _check_rule(rule: str | None) -> None:
-    """A rule that is none is wrong use; what else is wrong with data is a failure at work."""
-    with wrong_use(DataError):
-        if rule is not None:
-            apply_rule(np.zeros((1, 1), np.int64), rule)
 
 
 @contextmanager

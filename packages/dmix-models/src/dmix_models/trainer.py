@@ -26,7 +26,7 @@ from .config import ModelConfig, Variance
 from .data.augment import Augmentation
 from .data.batches import Batch, Batches, stream
 from .data.crops import Crops, ObjectCrops, Windows, fingerprint
-from .data.readers import read_images, read_pairs
+from .data.readers import OnError, Part, check_classes, read_images, read_pairs
 from .denoiser import Dtype, UNetDenoiser
 from .ema import EMA
 from .losses import hybrid_loss
@@ -394,6 +394,9 @@ def train_background(
     config: TrainConfig,
     *,
     size: Size = (64, 64),
+    layout: str | None = None,
+    split: Part | None = None,
+    on_error: OnError = "fail",
     scale: float = 1.0,
     skip_small: bool = False,
     preset: Preset = "tiny",
@@ -401,8 +404,8 @@ def train_background(
     prediction: PredictionType = "epsilon",
     origin: Origin = UNSTATED,
 ) -> Iterator[TrainStep]:
-    """Train a background model on windows of all pictures below a folder; arguments as for Windows and train."""
-    crops = Windows(read_images(folder), size, scale, skip_small)
+    """Train a background model on windows of a folder's pictures; arguments as for read_images, Windows and train."""
+    crops = Windows(read_images(folder, layout=layout, split=split, on_error=on_error), size, scale, skip_small)
     model = preset_model("background", crops, Path(out).resolve().name, preset, variance, prediction)
     return train(model, config, crops, out, _named(origin, folder))
 
@@ -413,8 +416,11 @@ def train_object(
     config: TrainConfig,
     *,
     size: Size = (32, 32),
+    layout: str | None = None,
+    split: Part | None = None,
+    on_error: OnError = "fail",
     scale: float = 1.0,
-    mask_rule: str = "threshold:127",
+    mask_rule: str | None = None,
     mask_suffix: str | None = None,
     min_area: int = 16,
     merge_distance: int = 4,
@@ -426,7 +432,8 @@ def train_object(
     origin: Origin = UNSTATED,
 ) -> Iterator[TrainStep]:
     """Train an object model on pictures and masks; arguments as for read_pairs, ObjectCrops and train."""
-    pairs = read_pairs(folder, mask_rule, mask_suffix, skip_empty)
+    pairs = read_pairs(folder, mask_rule, mask_suffix, skip_empty, layout=layout, split=split, on_error=on_error)
+    check_classes(pairs)
     crops = ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small)
     model = preset_model("object", crops, Path(out).resolve().name, preset, variance, prediction)
     return train(model, config, crops, out, _named(origin, folder))

@@ -1,17 +1,19 @@
 """What a model learns from: windows and object crops at the pictures' own scale, image and mask cut as one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dmix_core.geometry import Box
 from dmix_core.protocols import Size
 
-from .readers import DataError, Picture, Pixels
+from .files import DataError, Pixels
+from .readers import Picture
 
 
 class Crops(Protocol):
@@ -38,7 +40,7 @@ def fingerprint(crops: Crops) -> str:
     """A digest of every pixel that can be learned from."""
     digest = blake2b(f"{crops.size} {len(crops)} {crops.skipped}".encode(), digest_size=16)
     for picture in crops.pictures:
-        for array in (picture.pixels, picture.mask):
+        for array in (picture.pixels, picture.mask, picture.objects):
             digest.update(b"" if array is None else f"{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()
 
@@ -81,11 +83,12 @@ def shrink(picture: Picture, scale: float) -> Picture:
     size = round(picture.size[1] * scale), round(picture.size[0] * scale)
     channels = [_resize(channel, size) for channel in np.moveaxis(picture.pixels, 2, 0)]
     mask = None if picture.mask is None else _resize(picture.mask, size)
-    return Picture(picture.path, np.stack(channels, 2), mask)
+    objects = None if picture.objects is None else _resize(picture.objects, size, Image.Resampling.NEAREST)
+    return replace(picture, pixels=np.stack(channels, 2), mask=mask, objects=objects)
 
 
-def _resize(channel: Pixels, size: tuple[int, int]) -> Pixels:
-    return np.asarray(Image.fromarray(channel).resize(size, Image.Resampling.BOX))
+def _resize(channel: NDArray, size: tuple[int, int], by: Image.Resampling = Image.Resampling.BOX) -> NDArray:
+    return np.asarray(Image.fromarray(channel).resize(size, by))
 
 
 def _large_enough(pictures: Sequence[Picture], size: Size, skip_small: bool) -> list[Picture]:
@@ -123,7 +126,8 @@ class ObjectPlace:
 
 
 class ObjectCrops:
-    """Crops around single objects; an item is an object: a connected component of a mask (8-connectivity).
+    """Crops around single objects; an item is an object: a connected component of a mask (8-connectivity), or what the
+    data set says is one.
 
     A crop holds its object completely, and no object pixel lies on the crop's border unless the picture ends there:
     a model that saw cut masks would paint objects with straight edges.
@@ -163,20 +167,15 @@ class ObjectCrops:
             )
 
     def _add(self, picture: Picture, min_area: int, merge_distance: int) -> None:
-        if picture.mask is None:
-            raise DataError(f"{picture.path.name!r} has no mask; objects are learned from pictures with masks.")
-        labels = label(picture.mask > 127, merge_distance)
-        areas = np.bincount(labels.ravel())
-        specks = np.flatnonzero(areas[1:] < min_area) + 1
-        mask = np.where(np.isin(labels, specks), 0, picture.mask).astype(np.uint8)
-        self.skipped["specks"] += len(specks)
-        for number in np.flatnonzero(areas[1:] >= min_area) + 1:
-            corners = whole_crops(mask > 0, labels == number, self.size)
+        objects = objects_of(picture, min_area, merge_distance)
+        self.skipped["specks"] += objects.specks
+        for number in objects.numbers:
+            corners = whole_crops(objects.mask > 0, objects.labels == number, self.size)
             if len(corners):
-                self.places.append(ObjectPlace(picture.pixels, mask, corners))
+                self.places.append(ObjectPlace(picture.pixels, objects.mask, corners))
             else:
                 self.skipped["too large or too close to others"] += 1
-        self.pictures.append(Picture(picture.path, picture.pixels, mask))
+        self.pictures.append(replace(picture, mask=objects.mask))
 
     def __len__(self) -> int:
         return len(self.places)
@@ -186,6 +185,40 @@ class ObjectCrops:
         y, x = place.corners[random.integers(len(place.corners))]
         window = np.s_[y : y + h, x : x + w]
         return np.dstack([_rgb(place.pixels[window]), place.mask[window]])
+
+
+class Objects(NamedTuple):
+    """The objects of a picture.
+
+    Attributes:
+        mask: (H, W), without specks.
+        labels: (H, W), the number of the object or speck that owns the pixel; 0 for none.
+        numbers: of the objects.
+        specks: how many were erased.
+    """
+
+    mask: Pixels
+    labels: NDArray[np.integer]
+    numbers: list[int]
+    specks: int
+
+
+def objects_of(picture: Picture, min_area: int = 16, merge_distance: int = 4) -> Objects:
+    """Tell the objects of a picture apart; arguments as for ObjectCrops."""
+    if picture.mask is None:
+        raise DataError(f"{picture.path.name!r} has no mask; objects are learned from pictures with masks.")
+    labels = label(picture.mask > 127, merge_distance) if picture.objects is None else picture.objects
+    areas = np.bincount(labels.ravel())
+    specks = np.flatnonzero((areas[1:] > 0) & (areas[1:] < min_area)) + 1
+    mask = np.where(np.isin(labels, specks), 0, picture.mask).astype(np.uint8)
+    return Objects(mask, labels, (np.flatnonzero(areas[1:] >= min_area) + 1).tolist(), len(specks))
+
+
+def box_of(mask: NDArray[np.bool_]) -> Box:
+    """The tight box around a mask that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    y, x = int(rows[0]), int(columns[0])
+    return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
 
 
 def whole_crops(objects: NDArray[np.bool_], mine: NDArray[np.bool_], size: Size) -> NDArray[np.intp]:

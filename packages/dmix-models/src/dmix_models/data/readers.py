@@ -1,27 +1,30 @@
 """Folders of pictures, with or without masks, decoded once into memory."""
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from einops import rearrange
 from numpy.typing import NDArray
 
-from dmix_core.errors import DmixError, ImageError
+from dmix_core.errors import ImageError, did_you_mean
 from dmix_core.images import decode, read_image, to_uint8
 
-Pixels = NDArray[np.uint8]
+from .files import DataError, Pixels, some
+from .layouts import Layout, Listing, Record, Split, find
+from .layouts.general import General
+from .masks import Alpha, Found, MaskFile, parse
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg")
-SUFFIXES = (*PHOTO_SUFFIXES, ".png", ".bmp", ".tif", ".tiff", ".webp")
-MASK_SUFFIXES = ("", "_mask")
+__all__ = ["DataError", "LeftOut", "Loaded", "OnError", "Part", "Picture", "Pixels", "read_images", "read_pairs"]
 
+OnError = Literal["fail", "skip"]
+Part = Split | Literal["all"]
 
-class DataError(DmixError):
-    """A folder of pictures that cannot be trained on."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +34,19 @@ class Picture:
     Attributes:
         path: the file that it came from.
         pixels: (H, W, 1) uint8 if grey, (H, W, 3) otherwise.
-        mask: (H, W) uint8, 255 where the object is; None without a mask.
+        mask: (H, W) uint8, 255 where objects are; None without a mask.
+        objects: (H, W), the number 1, 2, ... of the object that owns the pixel, 0 for none; None: each connected part
+            of the mask is an object.
+        class_name: of its objects; None where the data set names none.
+        source: where its data set has it; None for a picture that came from elsewhere.
     """
 
     path: Path
     pixels: Pixels
     mask: Pixels | None = None
+    objects: NDArray[np.int32] | None = None
+    class_name: str | None = None
+    source: Record | None = None
 
     @property
     def grey(self) -> bool:
@@ -47,152 +57,282 @@ class Picture:
         return self.pixels.shape[0], self.pixels.shape[1]
 
 
+class LeftOut(NamedTuple):
+    """A file that was left out, and why."""
+
+    path: Path
+    why: str
+
+
+class Loaded(NamedTuple):
+    """Pictures, and the files that could not be taken."""
+
+    pictures: list[Picture]
+    left_out: list[LeftOut]
+
+
 # ---- folders ------------------------------------------------------------------------------------------------
 
 
-def read_images(folder: str | Path) -> list[Picture]:
-    """Read every picture below a folder, in the order of their names; files that are masks of others are left out.
+def read_images(
+    folder: str | Path, *, layout: str | None = None, split: Part | None = None, on_error: OnError = "fail"
+) -> list[Picture]:
+    """Read the pictures of a folder that a background is learned from, in the order of their names.
 
-    A file is a mask if it lies in `masks/` beside `images/`, is called X_mask.* beside X.*, or is X.png beside X.jpg.
+    These are the ones without an object where the data set tells, and all of them where it does not; masks are none.
+
+    Args:
+        layout: how the folder is laid out; by default that is found out.
+        split: which part of a divided data set; by default "train".
+        on_error: "skip" leaves files out that cannot be read, and logs which.
 
     Raises:
         DataError: no such folder, or no pictures in it.
         ImageError: a picture that cannot be read; the message names it.
     """
-    masks, bare = match(folder)
-    return [Picture(path, _image(path)) for path in sorted([*masks, *bare])]
+    root = Path(folder)
+    listing = find(root, layout).layout.read(root)
+    records = [record for record in listing.records if record.normal] or listing.records
+    if records and all(isinstance(record.mask, Alpha) for record in records):
+        raise DataError(
+            f"{str(root)!r} holds crops of objects; expected whole pictures. "
+            "Learn the background from the data set that they were cut from."
+        )
+    chosen = _of_split(records, split, root)
+    return _told(load(chosen, lambda record: [picture_of(record)], on_error), len(chosen))
 
 
 def read_pairs(
-    folder: str | Path, mask_rule: str = "threshold:127", mask_suffix: str | None = None, skip_empty: bool = False
+    folder: str | Path,
+    mask_rule: str | None = None,
+    mask_suffix: str | None = None,
+    skip_empty: bool = False,
+    *,
+    layout: str | None = None,
+    split: Part | None = None,
+    classes: Sequence[str] | None = None,
+    on_error: OnError = "fail",
 ) -> list[Picture]:
-    """Read pictures and their masks, matched by stem: images/X.* with masks/X.*, or X.jpg beside X.png.
+    """Read the pictures of a folder that show objects, and their masks.
 
     Args:
-        mask_rule: which mask values are the object: "threshold:N" (above N), "nonzero" or "index:N" (equal to N;
-            of a palette image, the index and not the colour).
-        mask_suffix: what a mask's stem has after its picture's; by default nothing or "_mask".
+        mask_rule: which mask values are the object, see MaskFile; by default what the layout declares, which is
+            "threshold:127" for pictures and masks that are matched by name.
+        mask_suffix: what a mask's stem has after its picture's, where these are matched by name; by default nothing,
+            "_mask", "_label", "_gt" or "_GT".
         skip_empty: leave pictures with an empty mask out; by default they are refused.
+        layout: how the folder is laid out; by default that is found out.
+        split: which part of a divided data set; by default "train".
+        classes: which classes; by default all.
+        on_error: "skip" leaves out what cannot be read or does not fit together, empty masks too, and logs which.
 
     Raises:
         DataError: ambiguous pairs, pictures without a mask, sizes that differ, empty masks.
         ImageError: a file that cannot be read; the message names it.
     """
-    masks, bare = match(folder, mask_suffix)
-    if bare or not masks:
+    root = Path(folder)
+    listing = pairs_listing(root, mask_rule, mask_suffix, layout)
+    if on_error == "fail":
+        check_complete(listing, root)
+    records = _of_split(with_objects(listing, root), split, root)
+    loaded = load(records, pictures_of, on_error)
+    loaded = loaded._replace(pictures=of_classes(loaded.pictures, classes))
+    return _told(_without_empty(loaded, skip_empty or on_error == "skip"), len(records))
+
+
+def pairs_listing(
+    root: Path, mask_rule: str | None = None, mask_suffix: str | None = None, layout: str | None = None
+) -> Listing:
+    """A folder's records, their masks to be read by a rule that may differ from the layout's own."""
+    found = General(mask_suffix) if mask_suffix is not None else find(root, layout).layout
+    listing = found.read(root)
+    return listing if mask_rule is None else _ruled(listing, mask_rule, found)
+
+
+def _ruled(listing: Listing, rule: str, layout: Layout) -> Listing:
+    parse(rule)
+    if not any(isinstance(record.mask, MaskFile) for record in listing.records):
+        raise DataError(f"The layout {layout.name!r} has no mask files that the rule {rule!r} could be applied to.")
+
+    def ruled(record: Record) -> Record:
+        return replace(record, mask=replace(record.mask, rule=rule)) if isinstance(record.mask, MaskFile) else record
+
+    return replace(listing, records=[ruled(record) for record in listing.records])
+
+
+def with_objects(listing: Listing, root: Path) -> list[Record]:
+    """The pictures that show objects and have masks.
+
+    Raises:
+        DataError: there are none.
+    """
+    records = [record for record in listing.records if record.mask and not record.normal]
+    if not records:
         raise DataError(
-            f"{len(bare)} pictures in {str(folder)!r} have no mask{_some(bare)}. Expected images/X.* with masks/X.*, "
+            f"None of the {len(listing.records)} pictures in {str(root)!r} has a mask with objects; expected some. "
+            "Look at the folder with `dmix data inspect`, or train a background on it."
+        )
+    return records
+
+
+def check_complete(listing: Listing, root: Path) -> None:
+    """Refuse pictures of objects without a mask, masks without a picture, and files that only a list knows."""
+    unmasked = [record.image for record in listing.records if not record.mask and not record.normal]
+    bare = listing.maskless or ([] if any(record.mask for record in listing.records) else unmasked)
+    if bare:
+        raise DataError(
+            f"{len(bare)} pictures in {str(root)!r} have no mask{some(bare)}. Expected images/X.* with masks/X.*, "
             "X.jpg beside X.png, or X.* beside X_mask.*; move the others away, or name the mask_suffix."
         )
-    pictures = [_pair(image, mask, mask_rule) for image, mask in sorted(masks.items())]
-    empty = [masks[picture.path] for picture in pictures if picture.mask is not None and not picture.mask.any()]
-    if empty and not (skip_empty and len(empty) < len(pictures)):
+    if listing.orphans:
         raise DataError(
-            f"{len(empty)} of {len(pictures)} masks show no object under the rule {mask_rule!r}{_some(empty)}. "
+            f"{len(listing.orphans)} masks in {str(root)!r} have no picture{some(listing.orphans)}. "
+            "Expected one picture for each mask; move them away, or leave them out with on_error 'skip'."
+        )
+    if listing.missing:
+        raise DataError(
+            f"{len(listing.missing)} files that {str(root)!r} lists are not there{some(listing.missing)}. "
+            "Expected all of them; complete the copy, or leave them out with on_error 'skip'."
+        )
+
+
+def of_classes(pictures: Sequence[Picture], classes: Sequence[str] | None) -> list[Picture]:
+    """The pictures of these classes, or all of them.
+
+    Raises:
+        DataError: a class that no picture shows.
+    """
+    known = sorted({picture.class_name for picture in pictures if picture.class_name})
+    unknown = [name for name in classes or () if name not in known]
+    if unknown:
+        raise DataError(
+            f"No picture shows the class {unknown[0]!r}.{did_you_mean(unknown[0], known)} "
+            f"Expected some of: {', '.join(known) or 'none, the data set names no classes'}."
+        )
+    return [picture for picture in pictures if classes is None or picture.class_name in classes]
+
+
+def check_classes(pictures: Sequence[Picture]) -> None:
+    """Refuse a class that only one picture shows: a model of it could only repeat that picture.
+
+    Raises:
+        DataError: naming these classes.
+    """
+    counts = Counter(picture.class_name for picture in pictures)
+    lonely = [name or "object" for name, count in counts.items() if count < 2]
+    if lonely:
+        raise DataError(
+            f"The class {', '.join(map(repr, lonely))} has only one picture; expected at least two of each class. "
+            "Add pictures, or leave the class out."
+        )
+
+
+def _of_split(records: Sequence[Record], split: Part | None, root: Path) -> list[Record]:
+    """The records of one part; what is not divided is all for training."""
+    chosen = [record for record in records if split == "all" or (record.split or "train") == (split or "train")]
+    if chosen or not records:
+        return chosen
+    parts = sorted({record.split or "train" for record in records})
+    raise DataError(
+        f"All {len(records)} such pictures in {str(root)!r} are in the part {' or '.join(map(repr, parts))} of the "
+        f"data set; expected some in {split or 'train'!r}. What a model has learned from must not be used to judge it: "
+        f"name the split {parts[0]!r} to learn from all of them, or set some aside with `dmix data crops --hold-out`."
+    )
+
+
+def _without_empty(loaded: Loaded, skip: bool) -> Loaded:
+    """Take out what shows no object; refuse it unless that was asked for, and anyway if nothing is left."""
+    full = [picture for picture in loaded.pictures if picture.mask is not None and picture.mask.any()]
+    empty = [picture for picture in loaded.pictures if picture.mask is None or not picture.mask.any()]
+    if empty and not (skip and full):
+        masks = [Path(picture.source.mask.name) for picture in empty if picture.source and picture.source.mask]
+        rule = empty[0].source and empty[0].source.mask and empty[0].source.mask.rule
+        raise DataError(
+            f"{len(empty)} of {len(loaded.pictures)} masks show no object under the rule {rule!r}{some(masks)}. "
             "Try another mask_rule (nonzero, threshold:N, index:N), skip_empty, or move these pictures away."
         )
-    return [picture for picture in pictures if picture.mask is not None and picture.mask.any()]
+    return Loaded(full, [*loaded.left_out, *(LeftOut(picture.path, "the mask shows no object") for picture in empty)])
 
 
-def match(folder: str | Path, mask_suffix: str | None = None) -> tuple[dict[Path, Path], list[Path]]:
-    """Each picture's mask, and the pictures without one."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{str(folder)!r} is not a folder; expected one with pictures ({', '.join(SUFFIXES)}).")
-    suffixes = MASK_SUFFIXES if mask_suffix is None else (mask_suffix,)
-    if (folder / "images").is_dir() and (folder / "masks").is_dir():
-        images = _files(folder / "images")
-        masks = _beside(images, folder / "images", _files(folder / "masks"), folder / "masks", suffixes)
-    else:
-        images = _files(folder)
-        masks = _beside(images, folder, images, folder, suffixes)
-    taken = set(masks.values())
-    bare = [image for image in images if image not in masks and image not in taken]
-    if not images:
-        raise DataError(f"No pictures below {str(folder)!r}; expected files ending in {', '.join(SUFFIXES)}.")
-    return masks, bare
-
-
-def _files(folder: Path) -> list[Path]:
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    return sorted(path for path in files if not path.name.startswith("."))
-
-
-def _beside(
-    images: Sequence[Path], image_root: Path, masks: Sequence[Path], mask_root: Path, suffixes: Iterable[str]
-) -> dict[Path, Path]:
-    """Match pictures and masks whose paths below their roots differ by the mask's suffix."""
-    candidates = defaultdict(list)
-    for mask in masks:
-        candidates[mask.relative_to(mask_root).with_suffix("").as_posix()].append(mask)
-    found: dict[Path, Path] = {}
-    for image in images:
-        stem = image.relative_to(image_root).with_suffix("").as_posix()
-        fitting = [mask for suffix in suffixes for mask in candidates[stem + suffix] if _may_mask(image, mask)]
-        if len(fitting) > 1:
-            raise DataError(
-                f"{image.name!r} could have several masks{_some(fitting)}. Expected one; name the mask_suffix."
-            )
-        if fitting:
-            found[image] = fitting[0]
-    uses = Counter(found.values())
-    sharing = [image for image, mask in found.items() if uses[mask] > 1]
-    if sharing:
-        raise DataError(f"One mask fits several pictures{_some(sharing)}. Expected one for each; move others away.")
-    return found
-
-
-def _may_mask(image: Path, mask: Path) -> bool:
-    """Of two files of one name in one folder, the photograph is the picture and the lossless one is its mask."""
-    if image.with_suffix("") != mask.with_suffix(""):
-        return True
-    return image.suffix.lower() in PHOTO_SUFFIXES and mask.suffix.lower() not in PHOTO_SUFFIXES
-
-
-def _some(paths: Sequence[Path]) -> str:
-    shown = ", ".join(path.name for path in paths[:5])
-    return f": {shown}{', ...' if len(paths) > 5 else ''}" if paths else ""
+def _told(loaded: Loaded, total: int) -> list[Picture]:
+    if loaded.left_out:
+        lines = "".join(f"\n  {path}: {why}" for path, why in loaded.left_out)
+        logger.warning("Left out %d of %d pictures:%s", len(loaded.left_out), total, lines)
+    return loaded.pictures
 
 
 # ---- files --------------------------------------------------------------------------------------------------
 
 
-def _pair(image: Path, mask: Path, rule: str) -> Picture:
-    pixels, values = _image(image), _mask(mask)
-    if values.shape != pixels.shape[:2]:
+def load(records: Iterable[Record], read: Callable[[Record], list[Picture]], on_error: OnError = "fail") -> Loaded:
+    """Read records one by one; with "skip", failures are kept beside what could be read.
+
+    Raises:
+        DataError: nothing could be read.
+    """
+    loaded = Loaded([], [])
+    for record in records:
+        try:
+            loaded.pictures.extend(read(record))
+        except (DataError, ImageError) as error:
+            if on_error == "fail":
+                raise
+            loaded.left_out.append(LeftOut(record.image, str(error)))
+    if loaded.left_out and not loaded.pictures:
+        raise DataError(f"None of {len(loaded.left_out)} pictures can be used. The first: {loaded.left_out[0].why}")
+    return loaded
+
+
+def pictures_of(record: Record) -> list[Picture]:
+    """A record's picture with its mask, once for each class that the mask shows."""
+    return with_mask(picture_of(record), record)
+
+
+def picture_of(record: Record) -> Picture:
+    """A record's picture without its mask."""
+    pixels = _opaque(record.image) if isinstance(record.mask, Alpha) else read_pixels(record.image)
+    return Picture(record.image, pixels, class_name=record.class_name, source=record)
+
+
+def with_mask(picture: Picture, record: Record) -> list[Picture]:
+    """A picture with its record's mask, once for each class that the mask shows."""
+    found = record.mask.read() if record.mask else []
+    for each in found:
+        _check_size(record, picture, each.mask)
+    names = dict.fromkeys(each.class_name for each in found)
+    return [_masked(picture, [each for each in found if each.class_name == name]) for name in names]
+
+
+def _masked(picture: Picture, found: Sequence[Found]) -> Picture:
+    """A picture with the objects of one class."""
+    mask = np.maximum.reduce([each.mask for each in found])
+    class_name = found[0].class_name or picture.class_name
+    if not any(each.whole for each in found):
+        return replace(picture, mask=mask, class_name=class_name)
+    objects = np.zeros(mask.shape, np.int32)
+    for number, each in enumerate(found, 1):
+        objects[each.mask > 127] = number
+    return replace(picture, mask=mask, objects=objects, class_name=class_name)
+
+
+def _check_size(record: Record, picture: Picture, mask: Pixels) -> None:
+    if mask.shape != picture.size:
         raise DataError(
-            f"{image.name!r} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but its mask {mask.name!r} is "
-            f"{values.shape[1]}x{values.shape[0]}. Expected equal sizes; export the mask again from this picture."
+            f"{record.image.name!r} is {picture.size[1]}x{picture.size[0]} pixels, but its mask "
+            f"{record.mask and record.mask.name!r} is {mask.shape[1]}x{mask.shape[0]}. "
+            "Expected equal sizes; export the mask again from this picture."
         )
-    return Picture(image, pixels, 255 * apply_rule(values, rule).astype(np.uint8))
 
 
-def apply_rule(values: NDArray[np.int64], rule: str) -> NDArray[np.bool_]:
-    """The pixels of a mask that a rule calls the object: "threshold:N", "nonzero" or "index:N"."""
-    kind, number = (re.fullmatch(r"(?:(threshold|index):(\d+)|nonzero)", rule) or _unknown_rule(rule)).groups()
-    if kind == "index":
-        return values == int(number)
-    return values > int(number or 0)
+def read_pixels(path: Path) -> Pixels:
+    """A picture (H, W, 3) uint8, or (H, W, 1) if it is grey, however it is stored."""
+    return _squeezed(rearrange(to_uint8(read_image(path)), "c h w -> h w c").numpy())
 
 
-def _unknown_rule(rule: str) -> re.Match[str]:
-    raise DataError(f"Unknown mask rule {rule!r}; expected 'threshold:127' (values above 127), 'nonzero' or 'index:8'.")
+def _opaque(path: Path) -> Pixels:
+    return _squeezed(np.asarray(decode(path).convert("RGB")))
 
 
-def _image(path: Path) -> Pixels:
-    pixels = rearrange(to_uint8(read_image(path)), "c h w -> h w c").numpy()
+def _squeezed(pixels: Pixels) -> Pixels:
     grey = bool((pixels == pixels[..., :1]).all())
     return np.ascontiguousarray(pixels[..., :1] if grey else pixels)
-
-
-def _mask(path: Path) -> NDArray[np.int64]:
-    image = decode(path)
-    values = np.asarray(image.convert("L") if image.mode == "1" else image)
-    if image.mode == "RGB" and (values == values[..., :1]).all():
-        values = values[..., 0]
-    if values.ndim != 2 or values.dtype.kind not in "iu":
-        raise ImageError(
-            f"The mask {str(path)!r} has Pillow's mode {image.mode!r}; expected one channel: "
-            "grey, palette or black and white. Save it as a grey PNG."
-        )
-    return values.astype(np.int64)
