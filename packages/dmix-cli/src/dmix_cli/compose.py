@@ -83,7 +83,7 @@ def compose(**given: Any) -> None:
     """Compose images; without arguments, the bundled magnetic tiles with blowholes.
 
     MODEL is the name of a bundled model (see `dmix models`), a checkpoint folder, or NAME or NAME:ARGUMENT of a plugin.
-    IMAGE is a picture: pixels that no object owns come out as they are.
+    IMAGE is a picture: under the hard mask, pixels that no object owns come out as they are.
 
     RECIPE is a file as every run writes it, and makes the same images again; options go before what it says. Where
     versions or weights are other ones than it was made with, a line on stderr names them.
