@@ -62,6 +62,14 @@ def test_the_amodal_mask_shows_what_a_higher_object_hides(compose):
     assert (below > 0).sum() > (mask == 1).sum()
 
 
+def test_the_strip_shows_the_percentages_that_are_asked_for(compose):
+    compose("--strip-at", "0,50,90", "-o", "long")
+    compose("--strip-at", "0", "-o", "short")
+    long, short = (Image.open(f"{out}/strip.png") for out in ("long", "short"))
+    assert long.height == short.height
+    assert long.width > 1.5 * short.width  # of 4 columns beside 2, titles apart
+
+
 def test_one_image_has_no_sheet_and_the_strip_can_be_left_out(compose):
     compose("--no-strip", "-o", "out")
     assert not {"sheet.png", "strip.png"} & set(written("out"))

@@ -41,6 +41,7 @@ WRONG_OPTIONS = {
     "batch size 0": (["--batch-size", 0], "batch_size: Input should be greater than 0; got 0"),
     "size without a height": (["--size", "64"], "expected width and height in pixels, such as 128x64"),
     "size 0": (["--size", "0x64"], "'0x64'; expected width and height in pixels, such as 128x64"),
+    "percentages beyond 100": (["--strip-at", "0,150"], "'0,150'; expected percentages in 0..100"),
     "unknown plugin": (["--plugin", "hard-masks"], "No plugin 'hard-masks'. Did you mean 'hard-mask'?"),
     "a model as plugin": (["--plugin", "thing"], "it is a denoiser; give it to --background or --object"),
     "two merge rules": (["--plugin", "hard-mask", "--plugin", "lift-mask"], "'hard-mask' is a merge rule too"),

@@ -6,7 +6,18 @@ from typing import Any
 
 import click
 
-from .parameters import FILE, NEW_FOLDER, ModelType, Object, ObjectType, Setting, SettingType, ShareType, SizeType
+from .parameters import (
+    FILE,
+    NEW_FOLDER,
+    ModelType,
+    Object,
+    ObjectType,
+    PercentagesType,
+    Setting,
+    SettingType,
+    ShareType,
+    SizeType,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class Options:
     dtype: str | None
     out: Path
     strip: bool
+    strip_at: tuple[float, ...] | None
     quiet: bool
     json: bool
 
@@ -77,6 +89,11 @@ class Options:
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the networks.  [default: float32]")
 @click.option("-o", "--out", type=NEW_FOLDER, default="dmix-out", show_default=True, help="The folder to write into.")
 @click.option("--strip/--no-strip", default=True, help="Draw how the first sample came about.  [default: strip]")
+@click.option(
+    "--strip-at",
+    type=PercentagesType(),
+    help="The percentages of the denoising that the strip shows.  [default: 0,50,80,89,90,95,100]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
 @click.option("--json", is_flag=True, help="One JSON object on stdout, with what was written.")
 def compose(**given: Any) -> None:

@@ -9,7 +9,7 @@ import click
 from tqdm import tqdm
 
 from dmix_core.images import write_png
-from dmix_core.pictures import DenoisingStrip
+from dmix_core.pictures import PERCENTAGES, DenoisingStrip
 
 from .compose import Options
 from .draft import Models, Plan, plan
@@ -37,7 +37,7 @@ def run(options: Options) -> None:
 def _compose(planned: Plan, output: Output, options: Options) -> dict[str, Path]:
     """Run every batch and write its samples; the strip shows the first of the first batch."""
     recipe, composer = planned.recipe, planned.composer
-    strip = DenoisingStrip(composer) if options.strip else None
+    strip = DenoisingStrip(composer, options.strip_at or PERCENTAGES) if options.strip else None
     first, *others = recipe.batches()
     steps = (len(composer.walk) - 1) * (1 + len(others))
     with tqdm(total=steps, desc="composing", unit="step", disable=options.quiet) as bar:

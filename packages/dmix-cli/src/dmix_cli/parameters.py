@@ -91,6 +91,23 @@ class ShareType(click.ParamType):
             self.fail(f"{value!r}; expected REGION=FRACTION, such as blowhole=0.7.", param, ctx)
 
 
+class PercentagesType(click.ParamType):
+    """P,P,... as a tuple of numbers in 0..100."""
+
+    name = "P,P,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            percentages = tuple(map(float, value.split(",")))
+        except ValueError:
+            percentages = ()
+        if not percentages or not all(0 <= percentage <= 100 for percentage in percentages):
+            self.fail(
+                f"{value!r}; expected percentages in 0..100 with commas between, such as 0,50,90,100.", param, ctx
+            )
+        return percentages
+
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 NEW_FOLDER = click.Path(path_type=Path)
