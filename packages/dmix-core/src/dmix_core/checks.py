@@ -65,7 +65,7 @@ def check_prediction(prediction: Prediction, state: Tensor, regions: Sequence[st
         raise DenoiserError(
             f"{returned} the shape {tuple(clean.shape)} at level {t}; expected that of its state, {tuple(state.shape)}."
         )
-    if spread is not None and not _broadcasts(spread, clean):
+    if spread is not None and not broadcasts(spread, clean):
         raise DenoiserError(
             f"{returned} a spread of shape {tuple(spread.shape)} at level {t}; "
             f"expected one that broadcasts to {tuple(clean.shape)}."
@@ -78,7 +78,7 @@ def check_prediction(prediction: Prediction, state: Tensor, regions: Sequence[st
     return prediction
 
 
-def _broadcasts(tensor: Tensor, to: Tensor) -> bool:
+def broadcasts(tensor: Tensor, to: Tensor) -> bool:
     try:
         tensor.expand_as(to)
     except RuntimeError:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ..checks import _broadcasts
+from ..checks import broadcasts
 from ..errors import ScheduleError
 from ..noise import NoiseSchedule
 from ..protocols import Denoiser, Layer, Merged, MergeRule, Prediction, Spec, TimestepSchedule
@@ -183,7 +183,7 @@ def _check_prediction(prediction: Prediction, x_t: Tensor, about: str) -> None:
     _promise(bool(torch.isfinite(clean).all()), "clean is finite", about)
     _promise(not clean.requires_grad, "clean carries no gradient; predict under torch.no_grad()", about)
     if spread is not None:
-        _promise(_broadcasts(spread, clean), f"spread {_shape(spread)} broadcasts to clean {_shape(clean)}", about)
+        _promise(broadcasts(spread, clean), f"spread {_shape(spread)} broadcasts to clean {_shape(clean)}", about)
         _promise(bool(torch.isfinite(spread).all()), "spread is finite", about)
 
 

@@ -224,9 +224,9 @@ def box_of(mask: NDArray[np.bool_]) -> Box:
 def whole_crops(objects: NDArray[np.bool_], mine: NDArray[np.bool_], size: Size) -> NDArray[np.intp]:
     """The top-left corners (N, 2) of all crops that hold `mine` and whose border crosses no object."""
     (height, width), (h, w) = mine.shape, size
-    rows, columns = np.flatnonzero(mine.any(1)), np.flatnonzero(mine.any(0))
-    y = np.arange(max(0, rows[-1] + 1 - h), min(rows[0], height - h) + 1)[:, None]
-    x = np.arange(max(0, columns[-1] + 1 - w), min(columns[0], width - w) + 1)[None, :]
+    box = box_of(mine)
+    y = np.arange(max(0, box.y + box.height - h), min(box.y, height - h) + 1)[:, None]
+    x = np.arange(max(0, box.x + box.width - w), min(box.x, width - w) + 1)[None, :]
     total = np.pad(objects.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
 
     def crossed(top: NDArray[np.intp], left: NDArray[np.intp], rows: int, columns: int) -> NDArray[np.bool_]:
