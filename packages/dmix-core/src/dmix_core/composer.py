@@ -92,11 +92,11 @@ class Composer:
 
     def finish(self, last: Step) -> Composition:
         """The composition of the last step that `steps` gave."""
-        if last.s != 0 or last.layers is None:
+        if last.s != 0 or last.layers is None or last.merged is None:
             raise CompositionError(
                 f"Only the last step, into level 0, can be finished; this one goes {last.t} -> {last.s}."
             )
-        return finish(self.regions, last.layers, self.merge)
+        return finish(self.regions, last.layers, last.merged, self.merge)
 
     def steps(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Iterator[Step]:
         """Denoise, one step at a time.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .geometry import Box
-from .protocols import Layer, MergeRule, Region
+from .protocols import Layer, Merged, MergeRule, Region
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +44,8 @@ class Composition:
     regions: tuple[RegionResult, ...]
 
 
-def finish(regions: Sequence[Region], layers: Sequence[Layer], merge: MergeRule) -> Composition:
-    """Merge the last clean predictions and read off who owns what: at each pixel the region of largest weight."""
-    merged = merge(layers, 1.0)
+def finish(regions: Sequence[Region], layers: Sequence[Layer], merged: Merged, merge: MergeRule) -> Composition:
+    """Read off the last merge who owns what: at each pixel the region of largest weight."""
     index = merged.weights.argmax(0)[:, 0].to(torch.uint8)
     results = [_result(i, region.name, layer, index, merge) for i, (region, layer) in enumerate(zip(regions, layers))]
     return Composition(merged.canvas, index, tuple(results))

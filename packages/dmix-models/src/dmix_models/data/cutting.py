@@ -21,9 +21,9 @@ from dmix_core.protocols import Size
 
 from .crops import box_of, objects_of, whole_crops
 from .files import DataError, Pixels
-from .layouts import Record, Split, find
+from .layouts import Record, Split
 from .manifest import MANIFEST, CropEntry
-from .readers import OnError, Picture, check_complete, pairs_listing, pictures_of, with_objects
+from .readers import OnError, Picture, check_complete, pairs_layout, pairs_listing, pictures_of, with_objects
 
 
 class Cutting(BaseModel):
@@ -111,15 +111,15 @@ def cut_objects(
         ImageError: a file that cannot be read.
     """
     root, out = Path(folder), Path(out)
-    listing = pairs_listing(root, mask_rule, mask_suffix, layout)
+    found = pairs_layout(root, mask_suffix, layout)
+    listing = pairs_listing(root, found, mask_rule)
     if on_error == "fail":
         check_complete(listing, root)
     records = with_objects(listing, root)
     if (out / MANIFEST).exists():
         raise DataError(f"{str(out)!r} holds crops already; expected a new folder, or move {MANIFEST} away.")
     writable_folder(out)
-    name = layout or ("image-mask" if mask_suffix is not None else find(root).layout.name)
-    cutter = _Cutter(root, out, cutting, name, divide_groups(records, root, cutting))
+    cutter = _Cutter(root, out, cutting, found.name, divide_groups(records, root, cutting))
     cut = cutter.run(records, classes, on_error, seen)
     if not cut.entries:
         raise DataError(f"No object of {len(records)} pictures in {str(root)!r} was cut out{_told(cut)}.")

@@ -131,7 +131,7 @@ def read_pairs(
         ImageError: a file that cannot be read; the message names it.
     """
     root = Path(folder)
-    listing = pairs_listing(root, mask_rule, mask_suffix, layout)
+    listing = pairs_listing(root, pairs_layout(root, mask_suffix, layout), mask_rule)
     if on_error == "fail":
         check_complete(listing, root)
     records = _of_split(with_objects(listing, root), split, root)
@@ -140,13 +140,15 @@ def read_pairs(
     return _told(_without_empty(loaded, skip_empty or on_error == "skip"), len(records))
 
 
-def pairs_listing(
-    root: Path, mask_rule: str | None = None, mask_suffix: str | None = None, layout: str | None = None
-) -> Listing:
+def pairs_layout(root: Path, mask_suffix: str | None = None, layout: str | None = None) -> Layout:
+    """How pictures and masks of a folder find each other; a mask suffix means by their names."""
+    return General(mask_suffix) if mask_suffix is not None else find(root, layout).layout
+
+
+def pairs_listing(root: Path, layout: Layout, mask_rule: str | None = None) -> Listing:
     """A folder's records, their masks to be read by a rule that may differ from the layout's own."""
-    found = General(mask_suffix) if mask_suffix is not None else find(root, layout).layout
-    listing = found.read(root)
-    return listing if mask_rule is None else _ruled(listing, mask_rule, found)
+    listing = layout.read(root)
+    return listing if mask_rule is None else _ruled(listing, mask_rule, layout)
 
 
 def _ruled(listing: Listing, rule: str, layout: Layout) -> Listing:
