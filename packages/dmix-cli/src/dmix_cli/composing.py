@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from dmix_core.images import write_png
 from dmix_core.pictures import PERCENTAGES, DenoisingStrip
@@ -15,6 +14,7 @@ from .compose import Options
 from .draft import Models, Plan, plan
 from .failures import wrong_use
 from .output import Output
+from .progress import progress
 
 
 def run(options: Options) -> None:
@@ -40,7 +40,7 @@ def _compose(planned: Plan, output: Output, options: Options) -> dict[str, Path]
     strip = DenoisingStrip(composer, options.strip_at or PERCENTAGES) if options.strip else None
     first, *others = recipe.batches()
     steps = (len(composer.walk) - 1) * (1 + len(others))
-    with tqdm(total=steps, desc="composing", unit="step", disable=options.quiet) as bar:
+    with progress("composing", "step", options.quiet, total=steps) as bar:
         for batch in (first, *others):
             for step in composer.steps(batch, recipe.seed):
                 if strip and batch is first:

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from dmix_models.data.cutting import Cut, Cutting, cut_objects
 from dmix_models.data.manifest import MANIFEST
 
 from .datasets import check_data
+from .progress import progress
 
 
 def run(folder: Path, out: Path, classes: tuple[str, ...], quiet: bool, as_json: bool, **given: Any) -> None:
     """Cut objects out and say what was cut and what was not."""
     cutting = _cutting(given)
     check_data(given["layout"], given["mask_rule"])
-    with tqdm(desc="cutting", unit="picture", disable=quiet or as_json) as bar:
+    with progress("cutting", "picture", quiet or as_json) as bar:
         cut = cut_objects(folder, out, cutting, classes=classes or None, seen=bar.update, **given)
     if as_json:
         click.echo(json.dumps(_record(cut, out), indent=2))

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from dmix_core.images import write_png
 from dmix_models.data.inspection import inspect
 from dmix_models.data.sheet import sheet
 
 from .datasets import check_data
+from .progress import progress
 
 SHOWN = 10  # files of one kind in the text; --json has them all
 
@@ -20,7 +20,7 @@ SHOWN = 10  # files of one kind in the text; --json has them all
 def run(folder: Path, layout: str | None, out: Path | None, quiet: bool, as_json: bool) -> None:
     """Look at a folder and say what is there."""
     check_data(layout)
-    with tqdm(desc="looking", unit="picture", disable=quiet or as_json) as bar:
+    with progress("looking", "picture", quiet or as_json) as bar:
         found = inspect(folder, layout, bar.update)
     record = found.record()
     if out and found.samples:

@@ -3,9 +3,11 @@
 import os
 import shlex
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from statistics import fmean
@@ -22,8 +24,10 @@ from dmix_models.trainer import Origin, TrainConfig, TrainingError, TrainStep, t
 
 from .datasets import check_data
 from .failures import wrong_use
+from .progress import progress
 
 SMOOTHED = 100  # steps over which the loss is averaged to be shown
+BETWEEN_LINES = 30  # seconds, where there is no terminal for a bar
 
 TRAIN = {"background": train_background, "object": train_object}
 
@@ -82,13 +86,19 @@ def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> bool:
     first = next(steps, None)
     if first is None:
         return False
-    with tqdm(total=total, initial=first.step - 1, desc="training", unit="step", disable=quiet) as bar:
+    told = time.monotonic()
+    with progress("training", "step", quiet, total=total, initial=first.step - 1) as bar:
         for step in chain([first], steps):
             losses.append(step.loss)
-            bar.set_postfix_str(f"loss {fmean(losses):.4f}, {step.images_per_second:.1f} images/s", refresh=False)
+            pace = f"loss {fmean(losses):.4f}, {step.images_per_second:.1f} images/s"
+            bar.set_postfix_str(pace, refresh=False)
             bar.update()
-            if not quiet:
-                _tell(step, bar)
+            if quiet:
+                continue
+            if bar.disable and (time.monotonic() - told > BETWEEN_LINES or step.step == total):
+                told = time.monotonic()
+                click.echo(f"step {step.step} of {total}: {pace}, {timedelta(seconds=round(step.eta))} left", err=True)
+            _tell(step, bar)
     return True
 
 
