@@ -129,6 +129,6 @@ def test_every_setting_is_an_option_with_the_same_default(command, function, tmp
     for name in ("folder", "out", "config", "origin", "augment", "steps"):
         del settings[name]
     if command is background:
-        del settings["mask_loss_weight"]
+        del settings["mask_loss_weight"], settings["label_dropout"]
     options = command.make_context("train", [str(tmp_path), "-o", "run", "--steps", "1"]).params
     assert {name: options.get(name, "no such option") for name in settings} == settings

@@ -108,6 +108,18 @@ class PercentagesType(click.ParamType):
         return percentages
 
 
+class NamesType(click.ParamType):
+    """NAME,NAME,... as a list."""
+
+    name = "NAME,NAME,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        names = value.split(",")
+        if not all(names) or len({*names}) < len(names):
+            self.fail(f"{value!r}; expected different names with commas between, such as crack,hole.", param, ctx)
+        return names
+
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 NEW_FOLDER = click.Path(path_type=Path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .parameters import FOLDER, NEW_FOLDER, SizeType
+from .parameters import FOLDER, NEW_FOLDER, NamesType, SizeType
 
 Decorator = Callable[[Any], Any]
 
@@ -34,28 +34,25 @@ MODEL: list[Decorator] = [
     click.option("--skip-small", is_flag=True, help="Leave out what is smaller than the grid, instead of refusing it."),
     click.option(
         "--preset",
-        type=click.Choice(["tiny", "small"]),
-        default="tiny",
-        show_default=True,
-        help="The network: about 1.3 or 3.4 million parameters.",
+        type=click.Choice(["tiny", "small", "base"]),
+        help="The network: about 1.3, 3.4 or 18 million parameters.  [default: tiny, or that of --init]",
     ),
     click.option(
         "--variance",
         type=click.Choice(["learned-range", "fixed-small", "fixed-large"]),
-        default="learned-range",
-        show_default=True,
-        help="Of each step: learned, beta-tilde or beta.",
+        help="Of each step: learned, beta-tilde or beta.  [default: learned-range, or that of --init]",
     ),
     click.option(
         "--prediction",
         type=click.Choice(["epsilon", "x0", "v"]),
-        default="epsilon",
-        show_default=True,
-        help="What the network says: the noise, the clean image, or v, which keeps large grids in the right light.",
+        help="What the network says: the noise, the clean image, or v, which keeps large grids in the right light."
+        "  [default: epsilon, or that of --init]",
     ),
 ]
 TRAINING: list[Decorator] = [
-    click.option("--init", metavar="MODEL", help="Begin with this model's weights.  [default: random ones]"),
+    click.option(
+        "--init", metavar="MODEL", help="Begin with this model's network and weights.  [default: random ones]"
+    ),
     click.option("--steps", type=COUNT, required=True, help="How many steps."),
     click.option("--batch-size", type=COUNT, default=32, show_default=True, help="Images in a step, on all devices."),
     click.option("--accumulate", type=COUNT, default=1, show_default=True, help="Parts of a batch, to save memory."),
@@ -80,6 +77,7 @@ TRAINING: list[Decorator] = [
     click.option(
         "--mixed-precision", type=click.Choice(["no", "bf16"]), default="no", show_default=True, help="Of the network."
     ),
+    click.option("--compile", is_flag=True, help="Run the network through torch.compile: slow to start, then faster."),
     click.option("--seed", type=NUMBER, default=0, show_default=True, help="All randomness derives from it."),
 ]
 AUGMENTATION: list[Decorator] = [
@@ -114,6 +112,18 @@ MASKS: list[Decorator] = [
         help="Which mask values are the object: threshold:N, nonzero, index:N.  [default: the layout's own]",
     ),
     click.option("--mask-suffix", help="What a mask's stem has after its picture's.  [default: nothing, _mask, ...]"),
+    click.option(
+        "--classes",
+        type=NamesType(),
+        help="Learn these classes alone; of two or more, a model that paints the one asked for, MODEL:CLASS.",
+    ),
+    click.option(
+        "--label-dropout",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.1,
+        show_default=True,
+        help="With several classes, how often none is told, so that it learns MODEL:any too.",
+    ),
     click.option("--min-area", type=COUNT, default=16, show_default=True, help="Smaller parts of a mask are left out."),
     click.option(
         "--merge-distance", type=COUNT, default=4, show_default=True, help="Parts of a mask this close are one object."

@@ -1,7 +1,8 @@
 """Models of usual shape for the crops at hand."""
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 from dmix_core.noise import PredictionType
 from dmix_core.protocols import Size
@@ -10,7 +11,8 @@ from .config import ModelConfig, NoiseConfig, Role, Variance
 from .data.crops import Crops, is_grey
 from .unet import UNetConfig
 
-Preset = Literal["tiny", "small"]
+Preset = Literal["tiny", "small", "base"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)
 
 
 def preset_model(
@@ -20,8 +22,9 @@ def preset_model(
     preset: Preset = "tiny",
     variance: Variance = "learned-range",
     prediction: PredictionType = "epsilon",
+    classes: Sequence[str] = (),
 ) -> ModelConfig:
-    """A model for these crops: "tiny" has about 1.3 million parameters, "small" about 3.4 million."""
+    """A model for these crops, of about 1.3 ("tiny"), 3.4 ("small") or 18 ("base") million parameters."""
     channels = 3 + crops.mask_channels
     return ModelConfig(
         name=name,
@@ -29,25 +32,29 @@ def preset_model(
         size=crops.size,
         mask_channels=crops.mask_channels,
         grey=is_grey(crops),
+        classes=tuple(classes),
         noise=NoiseConfig(),
         prediction=prediction,
         variance=variance,
-        unet=preset_unet(preset, crops.size, channels, 2 * channels if variance == "learned-range" else channels),
+        unet=preset_unet(
+            preset, crops.size, channels, 2 * channels if variance == "learned-range" else channels, len(classes)
+        ),
     )
 
 
-def preset_unet(preset: Preset, size: Size, in_channels: int, out_channels: int) -> UNetConfig:
+def preset_unet(preset: Preset, size: Size, in_channels: int, out_channels: int, classes: int = 0) -> UNetConfig:
     """A network that halves the grid until its shorter side is about 8, where attention looks at all of it."""
     halvings = max(1, round(math.log2(min(size) / 8)))
-    width = {"tiny": 32, "small": 48}[preset]
+    width = {"tiny": 32, "small": 48, "base": 64}[preset]
     return UNetConfig(
         in_channels=in_channels,
         out_channels=out_channels,
         model_channels=width,
-        num_res_blocks=1,
+        num_res_blocks=2 if preset == "base" else 1,
         attention_downsamples=(2**halvings,),
-        channel_mult=(*[1] * (halvings - 1), 2, 2),
+        channel_mult=(*[1] * (halvings - 1), 2, 4 if preset == "base" else 2),
         num_head_channels=32,
+        num_classes=classes or None,
         norm_groups=width // 16,  # with fewer than 16 channels in a group, bfloat16 is 10 times slower on a CPU
-        resblock_updown=preset == "small",
+        resblock_updown=preset != "tiny",
     )

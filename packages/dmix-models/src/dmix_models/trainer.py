@@ -5,13 +5,14 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import fmean
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
@@ -22,9 +23,9 @@ from dmix_core.noise import PredictionType
 from dmix_core.protocols import Size
 
 from . import checkpoint
-from .config import ModelConfig, Variance
+from .config import ModelConfig, Role, Variance
 from .data.augment import Augmentation
-from .data.batches import Batch, Batches, stream
+from .data.batches import ANY, Batch, Batches, stream
 from .data.crops import Crops, ObjectCrops, Windows, fingerprint
 from .data.readers import OnError, Part, check_classes, read_images, read_pairs
 from .denoiser import Dtype, UNetDenoiser
@@ -33,6 +34,7 @@ from .losses import hybrid_loss
 from .presets import Preset, preset_model
 from .preview import sample, write_sheet
 from .resume import State, check_same, flat, load_optimizer, newest_state, optimizer_tensors, write_state
+from .transfer import like, transferred
 from .unet import UNet, UNetConfig
 from .weights import build
 
@@ -52,7 +54,9 @@ class TrainConfig(BaseModel):
         warmup: steps over which the learning rate rises; `decay` "cosine" lets it fall to zero at the last step.
         ema_decay: of the average of the weights, which is what gets saved and sampled.
         mask_loss_weight: of the mask channel's loss; that of the image is 1.
-        init: the name or folder of a model of the same network, whose weights to begin with; None: random ones.
+        init: the name or folder of a model whose weights to begin with, see `transfer`; None: random ones.
+        label_dropout: of a class-conditional model, how often a class is not told, so that it learns "any" as well.
+        compile: run the network through torch.compile, which takes a minute or more to start.
         save_every, preview_every, log_every: in steps.
         keep: how many training states stay on disk.
     """
@@ -69,7 +73,9 @@ class TrainConfig(BaseModel):
     ema_decay: float = Field(0.999, ge=0, lt=1)
     grad_clip: PositiveFloat = 1.0
     mask_loss_weight: PositiveFloat = 1.0
+    label_dropout: float = Field(0.1, ge=0, lt=1)
     init: str | None = None
+    compile: bool = False
     augment: Augmentation = Augmentation()
     mixed_precision: Literal["no", "bf16"] = "no"
     seed: int = Field(0, ge=0, lt=2**63)
@@ -84,6 +90,18 @@ class TrainConfig(BaseModel):
 CADENCE = {"save_every", "preview_every", "preview_samples", "preview_steps", "log_every", "keep"}
 
 
+class Quarters(NamedTuple):
+    """The weighted squared errors of a batch by the quarter of the levels, 1..T, that they were drawn in."""
+
+    sums: tuple[float, ...]
+    counts: tuple[float, ...]
+
+    @property
+    def means(self) -> list[float | None]:
+        """The loss of each quarter, from the clean end; None where no sample fell into it."""
+        return [total / count if count else None for total, count in zip(self.sums, self.counts)]
+
+
 class TrainStep(NamedTuple):
     """What a training step reports."""
 
@@ -94,6 +112,8 @@ class TrainStep(NamedTuple):
     """Mean squared error of the image channels."""
     mask_loss: float | None
     """Mean squared error of the mask channel; None without one."""
+    quarters: Quarters
+    """The loss in each quarter of the levels, from the clean end."""
     learning_rate: float
     grad_norm: float
     images_per_second: float
@@ -138,6 +158,7 @@ class Measured(NamedTuple):
     loss: float
     image_loss: float
     mask_loss: float | None
+    quarters: Quarters
     learning_rate: float
     grad_norm: float
 
@@ -157,11 +178,21 @@ class Training:
             self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.schedule = model.noise.schedule()
-        self.batches = Batches(crops, config.augment, self.schedule.steps, config.batch_size, config.seed)
+        self.batches = Batches(
+            crops,
+            config.augment,
+            self.schedule.steps,
+            config.batch_size,
+            config.seed,
+            model.classes,
+            config.label_dropout if ANY in model.classes else 0.0,
+        )
         self.weights = torch.tensor([1.0] * model.image_channels + [config.mask_loss_weight] * model.mask_channels)
         self.done = 0
         self._resume()
         self.parallel = self.accelerator.prepare_model(self.network)
+        if config.compile:
+            self.parallel = torch.compile(self.parallel)
 
     def run(self) -> Iterator[TrainStep]:
         """Learn from one batch after the other."""
@@ -186,15 +217,18 @@ class Training:
         self.optimizer.zero_grad()
         losses = self._backward(batch, step)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.grad_clip)
-        loss, *errors = self.accelerator.reduce(losses, "mean").tolist()
+        loss, *measured = self.accelerator.reduce(losses, "mean").tolist()
+        errors, quarters = measured[:-8], Quarters(tuple(measured[-8:-4]), tuple(measured[-4:]))
         self._check_finite(loss, errors, float(norm), step)
         self.optimizer.step()
         self.ema.update(self.network.named_parameters(), step)
         image, mask = errors[: self.model.image_channels], errors[self.model.image_channels :]
-        return Measured(loss, sum(image) / len(image), mask[0] if mask else None, rate, float(norm))
+        return Measured(loss, sum(image) / len(image), mask[0] if mask else None, quarters, rate, float(norm))
 
     def _backward(self, batch: Batch, step: int) -> Tensor:
-        """Gradients of the batch's mean loss; returns that loss, then each channel's error."""
+        """Gradients of the batch's mean loss; returns that loss, each channel's error, then sums and counts of the
+        quarters' losses.
+        """
         parts = [Batch(*part) for part in zip(*(tensor.chunk(self.config.accumulate) for tensor in batch))]
         losses = []
         with torch.random.fork_rng(enabled=self.model.unet.dropout > 0):
@@ -203,20 +237,24 @@ class Training:
                 torch.manual_seed(int(stream(self.config.seed, 3, number).integers(2**62)))
             for number, part in enumerate(parts, 1):
                 with nullcontext() if number == len(parts) else self.accelerator.no_sync(self.parallel):
-                    total, error = self._loss(part)
-                    self.accelerator.backward(total / len(parts))
-                losses.append(torch.cat([total.detach()[None], error]))
+                    measured = self._loss(part)
+                    self.accelerator.backward(measured[0] / len(parts))
+                losses.append(measured.detach())
         return torch.stack(losses).mean(0)
 
-    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        clean, noise, t = batch
+    def _loss(self, batch: Batch) -> Tensor:
+        clean, noise, t, labels = batch
         x_t = self.schedule.diffuse(clean, 0, t, noise).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.mixed_precision == "bf16"):
-            output = self.parallel(x_t, t - 1).float()  # the network counts its times from 0
+            # the network counts its times from 0
+            output = self.parallel(x_t, t - 1, labels if self.model.classes else None).float()
         losses = hybrid_loss(
             self.schedule, self.model.prediction, self.model.variance, output, clean, noise, t, self.weights
         )
-        return losses.total.mean(), losses.error.mean(0)
+        quarter = (4 * (t - 1)).div(self.schedule.steps, rounding_mode="floor")
+        within = F.one_hot(quarter, 4).to(losses.simple)
+        sums = (within * losses.simple[:, None]).sum(0)
+        return torch.cat([losses.total.mean()[None], losses.error.mean(0), sums.detach(), within.sum(0)])
 
     def _check_finite(self, loss: float, errors: list[float], norm: float, step: int) -> None:
         if math.isfinite(loss + norm) and max(errors) < EXPLODED:
@@ -261,7 +299,9 @@ class Training:
         network = build(self.model.unet, self.ema.state_dict(), "The averaged weights")
         dtype: Dtype = "bfloat16" if self.config.mixed_precision == "bf16" else "float32"
         denoiser = UNetDenoiser(self.model, network, dtype=dtype)
-        images = sample(denoiser, self.config.preview_samples, self.config.preview_steps, device=self.device)
+        count, steps = self.config.preview_samples, self.config.preview_steps
+        kinds = [denoiser.with_label(name) for name in self.model.classes] or [denoiser]
+        images = torch.cat([sample(kind, count, steps, device=self.device) for kind in kinds])
         return write_sheet(self.folder / f"preview-{self.done:08d}.png", images, self.model.image_channels)
 
     def _resume(self) -> None:
@@ -315,24 +355,27 @@ class Metrics:
         for key in ("loss", "image_loss", "mask_loss", "grad_norm"):
             if key in numbers:
                 numbers[key] = fmean(getattr(step, key) for step in self.recent)
-        line = {"step": report.step} | {key: float(f"{value:.6g}") for key, value in numbers.items()}
+        line: dict[str, object] = {"step": report.step} | {key: _short(value) for key, value in numbers.items()}
+        line["quarters"] = [None if mean is None else _short(mean) for mean in self._quarters().means]
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         self.recent.clear()
+
+    def _quarters(self) -> Quarters:
+        """Those of all steps since the line before."""
+        sums, counts = zip(*(step.quarters for step in self.recent))
+        return Quarters(tuple(map(sum, zip(*sums))), tuple(map(sum, zip(*counts))))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def first_network(model: ModelConfig, config: TrainConfig) -> UNet:
     """The network that training begins with."""
     if config.init is None:
         return new_network(model.unet, config.seed)
-    other = checkpoint.load(config.init)
-    if other.config.unet != model.unet:
-        differing = [key for key, value in other.config.unet if value != getattr(model.unet, key)]
-        raise TrainingError(
-            f"Cannot begin with the weights of {config.init!r}: its network differs in {', '.join(differing)}. "
-            "Expected the same network: the same preset, size, mask and kind of variance."
-        )
-    return other.network.train().requires_grad_()
+    return transferred(config.init, model).train().requires_grad_()
 
 
 def new_network(config: UNetConfig, seed: int) -> UNet:
@@ -365,10 +408,6 @@ def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, proces
             f"The crops are (h, w, image, mask channels) = {given}; the model {model.name!r} expects "
             f"{(*model.size, model.image_channels, model.mask_channels)}. Cut them for this model."
         )
-    if model.classes:
-        raise TrainingError(
-            f"The model {model.name!r} has classes {model.classes}; train one model for each class instead."
-        )
     if config.augment.quarter_turns and model.size[0] != model.size[1]:
         raise TrainingError(
             f"quarter_turns need square crops; these are {model.size[1]}x{model.size[0]}. Turn them off."
@@ -399,14 +438,14 @@ def train_background(
     on_error: OnError = "fail",
     scale: float = 1.0,
     skip_small: bool = False,
-    preset: Preset = "tiny",
-    variance: Variance = "learned-range",
-    prediction: PredictionType = "epsilon",
+    preset: Preset | None = None,
+    variance: Variance | None = None,
+    prediction: PredictionType | None = None,
     origin: Origin = UNSTATED,
 ) -> Iterator[TrainStep]:
     """Train a background model on windows of a folder's pictures; arguments as for read_images, Windows and train."""
     crops = Windows(read_images(folder, layout=layout, split=split, on_error=on_error), size, scale, skip_small)
-    model = preset_model("background", crops, Path(out).resolve().name, preset, variance, prediction)
+    model = _model("background", crops, out, config, preset, variance, prediction)
     return train(model, config, crops, out, _named(origin, folder))
 
 
@@ -422,21 +461,61 @@ def train_object(
     scale: float = 1.0,
     mask_rule: str | None = None,
     mask_suffix: str | None = None,
+    classes: Sequence[str] | None = None,
     min_area: int = 16,
     merge_distance: int = 4,
     skip_small: bool = False,
     skip_empty: bool = False,
-    preset: Preset = "tiny",
-    variance: Variance = "learned-range",
-    prediction: PredictionType = "epsilon",
+    preset: Preset | None = None,
+    variance: Variance | None = None,
+    prediction: PredictionType | None = None,
     origin: Origin = UNSTATED,
 ) -> Iterator[TrainStep]:
-    """Train an object model on pictures and masks; arguments as for read_pairs, ObjectCrops and train."""
-    pairs = read_pairs(folder, mask_rule, mask_suffix, skip_empty, layout=layout, split=split, on_error=on_error)
+    """Train an object model on pictures and masks; arguments as for read_pairs, ObjectCrops and train.
+
+    Two or more `classes` make a class-conditional model, which with label_dropout knows the class "any" too; one class
+    alone, or all of them together by default, make a plain one.
+    """
+    pairs = read_pairs(
+        folder, mask_rule, mask_suffix, skip_empty, layout=layout, split=split, classes=classes, on_error=on_error
+    )
     check_classes(pairs)
     crops = ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small)
-    model = preset_model("object", crops, Path(out).resolve().name, preset, variance, prediction)
+    labels = _labels(classes or (), config.label_dropout)
+    model = _model("object", crops, out, config, preset, variance, prediction, labels)
     return train(model, config, crops, out, _named(origin, folder))
+
+
+def _labels(classes: Sequence[str], label_dropout: float) -> list[str]:
+    """The classes that a model is told, which is none where there is nothing to choose."""
+    if len(classes) < 2:
+        return []
+    if ANY in classes:
+        raise TrainingError(f"A class is called {ANY!r}, the name for a class that is not told. Rename it in the data.")
+    return [*classes, *([ANY] if label_dropout else [])]
+
+
+def _model(
+    role: Role,
+    crops: Crops,
+    out: str | Path,
+    config: TrainConfig,
+    preset: Preset | None,
+    variance: Variance | None,
+    prediction: PredictionType | None,
+    classes: Sequence[str] = (),
+) -> ModelConfig:
+    """The preset's model, or one like the model to begin with."""
+    name = Path(out).resolve().name
+    if config.init is None:
+        return preset_model(
+            role, crops, name, preset or "tiny", variance or "learned-range", prediction or "epsilon", classes
+        )
+    if preset:
+        raise TrainingError(
+            f"The network was given as preset {preset!r} and by init {config.init!r}; expected one of them."
+        )
+    return like(config.init, role, crops, name, variance, prediction, classes)
 
 
 def _named(origin: Origin, folder: str | Path) -> Origin:

@@ -14,6 +14,9 @@ from dmix_core.draws import normal
 
 from .augment import Augmentation
 from .crops import Crops
+from .files import DataError
+
+ANY = "any"  # the class of a picture whose class is not told, for guidance without a classifier
 
 
 class Batch(NamedTuple):
@@ -25,6 +28,8 @@ class Batch(NamedTuple):
     """Standard normal, shaped like `clean`."""
     t: Tensor
     """(B,) int64 levels in 1..T, uniform."""
+    labels: Tensor
+    """(B,) int64 indices of classes; zeros without classes."""
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
@@ -36,11 +41,27 @@ class Batches:
     Args:
         levels: T of the noise schedule.
         batch_size: over all processes.
+        classes: of a class-conditional model; their places are the labels. A label becomes ANY, which must be among
+            them, with the probability `label_dropout`.
+
+    Raises:
+        DataError: an item shows no class or another one.
     """
 
-    def __init__(self, crops: Crops, augment: Augmentation, levels: int, batch_size: int, seed: int):
+    def __init__(
+        self,
+        crops: Crops,
+        augment: Augmentation,
+        levels: int,
+        batch_size: int,
+        seed: int,
+        classes: Sequence[str] = (),
+        label_dropout: float = 0.0,
+    ):
         self.crops, self.augment, self.levels = crops, augment, levels
         self.batch_size, self.seed = batch_size, seed
+        self.classes, self.label_dropout = tuple(classes), label_dropout
+        self.labels = _indices(crops, self.classes)
 
     def __call__(self, step: int, rows: Sequence[int] | None = None) -> Batch:
         """The batch of a step, or the rows of it that one process takes."""
@@ -49,7 +70,8 @@ class Batches:
         clean = torch.from_numpy(np.stack([self._crop(number) for number in numbers])).permute(0, 3, 1, 2)
         noise = normal(clean.shape[1:], seed=self.seed, samples=numbers, region="training", purpose="noise")
         t = [int(stream(self.seed, 1, number).integers(1, self.levels + 1)) for number in numbers]
-        return Batch(clean / 127.5 - 1, noise, torch.tensor(t))
+        labels = [self._label(number) for number in numbers]
+        return Batch(clean / 127.5 - 1, noise, torch.tensor(t), torch.tensor(labels))
 
     def ahead(self, start: int, stop: int, rows: Sequence[int] | None = None) -> Iterator[Batch]:
         """The batches of steps start..stop-1; while one is learned from, the next is made."""
@@ -59,10 +81,31 @@ class Batches:
                 batch, coming = coming.result(), pool.submit(self, step + 1, rows)
                 yield batch
 
-    def _crop(self, number: int) -> NDArray[np.uint8]:
+    def _item(self, number: int) -> int:
         epoch, place = divmod(number, len(self.crops))
+        return order(self.seed, epoch, len(self.crops))[place]
+
+    def _crop(self, number: int) -> NDArray[np.uint8]:
         random = stream(self.seed, 0, number)
-        return self.augment(self.crops.cut(order(self.seed, epoch, len(self.crops))[place], random), random)
+        return self.augment(self.crops.cut(self._item(number), random), random)
+
+    def _label(self, number: int) -> int:
+        if self.label_dropout and stream(self.seed, 4, number).random() < self.label_dropout:
+            return self.classes.index(ANY)
+        return self.labels[self._item(number)]
+
+
+def _indices(crops: Crops, classes: Sequence[str]) -> list[int]:
+    """The label of each item."""
+    if not classes:
+        return [0] * len(crops)
+    strange = [name for name in crops.class_names if name not in classes or name == ANY]
+    if strange:
+        raise DataError(
+            f"{len(strange)} of {len(crops)} crops show {strange[0] or 'no named class'!r}; expected each to show one "
+            f"of the model's classes: {', '.join(name for name in classes if name != ANY)}."
+        )
+    return [classes.index(name) for name in crops.class_names if name]
 
 
 def stream(seed: int, purpose: int, number: int) -> np.random.Generator:

@@ -27,6 +27,11 @@ class Crops(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def class_names(self) -> list[str | None]:
+        """Of each item, the class that it shows; None where the data set names none."""
+        ...
+
     def cut(self, item: int, random: np.random.Generator) -> Pixels:
         """Cut item number `item` at a random place: (h, w, 3 + M) uint8, the mask 255 where the object is."""
         ...
@@ -38,7 +43,7 @@ def is_grey(crops: Crops) -> bool:
 
 def fingerprint(crops: Crops) -> str:
     """A digest of every pixel that can be learned from."""
-    digest = blake2b(f"{crops.size} {len(crops)} {crops.skipped}".encode(), digest_size=16)
+    digest = blake2b(f"{crops.size} {len(crops)} {crops.skipped} {crops.class_names}".encode(), digest_size=16)
     for picture in crops.pictures:
         for array in (picture.pixels, picture.mask, picture.objects):
             digest.update(b"" if array is None else f"{array.shape}".encode() + array.tobytes())
@@ -67,6 +72,10 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    @property
+    def class_names(self) -> list[str | None]:
+        return [picture.class_name for picture in self.pictures]
 
     def cut(self, item: int, random: np.random.Generator) -> Pixels:
         picture, (h, w) = self.pictures[item], self.size
@@ -118,11 +127,13 @@ class ObjectPlace:
         pixels: (H, W, 1 or 3) of the picture.
         mask: (H, W) of the picture.
         corners: (N, 2) top-left corners (y, x) of the crops that cut no object.
+        class_name: of the object; None where the data set names none.
     """
 
     pixels: Pixels
     mask: Pixels
     corners: NDArray[np.intp]
+    class_name: str | None
 
 
 class ObjectCrops:
@@ -172,13 +183,17 @@ class ObjectCrops:
         for number in objects.numbers:
             corners = whole_crops(objects.mask > 0, objects.labels == number, self.size)
             if len(corners):
-                self.places.append(ObjectPlace(picture.pixels, objects.mask, corners))
+                self.places.append(ObjectPlace(picture.pixels, objects.mask, corners, picture.class_name))
             else:
                 self.skipped["too large or too close to others"] += 1
         self.pictures.append(replace(picture, mask=objects.mask))
 
     def __len__(self) -> int:
         return len(self.places)
+
+    @property
+    def class_names(self) -> list[str | None]:
+        return [place.class_name for place in self.places]
 
     def cut(self, item: int, random: np.random.Generator) -> Pixels:
         place, (h, w) = self.places[item], self.size

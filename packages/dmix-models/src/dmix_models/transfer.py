@@ -1,0 +1,121 @@
+"""Begin with another model's weights: a network made wider, or told of classes, that at first says what it said.
+
+New input channels have weight zero and new output channels say zero, so that what the other model painted is painted
+the same at step 0, whatever the new channels hold.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dmix_core.noise import PredictionType
+
+from .checkpoint import find, load, read_config
+from .config import ModelConfig, Role, Variance
+from .data.crops import Crops, is_grey
+from .unet import UNet, channels_last
+from .weights import CheckpointError
+
+# settings of a network that leave its weights' meaning as it is
+FREE = {"in_channels", "out_channels", "num_classes", "dropout"}
+
+FIRST, LAST, TIME, LABELS = "input_blocks.0.0.weight", "out.2", "time_embed.2.bias", "label_emb.weight"
+
+
+def like(
+    init: str,
+    role: Role,
+    crops: Crops,
+    name: str,
+    variance: Variance | None = None,
+    prediction: PredictionType | None = None,
+    classes: Sequence[str] = (),
+) -> ModelConfig:
+    """A model for these crops with the network and the noise of the model `init`, whose weights it can begin with.
+
+    Args:
+        variance, prediction: None: those of `init`.
+    """
+    other = read_config(find(init))
+    variance = variance or other.variance
+    channels = other.image_channels + crops.mask_channels
+    network = {
+        "in_channels": channels,
+        "out_channels": 2 * channels if variance == "learned-range" else channels,
+        "num_classes": len(classes) or None,
+    }
+    return ModelConfig(
+        name=name,
+        role=role,
+        size=crops.size,
+        image_channels=other.image_channels,
+        mask_channels=crops.mask_channels,
+        grey=is_grey(crops),
+        classes=tuple(classes),
+        noise=other.noise,
+        prediction=prediction or other.prediction,
+        variance=variance,
+        unet=other.unet.model_copy(update=network),
+    )
+
+
+def transferred(init: str, model: ModelConfig) -> UNet:
+    """The network of `model` with the weights of the model `init`.
+
+    What both have says at first what it said in `init`: the image, and the mask if `init` has one. The rows of classes
+    go by their names; a new class begins as the mean of the known ones, which is also what becomes of a
+    class-conditional network that is to forget its classes.
+
+    Raises:
+        CheckpointError: no such model, or a network that differs in more than channels and classes.
+    """
+    other = load(init)
+    _check_alike(init, other.config, model)
+    weights = dict(other.network.state_dict())
+    weights[FIRST] = _placed(weights[FIRST], 1, _inputs(other.config), _inputs(model))
+    for key in (f"{LAST}.weight", f"{LAST}.bias"):
+        weights[key] = _placed(weights[key], 0, _outputs(other.config), _outputs(model))
+    weights |= _labels(weights.pop(LABELS, None), weights[TIME], other.config.classes, model.classes)
+    network = UNet(model.unet)
+    network.load_state_dict(weights)
+    return channels_last(network)
+
+
+def _check_alike(init: str, other: ModelConfig, model: ModelConfig) -> None:
+    differing = [key for key, value in other.unet if key not in FREE and value != getattr(model.unet, key)]
+    differing += [key for key in ("image_channels", "noise") if getattr(other, key) != getattr(model, key)]
+    if differing:
+        raise CheckpointError(
+            f"Cannot begin with the weights of {init!r}: its network differs in {', '.join(differing)}. "
+            "Expected the same network but for mask, variance and classes; leave the preset out to get it."
+        )
+
+
+def _inputs(config: ModelConfig) -> list[str]:
+    """What each channel of the state is."""
+    return [f"image {i}" for i in range(config.image_channels)] + ["mask"] * config.mask_channels
+
+
+def _outputs(config: ModelConfig) -> list[str]:
+    """What each channel that the network says is."""
+    said = _inputs(config)
+    return said + [f"variance of {channel}" for channel in said] * (config.variance == "learned-range")
+
+
+def _placed(weight: Tensor, dim: int, before: list[str], after: list[str]) -> Tensor:
+    """The slices of a weight put where their channels are now; zero for new channels."""
+    slices = dict(zip(before, weight.unbind(dim), strict=True))
+    nothing = torch.zeros_like(weight.select(dim, 0))
+    return torch.stack([slices.get(channel, nothing) for channel in after], dim)
+
+
+def _labels(rows: Tensor | None, time: Tensor, before: Sequence[str], after: Sequence[str]) -> dict[str, Tensor]:
+    """The embedding of the classes, which is added to that of the time."""
+    if rows is None:
+        return {LABELS: time.new_zeros(len(after), len(time))} if after else {}
+    mean = rows.mean(0)
+    if not after:
+        return {TIME: time + mean}
+    known = dict(zip(before, rows, strict=True))
+    return {LABELS: torch.stack([known.get(name, mean) for name in after])}

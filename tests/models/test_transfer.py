@@ -1,0 +1,129 @@
+"""Training that begins with another model's weights: at first the network says what the other one said."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dmix_models import ModelConfig, UNet, checkpoint
+from dmix_models.data.crops import ObjectCrops, Windows
+from dmix_models.data.readers import Picture
+from dmix_models.importers import import_guided
+from dmix_models.transfer import like, transferred
+from dmix_models.weights import CheckpointError
+
+
+@pytest.fixture
+def ground(tiny) -> ModelConfig:
+    """A background model with the network of `tiny`."""
+    unet = tiny.unet.model_copy(update={"in_channels": 3, "out_channels": 6})
+    return tiny.model_copy(update={"name": "ground", "role": "background", "mask_channels": 0, "unet": unet})
+
+
+@pytest.fixture
+def saved(tmp_path, make_network, card):
+    """Save a config with random weights; gives the folder's name."""
+
+    def save(config: ModelConfig) -> str:
+        return str(checkpoint.save(tmp_path / config.name, config, make_network(config.unet).state_dict(), card))
+
+    return save
+
+
+@pytest.fixture
+def objects():
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:12, 4:12] = 255
+    pixels = np.full((16, 16, 1), 90, np.uint8)
+    return ObjectCrops([Picture(Path("a.png"), pixels, mask, class_name="hole")], (16, 16))
+
+
+def says(network: UNet, x: torch.Tensor, label: int | None = None) -> torch.Tensor:
+    labels = None if label is None else torch.tensor([label])
+    with torch.no_grad():
+        return network.eval()(x, torch.tensor([400]), labels)
+
+
+def test_an_image_network_given_a_mask_says_the_same_of_the_image(ground, saved, objects):
+    init = saved(ground)
+    model = like(init, "object", objects, "hole")
+    assert (model.unet.in_channels, model.unet.out_channels, model.mask_channels) == (4, 8, 1)
+    x = torch.randn(2, 4, 16, 16)
+    before, after = says(checkpoint.load(init).network, x[:, :3]), says(transferred(init, model), x)
+    torch.testing.assert_close(after[:, :3], before[:, :3], rtol=0, atol=1e-6)
+    torch.testing.assert_close(after[:, 4:7], before[:, 3:], rtol=0, atol=1e-6)
+    assert not after[:, [3, 7]].any()
+    assert before.std() > 0.1
+
+
+def test_the_mask_channel_learns_from_the_first_step_on(ground, saved, objects):
+    init = saved(ground)
+    network = transferred(init, like(init, "object", objects, "hole"))
+    network(torch.randn(1, 4, 16, 16), torch.tensor([400]))[:, 3].square().sum().backward()
+    assert network.out[2].weight.grad is not None
+    network = transferred(init, like(init, "object", objects, "hole"))
+    (network(torch.randn(1, 4, 16, 16), torch.tensor([400]))[:, 3] - 1).square().sum().backward()
+    assert network.out[2].weight.grad[3].abs().max() > 0
+    network(torch.randn(1, 4, 16, 16), torch.tensor([400]))[:, :3].sum().backward()
+    assert network.input_blocks[0][0].weight.grad[:, 3].abs().max() > 0
+
+
+@pytest.mark.parametrize("variance", ["fixed-small", "learned-range"])
+def test_the_variance_may_be_learned_anew_or_dropped(tiny, saved, objects, variance):
+    fixed = tiny.model_copy(
+        update={"variance": "fixed-small", "unet": tiny.unet.model_copy(update={"out_channels": 4})}
+    )
+    init = saved(fixed if variance == "learned-range" else tiny)
+    x = torch.randn(2, 4, 16, 16)
+    before = says(checkpoint.load(init).network, x)
+    after = says(transferred(init, like(init, "object", objects, "hole", variance)), x)
+    torch.testing.assert_close(after[:, :4], before[:, :4], rtol=0, atol=1e-6)
+
+
+def test_an_imported_checkpoint_can_be_begun_with(tmp_path, ground, make_network, objects):
+    torch.save(make_network(ground.unet).state_dict(), tmp_path / "public.pt")
+    init = str(import_guided(tmp_path / "public.pt", ground, tmp_path / "public"))
+    x = torch.randn(2, 4, 16, 16)
+    before = says(checkpoint.load(init).network, x[:, :3])
+    after = says(transferred(init, like(init, "object", objects, "hole")), x)
+    torch.testing.assert_close(after[:, :3], before[:, :3], rtol=0, atol=1e-6)
+
+
+def test_classes_go_by_their_names_and_a_new_one_begins_as_the_mean(tiny, saved, objects):
+    unet = tiny.unet.model_copy(update={"num_classes": 2})
+    init = saved(tiny.model_copy(update={"classes": ("crack", "hole"), "unet": unet}))
+    other = checkpoint.load(init).network
+    x = torch.randn(1, 4, 16, 16)
+
+    def turned(*classes):
+        return transferred(init, like(init, "object", objects, "x", classes=classes))
+
+    three = turned("hole", "scratch", "crack")
+    torch.testing.assert_close(says(three, x, 0), says(other, x, 1))
+    torch.testing.assert_close(says(three, x, 2), says(other, x, 0))
+    assert torch.equal(three.label_emb.weight[1], other.label_emb.weight.mean(0))
+    torch.testing.assert_close(says(turned(), x), says(three, x, 1))
+
+
+def test_a_plain_network_told_of_classes_says_the_same_for_each(tiny, saved, objects):
+    init = saved(tiny)
+    x = torch.randn(1, 4, 16, 16)
+    told = transferred(init, like(init, "object", objects, "x", classes=("crack", "hole")))
+    before = says(checkpoint.load(init).network, x)
+    torch.testing.assert_close(says(told, x, 0), before)
+    torch.testing.assert_close(says(told, x, 1), before)
+
+
+def test_an_object_model_can_become_a_background(tiny, saved):
+    init = saved(tiny)
+    windows = Windows([Picture(Path("a.png"), np.full((16, 16, 1), 90, np.uint8))], (16, 16))
+    model = like(init, "background", windows, "x")
+    assert transferred(init, model).config.in_channels == 3
+
+
+def test_weights_of_another_network_are_refused_by_what_differs(tiny, saved):
+    init = saved(tiny)
+    other = tiny.model_copy(update={"unet": tiny.unet.model_copy(update={"num_res_blocks": 2})})
+    with pytest.raises(CheckpointError, match=r"Cannot begin with the weights of .*tiny.*differs in num_res_blocks"):
+        transferred(init, other)
