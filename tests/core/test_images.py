@@ -12,6 +12,7 @@ from PIL import Image
 from dmix_core.errors import DmixError, ImageError
 from dmix_core.images import (
     PALETTE,
+    decode,
     index_picture,
     png_bytes,
     read_image,
@@ -99,6 +100,14 @@ def test_alpha_is_dropped_only_where_nothing_shows_through(tmp_path, alpha):
             read_image(path)
 
 
+def test_alpha_on_request(tmp_path):
+    pixels = np.concatenate([every_value(), every_value()[..., :1]], axis=-1)
+    image = read_image(save(tmp_path / "a.png", pixels), channels=4)
+    assert (image[3].min(), image[3].max()) == (-1, 1)
+    assert np.array_equal(np.asarray(to_picture(image)), pixels)
+    assert (read_image(save(tmp_path / "b.png", every_value()), channels=4)[3] == 1).all()
+
+
 @pytest.mark.parametrize(
     ("mode", "suffix"), [("I;16", "png"), ("CMYK", "jpg"), ("F", "tif"), ("LAB", "tif"), ("I", "tif")]
 )
@@ -151,12 +160,50 @@ def test_a_damaged_file_is_named(tmp_path):
         read_image(tmp_path / "a.png")
 
 
-def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
-    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
-    with pytest.raises(ImageError, match=r"Cannot read .*a\.png"):
+def png(width, height, bits, colour, rows=b""):
+    """A PNG file written by hand; colour 0 is grey, 2 RGB, 4 grey with alpha, 6 RGB with alpha."""
+    parts = {b"IHDR": struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0), b"IDAT": zlib.compress(rows)}
+    chunks = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in [*parts.items(), (b"IEND", b"")]
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize("side", [9500, 60000], ids=["where Pillow warns", "where Pillow refuses"])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path, side):
+    (tmp_path / "a.png").write_bytes(png(side, side, 8, 2))
+    with pytest.raises(ImageError, match=r"a\.png' is a decompression bomb, or very large: expected at most 89478485"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_channels_of_16_bits_are_refused_which_pillow_would_cut_to_8(tmp_path, colour, channels):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(2, 1, 16, colour, b"\0" + b"\x01\xff" * 2 * channels))
+    assert Image.open(path).mode in ("RGB", "RGBA")  # nothing else tells
+    with pytest.raises(ImageError, match=r"a\.png' has R\+G\+B.* channels of 16 bits; expected 8 bits per channel"):
+        read_image(path)
+    path.write_bytes(png(2, 1, 8, colour, b"\0" + b"\xff" * 2 * channels))
+    assert read_image(path).shape == (3, 1, 2)
+
+
+def test_tiff_of_16_bits_is_refused(tmp_path):
+    entries = [(256, 4, 1), (257, 4, 1), (258, 3, 16), (259, 3, 1), (262, 3, 2), (277, 3, 3), (278, 4, 1), (279, 4, 6)]
+    fields = [struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries]
+    fields[2] = struct.pack("<HHII", 258, 3, 3, 8)  # three times 16, at byte 8
+    fields.insert(5, struct.pack("<HHII", 273, 4, 1, 14))
+    directory = struct.pack("<H", len(fields)) + b"".join(fields) + bytes(4)
+    data = b"II*\0" + struct.pack("<I", 20) + struct.pack("<HHH", 16, 16, 16) + bytes(6) + directory
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(ImageError, match=r"a\.tif' has R\+G\+B channels of 16 bits"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_grey_of_16_bits_is_decoded_as_it_is(tmp_path):
+    path = save(tmp_path / "a.png", np.array([[256 * 26 + 1, 65535]], np.uint16))
+    assert np.asarray(decode(path)).tolist() == [[6657, 65535]]
 
 
 def test_a_folder_is_no_picture(tmp_path):

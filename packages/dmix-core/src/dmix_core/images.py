@@ -1,6 +1,7 @@
 """Pictures in and out: files of 8 bits per channel on one side, tensors in [-1, 1] on the other."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -26,25 +27,27 @@ PALETTE = ((0, 0, 0), *(_COLOURS[i % len(_COLOURS)] for i in range(255)))
 """The colour of each of the 256 values of an index picture."""
 
 _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
-_MODES = {1: "L", 3: "RGB"}
+_SIXTEEN_BIT = re.compile(r";16[BLN]")  # in the raw mode that a decoder reads
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def read_image(path: str | Path, channels: int = 3) -> Tensor:
     """Read a picture, upright by its EXIF orientation.
 
     `to_uint8` of the result is bit-identical to the picture's pixels. Grey becomes RGB by copying; palettes
-    are looked up; an alpha channel is dropped if nothing shows through.
+    are looked up; an alpha channel that is not asked for is dropped if nothing shows through.
 
     Args:
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for grey, 4 for RGB and alpha, which is -1 where the picture is transparent.
 
     Returns:
         (channels, H, W) float32 in [-1, 1], pixel / 127.5 - 1.
 
     Raises:
-        ImageError: the file is missing, damaged, no picture, transparent, or not of 8 bits in grey or RGB.
+        ImageError: the file is missing, damaged, no picture, not of 8 bits in grey or RGB, or transparent where alpha
+            was not asked for.
     """
-    pixels = np.array(_eight_bit(decode(path), path).convert(_mode(channels)))
+    pixels = np.array(_eight_bit(decode(path), path, channels).convert(_mode(channels)))
     planes = torch.from_numpy(pixels).reshape(*pixels.shape[:2], channels)
     return rearrange(planes.float() / 127.5 - 1, "h w c -> c h w").contiguous()
 
@@ -55,13 +58,13 @@ def to_uint8(image: Tensor) -> Tensor:
 
 
 def to_picture(image: Tensor, *, grey: bool = False) -> Image.Image:
-    """A Pillow picture of an image (1 or 3, H, W): float in [-1, 1], or uint8 taken as it is.
+    """A Pillow picture of an image (1, 3 or 4, H, W), grey, RGB or RGBA: float in [-1, 1], or uint8 taken as it is.
 
     Args:
         grey: one channel (luma; exact where red, green and blue are equal).
     """
     if image.ndim != 3 or image.shape[0] not in _MODES:
-        raise ImageError(f"A picture is made of a tensor (1 or 3, H, W); got the shape {tuple(image.shape)}.")
+        raise ImageError(f"A picture is made of a tensor (1, 3 or 4, H, W); got the shape {tuple(image.shape)}.")
     planes = image.cpu() if image.dtype == torch.uint8 else to_uint8(image)
     layout = "1 h w -> h w" if len(planes) == 1 else "c h w -> h w c"
     picture = Image.fromarray(rearrange(planes, layout).contiguous().numpy())
@@ -101,11 +104,17 @@ def decode(path: str | Path) -> Image.Image:
     """A file's picture in its own mode, upright by its EXIF orientation.
 
     Raises:
-        ImageError: the file is missing, damaged, or no picture.
+        ImageError: the file is missing, damaged, no picture, or one that Pillow would not decode as it is: of more
+            pixels than `Image.MAX_IMAGE_PIXELS`, or with several channels of 16 bits, of which it would drop 8.
     """
     try:
         with Image.open(path) as picture:
+            _check_header(picture, path)
             return ImageOps.exif_transpose(picture) or picture.copy()
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(path) from error
     except FileNotFoundError as error:
         raise ImageError(f"There is no picture {str(path)!r}. Expected the path of a picture file.") from error
     except Exception as error:  # each of Pillow's decoders has its own way to fail on a damaged file
@@ -115,13 +124,32 @@ def decode(path: str | Path) -> Image.Image:
         ) from error
 
 
-def _eight_bit(picture: Image.Image, path: str | Path) -> Image.Image:
+def _check_header(picture: Image.Image, path: str | Path) -> None:
+    # Pillow warns above this limit, and refuses above twice as much
+    if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+        raise _too_large(path)
+    tiles = getattr(picture, "tile", [])
+    if len(picture.getbands()) > 1 and any(_SIXTEEN_BIT.search(str(tile[3])) for tile in tiles):
+        raise ImageError(
+            f"{str(path)!r} has {'+'.join(picture.getbands())} channels of 16 bits; expected 8 bits per channel. "
+            "Convert it in a way that suits its values, and save it as an 8-bit RGB or grey PNG."
+        )
+
+
+def _too_large(path: str | Path) -> ImageError:
+    return ImageError(
+        f"{str(path)!r} is a decompression bomb, or very large: expected at most {Image.MAX_IMAGE_PIXELS} pixels. "
+        "Shrink it or cut it into parts; for a file that you trust, raise PIL.Image.MAX_IMAGE_PIXELS."
+    )
+
+
+def _eight_bit(picture: Image.Image, path: str | Path, channels: int) -> Image.Image:
     if picture.mode not in _EIGHT_BIT:
         raise ImageError(
             f"{str(path)!r} has Pillow's mode {picture.mode!r}; expected 8 bits per channel in grey or RGB. "
             "Save it as an 8-bit RGB or grey PNG."
         )
-    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+    if channels != 4 and _is_transparent(picture):
         raise ImageError(
             f"{str(path)!r} is transparent in places; expected an opaque picture. "
             "Put it on a background of your choice and save it without alpha."
@@ -129,7 +157,11 @@ def _eight_bit(picture: Image.Image, path: str | Path) -> Image.Image:
     return picture
 
 
+def _is_transparent(picture: Image.Image) -> bool:
+    return picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255)
+
+
 def _mode(channels: int) -> str:
     if channels not in _MODES:
-        raise ImageError(f"A picture is read with 1 (grey) or 3 (RGB) channels; got channels={channels}.")
+        raise ImageError(f"A picture is read with 1 (grey), 3 (RGB) or 4 (RGBA) channels; got channels={channels}.")
     return _MODES[channels]
