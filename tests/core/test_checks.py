@@ -251,6 +251,15 @@ def test_weights_outside_of_a_box():
         compose(regions(), merge=Spoilt(swapped), merge_from=0.5)
 
 
+def test_a_transparent_picture_over_nothing():
+    picture = torch.zeros(4, 8, 8)
+    picture[3] = 1
+    picture[3, :2, :3] = -1
+    parts = [BoxRegion(StillImage(picture, mask_channels=1), name="cut-out"), regions()[1]]
+    with pytest.raises(CompositionError, match=r"picture of region 'cut-out' is transparent in 6 pixels.*lower z"):
+        Composer(parts, steps=10)
+
+
 def test_a_transparent_top_over_nothing():
     """The bottom region owns what nobody claims, but it cannot paint beyond its box."""
     parts = [BoxRegion(painter(), (0, 0, 8, 8)), BoxRegion(painter((8, 2), masks=1), (8, 0, 2, 8), name="edge", z=1)]

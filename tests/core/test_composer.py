@@ -433,6 +433,16 @@ def test_a_photograph_is_the_same_to_others_under_both_readings_of_eq_9(photo):
     assert torch.equal(clean.image, noisy.image)
 
 
+def test_what_a_picture_leaves_transparent_shows_what_lies_below(photo):
+    _, image = photo
+    opaque = torch.rand(1, 20, 24, generator=torch.Generator().manual_seed(0)) < 0.5
+    cut_out = StillImage(torch.cat([image, 2.0 * opaque - 1]), mask_channels=1)
+    regions = [BoxRegion(GaussianDenoiser(Spec((20, 24)))), BoxRegion(cut_out, name="cut-out", z=1)]
+    composition = Composer(regions, **SHORT).compose(2)
+    assert torch.equal(composition.regions[1].visible, opaque.expand(2, 1, 20, 24))
+    assert torch.equal(composition.image, torch.where(opaque, image, composition.regions[0].image))
+
+
 def test_a_photograph_alone_comes_back(photo):
     _, image = photo
     assert torch.equal(Composer([BoxRegion(StillImage(image))], **SHORT).compose().image[0], image)

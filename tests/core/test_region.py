@@ -102,6 +102,14 @@ def test_a_still_image_predicts_itself_whatever_it_is_given():
     assert torch.equal(clean, photo.expand(5, 3, 4, 6))
 
 
+def test_a_still_image_may_be_transparent_in_places():
+    cut_out = torch.tensor([[[0.5, 0.5, 0.5]], [[1.0, -1.0, 0.0]]])
+    still = StillImage(cut_out, mask_channels=1)
+    assert still.spec == Spec((1, 3), 1, 1)
+    layer = BoxRegion(still).lay(still(torch.randn(1, 2, 1, 3), 9).clean, (1, 3))
+    assert layer.matte.flatten().tolist() == [1, 0, 0.5]
+
+
 def test_a_still_image_is_one_image():
     with pytest.raises(ImageError, match=r"\(C, H, W\); got the shape \(1, 3, 4, 4\)"):
         StillImage(torch.zeros(1, 3, 4, 4))

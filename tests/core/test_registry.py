@@ -186,6 +186,16 @@ def test_a_photograph_by_name_or_path(registry, wall, reference):
     assert denoiser.image[:, 0, 0].tolist() == pytest.approx([1, -1, -0.6])
 
 
+@pytest.mark.parametrize(("alpha", "masks"), [(255, 0), (254, 1), (0, 1)])
+def test_a_photograph_with_a_hole_owns_what_is_opaque(registry, tmp_path, alpha, masks):
+    picture = Image.new("RGBA", (5, 4), (255, 0, 51, 255))
+    picture.putpixel((2, 1), (0, 0, 0, alpha))
+    picture.save(tmp_path / "a.png")
+    denoiser = registry.denoiser(str(tmp_path / "a.png"))
+    assert denoiser.spec == ((4, 5), 3, masks)
+    assert denoiser.image[3:].sum() == pytest.approx(masks * (19 + 2 * alpha / 255 - 1), abs=1e-5)
+
+
 def test_a_path_with_a_colon(registry, tmp_path, wall):
     other = wall.rename(tmp_path / "c: wall.png")
     assert registry.denoiser(str(other)).spec.size == (4, 5)

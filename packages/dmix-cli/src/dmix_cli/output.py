@@ -110,7 +110,8 @@ class Output:
 def is_grey(denoiser: Denoiser) -> bool:
     """Whether all that it paints may be written as grey."""
     if isinstance(denoiser, StillImage):
-        return bool((denoiser.image == denoiser.image[:1]).all())
+        colours = denoiser.image[: denoiser.spec.image_channels]
+        return bool((colours == colours[:1]).all())
     config = getattr(denoiser, "config", None)
     return denoiser.spec.image_channels == 1 or bool(getattr(config, "grey", False))
 

@@ -27,7 +27,12 @@ def dmix_denoisers() -> Mapping[str, DenoiserFactory]:
 
 
 def photo(argument: str | None = None, *, device: str = "cpu", dtype: str = "float32") -> StillImage:
-    """The picture at the path `argument` as an RGB denoiser; float32 whatever the dtype, to stay bit-identical."""
+    """The picture at the path `argument` as an RGB denoiser, with its alpha as mask channel if it is transparent.
+
+    It is float32 whatever the dtype, to stay bit-identical.
+    """
     if argument is None:
         raise PluginError("'photo' needs the path of a picture; expected photo:PATH, such as photo:wall.png.")
-    return StillImage(read_image(argument).to(device))
+    image = read_image(argument, channels=4).to(device)
+    opaque = bool((image[3] == 1).all())
+    return StillImage(image[:3]) if opaque else StillImage(image, mask_channels=1)

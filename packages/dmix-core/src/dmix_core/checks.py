@@ -44,6 +44,7 @@ def check_fraction(name: str, value: float) -> float:
 
 def check_cover(regions: Sequence[Region], size: Size, device: torch.device) -> Tensor:
     """Where each region can be, (N, 1, 1, H, W) of 0 and 1; every pixel of the canvas must be in one of them."""
+    _check_bottom(regions[0], device)
     specs = [region.denoiser.spec for region in regions]
     opaque = [torch.ones(1, spec.channels, *spec.size, device=device) for spec in specs]
     supports = torch.stack([(r.lay(clean, size).matte > 0).float() for r, clean in zip(regions, opaque)])
@@ -55,6 +56,18 @@ def check_cover(regions: Sequence[Region], size: Size, device: torch.device) -> 
             "Put a background below that covers the canvas, or make the canvas smaller."
         )
     return supports
+
+
+def _check_bottom(region: Region, device: torch.device) -> None:
+    """Nothing can show through the bottom region; which pixels a still image owns is known beforehand."""
+    spec = region.denoiser.spec
+    if getattr(region.denoiser, "still", False):
+        mask = region.denoiser(torch.zeros(1, *spec.shape, device=device), 1).clean[:, spec.image_channels :]
+        if transparent := int((mask < 1).sum()):
+            raise CompositionError(
+                f"The picture of region {region.name!r} is transparent in {transparent} pixels, and nothing lies below "
+                "that could show there. Put a region with a lower z below it."
+            )
 
 
 def check_prediction(prediction: Prediction, state: Tensor, regions: Sequence[str], t: int) -> Prediction:

@@ -14,11 +14,14 @@ class StillImage:
     """Composing objects into it is RePaint with a generated mask; pixels that no object owns stay what they are.
 
     Attributes:
-        image: (C, H, W) in [-1, 1], as `images.read_image` gives it.
+        image: (C + M, H, W) in [-1, 1], as `images.read_image` gives it.
+        mask_channels: M, 0 or 1; with 1 the last channel says which pixels it owns, 1 opaque, -1 transparent: what is
+            transparent shows the regions below.
         noise: the table by which objects see it noised; any will do, since no network was trained with it.
     """
 
     image: Tensor = field(repr=False)
+    mask_channels: int = 0
     noise: NoiseSchedule = field(default_factory=NoiseSchedule.linear)
 
     def __post_init__(self) -> None:
@@ -38,7 +41,7 @@ class StillImage:
     @property
     def spec(self) -> Spec:
         channels, height, width = self.image.shape
-        return Spec((height, width), channels)
+        return Spec((height, width), channels - self.mask_channels, self.mask_channels)
 
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
         return Prediction(self.image.to(x_t).expand_as(x_t))
