@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from safetensors.torch import load_file
 
 import dmix_models.trainer as trainer
 from dmix_models.checkpoint import load
+from dmix_models.data.augment import Augmentation
+from dmix_models.data.batches import Batch, Batches
 from dmix_models.data.crops import ObjectCrops
-from dmix_models.data.readers import Picture
-from dmix_models.presets import preset_model
+from dmix_models.data.readers import DataError, Picture
+from dmix_models.presets import PRESETS, preset_model
 from dmix_models.resume import ResumeError
 from dmix_models.trainer import (
     Origin,
@@ -44,6 +47,16 @@ def crops():
     return ObjectCrops(
         [Picture(Path(f"{n}.png"), image[..., None], mask) for n, (image, mask) in enumerate(discs())], (16, 16)
     )
+
+
+@pytest.fixture
+def named_crops():
+    """Like `crops`, of two classes in turn."""
+    pictures = [
+        Picture(Path(f"{n}.png"), image[..., None], mask, class_name=("crack", "hole")[n % 2])
+        for n, (image, mask) in enumerate(discs())
+    ]
+    return ObjectCrops(pictures, (16, 16))
 
 
 @pytest.fixture
@@ -93,6 +106,7 @@ def test_metrics_have_each_step_once_after_an_interruption(tmp_path, model, crop
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6]
     assert {"loss", "image_loss", "mask_loss", "learning_rate", "grad_norm", "images_per_second", "eta"} < set(lines[0])
+    assert len(lines[0]["quarters"]) == 4
 
 
 def test_a_run_that_is_killed_between_checkpoint_and_state_does_its_steps_again(
@@ -159,6 +173,71 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(tmp_path, tiny, crops, 
     assert two.grad_norm == pytest.approx(one.grad_norm, rel=1e-4)
 
 
+def test_a_compiled_network_learns_the_same(tmp_path, tiny, crops, settings, monkeypatch):
+    # the graph is traced as for any backend; building it in C++ would take a minute
+    monkeypatch.setattr(trainer.torch, "compile", partial(torch.compile, backend="eager", fullgraph=True))
+    settings = settings.model_copy(update={"steps": 3})
+    plain = losses(train(tiny, settings, crops, tmp_path / "plain"))
+    compiled = losses(train(tiny, settings.model_copy(update={"compile": True}), crops, tmp_path / "compiled"))
+    assert compiled == [pytest.approx(line, rel=1e-4) for line in plain]
+    assert weights(tmp_path / "compiled").keys() == weights(tmp_path / "plain").keys()
+
+
+def test_the_quarters_add_up_to_the_loss(tmp_path, tiny, crops, settings):
+    plain = tiny.model_copy(
+        update={"variance": "fixed-small", "unet": tiny.unet.model_copy(update={"out_channels": 4})}
+    )
+    for step in islice(train(plain, settings, crops, tmp_path), 3):
+        assert sum(step.quarters.counts) == settings.batch_size
+        assert sum(step.quarters.sums) / settings.batch_size == pytest.approx(step.loss, rel=1e-5)
+
+
+def test_quarters_count_the_levels_from_the_clean_end(tmp_path, tiny, crops, settings, monkeypatch):
+    steps = tiny.noise.steps
+    monkeypatch.setattr(
+        trainer.Batches,
+        "__call__",
+        lambda self, step, rows=None: Batch(
+            torch.zeros(4, 4, 16, 16),
+            torch.zeros(4, 4, 16, 16),
+            torch.tensor([1, steps // 4, steps // 4 + 1, steps]),
+            torch.zeros(4, dtype=torch.int64),
+        ),
+    )
+    step = next(train(tiny, settings, crops, tmp_path))
+    assert step.quarters.counts == (2, 1, 0, 1)
+    assert step.quarters.means[2] is None
+
+
+def test_each_item_comes_once_in_an_epoch_with_its_own_label(named_crops):
+    batches = Batches(named_crops, Augmentation(), 1000, 2, seed=3, classes=("crack", "hole"))
+    seen = [batches(step) for step in range(2)]
+    crops_seen = torch.cat([batch.clean for batch in seen])
+    labels = torch.cat([batch.labels for batch in seen])
+    grounds = [round(float((crop[0].amin() + 1) * 127.5)) - 60 for crop in crops_seen]
+    assert sorted(grounds) == [0, 1, 2, 3]
+    assert labels.tolist() == [ground % 2 for ground in grounds]
+
+
+def test_a_class_is_left_untold_as_often_as_was_asked(named_crops):
+    batches = Batches(
+        named_crops, Augmentation(), 1000, 400, seed=3, classes=("crack", "hole", "any"), label_dropout=0.2
+    )
+    labels = batches(0).labels
+    assert labels.bincount()[2] / 400 == pytest.approx(0.2, abs=0.06)
+    assert torch.equal(labels, batches(0).labels)
+    assert torch.equal(batches(0, range(7, 9)).labels, labels[7:9])
+
+
+def test_a_crop_of_no_such_class_is_refused(tmp_path, tiny, crops, named_crops, settings):
+    unet = tiny.unet.model_copy(update={"num_classes": 2})
+    model = tiny.model_copy(update={"classes": ("crack", "dent"), "unet": unet})
+    with pytest.raises(DataError, match=r"2 of 4 crops show 'hole'; expected .* crack, dent"):
+        train(model, settings, named_crops, tmp_path)
+    with pytest.raises(DataError, match="4 of 4 crops show 'no named class'"):
+        train(model, settings, crops, tmp_path)
+
+
 def test_two_processes_learn_what_one_does(tmp_path, tiny, settings):
     folder, script = tmp_path / "discs", tmp_path / "script.py"
     write(folder)
@@ -217,6 +296,66 @@ def test_a_folder_becomes_an_object_model(tmp_path, settings):
         assert words in card
 
 
+def write_classes(folder):
+    """A folder for each of two classes, as Magnetic Tile Defect has them."""
+    for number, (image, mask) in enumerate(discs()):
+        images = folder / ("MT_Crack", "MT_Hole")[number % 2] / "Imgs"
+        images.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(images / f"exp1_num_{1000 * number}.jpg", quality=95)
+        Image.fromarray(mask).save(images / f"exp1_num_{1000 * number}.png")
+
+
+def test_classes_become_one_model_that_paints_the_one_asked_for(tmp_path, settings):
+    write_classes(tmp_path / "defects")
+    settings = settings.model_copy(update={"preview_every": 6})
+    steps = train_object(tmp_path / "defects", tmp_path / "out", settings, size=(16, 16), classes=["crack", "hole"])
+    *_, last = steps
+    denoiser = load(tmp_path / "out")
+    assert denoiser.config.classes == ("crack", "hole", "any")
+    x = torch.randn(1, 4, 16, 16)
+    crack, hole = (denoiser.with_label(name)(x, 500).clean for name in ("crack", "hole"))
+    assert not torch.equal(crack, hole)
+    with Image.open(last.preview) as sheet:
+        assert sheet.width > sheet.height  # two samples of each class in a row, each beside its mask
+
+
+@pytest.mark.parametrize(("classes", "known"), [(["hole"], 2), (None, 4)])
+def test_one_class_or_none_asked_for_becomes_a_plain_model(tmp_path, settings, classes, known):
+    write_classes(tmp_path / "defects")
+    next(
+        train_object(
+            tmp_path / "defects",
+            tmp_path / "out",
+            settings.model_copy(update={"save_every": 1}),
+            size=(16, 16),
+            classes=classes,
+        )
+    )
+    assert load(tmp_path / "out").config.classes == ()
+    assert f"items: {known}" in (tmp_path / "out/README.md").read_text()
+
+
+def test_without_dropout_no_class_is_added(tmp_path, settings):
+    write_classes(tmp_path / "defects")
+    settings = settings.model_copy(update={"save_every": 1, "label_dropout": 0.0})
+    next(train_object(tmp_path / "defects", tmp_path / "out", settings, size=(16, 16), classes=["hole", "crack"]))
+    assert load(tmp_path / "out").config.classes == ("hole", "crack")
+
+
+def test_a_preset_and_a_model_to_begin_with_exclude_each_other(tmp_path, settings):
+    write(tmp_path / "discs")
+    settings = settings.model_copy(update={"init": "tiles"})
+    with pytest.raises(TrainingError, match="as preset 'small' and by init 'tiles'; expected one"):
+        train_object(tmp_path / "discs", tmp_path / "out", settings, size=(16, 16), preset="small")
+
+
+def test_a_folder_becomes_a_model_like_the_one_to_begin_with(tmp_path, settings):
+    write(tmp_path / "discs")
+    settings = settings.model_copy(update={"init": "tiles", "save_every": 1})
+    next(train_object(tmp_path / "discs", tmp_path / "out", settings, size=(16, 16)))
+    assert load(tmp_path / "out").config.prediction == load("tiles").config.prediction == "v"
+
+
 def test_a_folder_becomes_a_background_model(tmp_path, settings):
     write(tmp_path / "discs")
     steps = list(
@@ -256,7 +395,7 @@ def test_old_states_are_removed(tmp_path, tiny, crops, settings):
     assert sorted(path.name for path in (tmp_path / "training").glob("*state*")) == ["state-00000005", "state-00000006"]
 
 
-@pytest.mark.parametrize("preset", ["tiny", "small"])
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("size", [(32, 32), (64, 64), (64, 128)])
 def test_presets_fit_any_usual_size(crops, preset, size):
     crops.size = size
