@@ -13,7 +13,7 @@ import json, time
 from dataclasses import dataclass
 
 import torch
-from dmix_core import HardMask, Spec
+from dmix_core import Ancestral, HardMask, Spec
 from dmix_core.hookspecs import hookimpl
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 
@@ -61,6 +61,14 @@ class Lift(HardMask):
     label: str = "none"
 
 
+@dataclass(frozen=True)
+class Hasty(Ancestral):
+    share: float = 1.0
+
+    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
+        return super().__call__(noise, x_t, prediction, self.share * z, t, s, earlier)
+
+
 @dataclass
 class Listing:
     indent: int = 0
@@ -80,6 +88,11 @@ def dmix_denoisers():
 @hookimpl
 def dmix_merge_rules():
     return {"lift-mask": Lift}
+
+
+@hookimpl
+def dmix_steppers():
+    return {"hasty": Hasty}
 
 
 @hookimpl

@@ -26,9 +26,10 @@ def broken(tmp_path_factory, monkeypatch):
 @pytest.mark.parametrize("words", [[], ["list"]])
 def test_plugins_are_listed_with_version_hooks_and_names(dmix, words):
     text = dmix("plugins", *words).stdout
-    toys = text.partition("dmix-toys 1.2 (toys): ok\n")[2].splitlines()[:3]
+    toys = text.partition("dmix-toys 1.2 (toys): ok\n")[2].splitlines()[:4]
     assert toys == [
         "  dmix_merge_rules: lift-mask",
+        "  dmix_steppers: hasty",
         "  dmix_denoisers: nan, nothing, scene, slow, thing",
         "  dmix_exporters: listing",
     ]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dmix_core import (
+    Ancestral,
     Box,
     BoxRegion,
     Composer,
@@ -287,6 +288,26 @@ def test_a_merge_rule_whose_canvas_is_nan():
 
     with pytest.raises(CompositionError, match=r"merge rule returned NaN or infinity on the way to level 0"):
         compose(regions(), merge=Spoilt(spoil))
+
+
+# ---- steppers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: x[:, :3], r"the shape \(1, 3, 4, 4\) for region 'hole' from level 10 to 9; .*\(1, 4, 4, 4\)"),
+        (lambda x: x / 0, "NaN or infinity for region 'hole' from level 10 to 9; expected a state"),
+    ],
+)
+def test_a_stepper_that_returns_no_state(spoil, message):
+    class Spoilt(Ancestral):
+        def __call__(self, noise, x_t, prediction, z, t, s, earlier):
+            x_s = super().__call__(noise, x_t, prediction, z, t, s, earlier)
+            return spoil(x_s) if x_s.shape[1] == 4 else x_s
+
+    with pytest.raises(CompositionError, match=f"The stepper returned {message}"):
+        compose(regions(), stepper=Spoilt())
 
 
 # ---- in general ----------------------------------------------------------------------------------------------------

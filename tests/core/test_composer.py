@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 import dmix_core.composer
 from dmix_core import (
+    Ancestral,
     Box,
     BoxRegion,
     Composer,
@@ -310,6 +311,67 @@ def test_every_draw_is_for_one_thing(draws):
     run([*pair(), BoxRegion(dreamer(), (0, 0, 6, 6), name="third", z=1)], samples=1)
     starts = torch.stack([noise.flatten()[:100] for noise in draws.values()])
     assert len(starts.unique(dim=0)) == len(draws)
+
+
+# ---- steppers ------------------------------------------------------------------------------------------------------
+
+
+class Noting(Ancestral):
+    """The ancestral step that notes what it was asked."""
+
+    def __init__(self):
+        object.__setattr__(self, "asked", [])
+
+    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
+        x_s = super().__call__(noise, x_t, prediction, z, t, s, earlier)
+        self.asked.append((noise, x_t, prediction, z, t, s, earlier, x_s))
+        return x_s
+
+
+def test_a_stepper_is_asked_for_every_regions_own_move_and_given_the_descent_before():
+    stepper = Noting()
+    regions = [BoxRegion(background()), BoxRegion(dreamer(noise=NoiseSchedule.cosine(400)), name="thing", z=1)]
+    steps = run(regions, stepper=stepper, timesteps=TailResampling(4, 2), merge_from=1.0)
+    for i, region in enumerate(regions):
+        asked, last = iter(stepper.asked[i::2]), None
+        for index, step in enumerate(steps):
+            if step.s > step.t:
+                last = None
+                continue
+            noise, _, prediction, z, t, s, earlier, x_s = next(asked)
+            assert (noise.steps, noise.levels) == (20, region.denoiser.noise.respace(20).levels)
+            assert (t, s) == (step.t, step.s)
+            assert torch.equal(prediction.clean, step.predictions[i].clean)
+            assert torch.equal(x_s, step.states[i])
+            key = {"seed": 5, "samples": range(2), "region": region.name, "purpose": "step", "index": index}
+            assert torch.equal(z, normal(x_s.shape[1:], **key))
+            assert (earlier is None) == (last is None)
+            if last:
+                assert earlier.t == last.t == t + 1
+                assert torch.equal(earlier.prediction.clean, last.predictions[i].clean)
+            last = step
+        assert next(asked, None) is None
+
+
+def test_no_stepper_moves_a_still_image():
+    stepper = Noting()
+    regions = [BoxRegion(StillImage(torch.zeros(3, 12, 12))), BoxRegion(dreamer(), name="thing", z=1)]
+    run(regions, stepper=stepper, timesteps=Descent())
+    assert {x_t.shape[1] for _, x_t, *_ in stepper.asked} == {4}
+    assert len(stepper.asked) == 20
+
+
+def test_a_stepper_decides_the_way_that_regions_go_before_they_merge():
+    """Without noise a Gaussian of spread 0 is at its mean at once, and stays there scaled by sqrt(alpha_bar)."""
+
+    class Still(Ancestral):
+        def __call__(self, noise, x_t, prediction, z, t, s, earlier):
+            return noise.diffuse(prediction.clean, 0, s, torch.zeros_like(z))
+
+    table = LINEAR.respace(20).alpha_bar.sqrt()
+    for step in run([BoxRegion(background(mean=0.4, sd=0.0))], stepper=Still(), timesteps=Descent()):
+        expected = torch.full((2, 3, 12, 12), 0.4 * table[step.s].item())
+        torch.testing.assert_close(step.states[0], expected, rtol=0, atol=1e-6)
 
 
 # ---- the networks --------------------------------------------------------------------------------------------------

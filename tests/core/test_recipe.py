@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmix_core import BoxRegion, Composer, HardMask, Spec, TailResampling
+from dmix_core import Ancestral, BoxRegion, Composer, HardMask, Spec, TailResampling
 from dmix_core.errors import CompositionError, DmixError, GeometryError, PluginError, RecipeError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.images import read_image, to_uint8, write_png
@@ -22,6 +23,16 @@ REGIONS = [
     {"name": "above", "model": "thing", "box": [2, 1, 6, 5], "z": 1, "listen_from": 0.5},
 ]
 RECIPE = {"regions": REGIONS, "steps": 20, "timesteps": {"use": "tail-resampling", "settings": {"jump_length": 4}}}
+
+
+@dataclass(frozen=True)
+class Calm(Ancestral):
+    """The ancestral step with less noise."""
+
+    share: float = 0.5
+
+    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
+        return super().__call__(noise, x_t, prediction, self.share * z, t, s, earlier)
 
 
 class Plugin:
@@ -42,6 +53,11 @@ class Plugin:
     @hookimpl
     def dmix_denoisers():
         return {"scene": Plugin.scene, "thing": Plugin.thing}
+
+    @staticmethod
+    @hookimpl
+    def dmix_steppers():
+        return {"calm": Calm}
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +95,7 @@ recipes = st.builds(
     size=st.none() | st.tuples(st.integers(1), st.integers(1)),
     steps=st.integers(1),
     timesteps=choices,
+    stepper=choices,
     merge=choices,
     merge_from=fractions,
     others=st.sampled_from(["clean", "noisy"]),
@@ -110,7 +127,7 @@ def test_every_default_is_written_out(recipe):
 def test_the_defaults_are_the_composers(registry):
     composer = Recipe.from_data({"regions": REGIONS}).composer(registry)
     plain = Composer(composer.regions)
-    for name in ("T", "size", "walk", "merge", "merge_from", "others", "seams", "device"):
+    for name in ("T", "size", "walk", "stepper", "merge", "merge_from", "others", "seams", "device"):
         assert getattr(composer, name) == getattr(plain, name)
 
 
@@ -141,6 +158,18 @@ def test_every_field_reaches_the_composer(registry):
     assert (composer.size, composer.T, composer.merge_from) == ((7, 8), 20, 0.4)
     assert (composer.others, composer.seams, composer.merge) == ("noisy", "literal", HardMask(0.25))
     assert [region.listen_from for region in composer.regions] == [None, 0.5]
+
+
+def test_a_stepper_by_name_reaches_the_composer(registry):
+    composer = Recipe.from_data(RECIPE | {"stepper": {"use": "calm", "settings": {"share": 0.25}}}).composer(registry)
+    assert composer.stepper == Calm(0.25)
+
+
+def test_a_recipe_from_before_there_were_steppers_is_ancestral(registry, recipe):
+    data = json.loads(recipe.text())
+    del data["stepper"]
+    assert Recipe.from_data(data) == recipe
+    assert Recipe.from_data(data).composer(registry).stepper == Ancestral()
 
 
 def test_regions_of_one_model_share_its_denoiser(registry):
@@ -216,6 +245,7 @@ def test_changes_are_told_of_what_both_name():
         ({"stepz": 3}, r"unknown key 'stepz'\. Did you mean 'steps'\?"),
         ({"xyzzy": 3}, r"unknown key 'xyzzy'\.$"),
         ({"merge": {"use": "a", "setings": {}}}, r"unknown key 'merge\.setings'\. Did you mean 'settings'\?"),
+        ({"stepper": {"us": "a"}}, r"unknown key 'stepper\.us'\. Did you mean 'use'\?"),
         ({"regions": [{"name": "a", "model": "b", "bx": 1}]}, r"unknown key 'regions\.0\.bx'\. .*'box'\?"),
         ({"regions": [{"model": "b"}]}, r"the key 'regions\.0\.name' is missing"),
         ({"regions": []}, "regions: .*at least one region; got "),
@@ -279,6 +309,7 @@ def test_a_file_that_cannot_be_written_is_named(recipe, tmp_path):
         ({"merge": {"use": "hard-musk"}}, PluginError, "Did you mean 'hard-mask'"),
         ({"merge": {"use": "hard-mask", "settings": {"a": 1}}}, PluginError, "no setting 'a'"),
         ({"timesteps": {"use": "hard-mask"}}, PluginError, "is a merge rule, not a timestep schedule"),
+        ({"stepper": {"use": "descent"}}, PluginError, "is a timestep schedule, not a stepper"),
         ({"regions": [{"name": "a", "model": "nowhere"}]}, PluginError, "No denoiser 'nowhere'"),
         ({"regions": [REGIONS[0], REGIONS[1] | {"box": [8, 8, 4, 4]}]}, GeometryError, "leaves the canvas"),
         ({"regions": [REGIONS[0], REGIONS[0]]}, CompositionError, "names must differ"),

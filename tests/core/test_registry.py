@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dmix_core import Descent, HardMask, StillImage, TailResampling
+from dmix_core import Ancestral, Descent, HardMask, StillImage, TailResampling
 from dmix_core.errors import CompositionError, DmixError, ImageError, PluginError, ScheduleError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.registry import HOOKS, Registry
@@ -64,6 +64,7 @@ def test_built_ins_come_in_through_entry_points(registry):
     assert (core.name, core.status) == ("core", "ok")
     assert core.provides["merge rule"] == ("hard-mask",)
     assert core.provides["timestep schedule"] == ("descent", "tail-resampling")
+    assert core.provides["stepper"] == ("ancestral",)
     assert core.provides["denoiser"] == ("photo",)
 
 
@@ -85,6 +86,7 @@ def test_an_empty_registry_knows_nothing():
         ("merge rule", "hard-mask", {"threshold": 0.7}, HardMask(0.7)),
         ("merge rule", "hard-mask", {"threshold": "0.7"}, HardMask(0.7)),
         ("timestep schedule", "descent", None, Descent()),
+        ("stepper", "ancestral", {}, Ancestral()),
         ("timestep schedule", "tail-resampling", {"resamples": "5"}, TailResampling(resamples=5)),
     ],
 )
@@ -300,7 +302,7 @@ def test_a_name_in_two_kinds_is_a_conflict_too():
 
 
 def test_every_kind_has_its_hook():
-    assert set(HOOKS.values()) == {"merge rule", "timestep schedule", "denoiser", "exporter"}
+    assert set(HOOKS.values()) == {"merge rule", "timestep schedule", "stepper", "denoiser", "exporter"}
 
 
 def test_dmix_is_loaded_first_and_always(monkeypatch):

@@ -59,7 +59,7 @@ class Options:
     type=ObjectType(),
     help="An object, above those given before it; without a box in the centre, at its own size.  [default: blowhole]",
 )
-@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A merge rule, timestep schedule or exporter.")
+@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A merge rule, schedule, stepper or exporter.")
 @click.option("--set", "settings", multiple=True, type=SettingType(), help="A setting of a plugin in use.")
 @click.option(
     "--listen-from",

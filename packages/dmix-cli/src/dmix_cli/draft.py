@@ -22,6 +22,7 @@ BUNDLED_PAIR = (
 )
 TAKING_PATHS = ("checkpoint", "photo")  # names of denoisers whose argument is a path
 FIELDS = ("size", "steps", "merge_from", "others", "seams", "seed", "batch_size", "device", "dtype")
+CHOICES = {"merge rule": "merge", "timestep schedule": "timesteps", "stepper": "stepper"}  # kind: recipe's field
 
 Data = dict[str, Any]
 
@@ -156,9 +157,8 @@ def _middle(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[int, int, i
 
 
 def _choose_plugins(names: Iterable[str], data: Data, registry: Registry) -> dict[str, Data]:
-    """Put merge rule and schedule into the recipe's data; returns the exporters, with room for their settings."""
+    """Put merge rule, schedule and stepper into the recipe's data; returns the exporters with room for settings."""
     exporters: dict[str, Data] = {}
-    fields = {"merge rule": "merge", "timestep schedule": "timesteps"}
     chosen: dict[str, str] = {}
     for name in names:
         kind = registry.kind_of(name)
@@ -170,12 +170,12 @@ def _choose_plugins(names: Iterable[str], data: Data, registry: Registry) -> dic
         if kind in chosen:
             raise click.UsageError(f"--plugin {name}: {chosen[kind]!r} is a {kind} too; expected one.")
         chosen[kind] = name
-        data[fields[kind]] = {"use": name, "settings": {}}
+        data[CHOICES[kind]] = {"use": name, "settings": {}}
     return exporters
 
 
 def _choices(data: Data) -> dict[str, Data]:
-    return {data[field]["use"]: data[field]["settings"] for field in ("merge", "timesteps")}
+    return {data[field]["use"]: data[field]["settings"] for field in CHOICES.values()}
 
 
 def _settings(options: Options, data: Data) -> list[Setting]:

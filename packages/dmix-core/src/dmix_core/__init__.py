@@ -8,6 +8,7 @@ from .merge import HardMask
 from .noise import NoiseSchedule
 from .protocols import (
     Denoiser,
+    Earlier,
     Exporter,
     Layer,
     Merged,
@@ -15,13 +16,16 @@ from .protocols import (
     Prediction,
     Region,
     Spec,
+    Stepper,
     TimestepSchedule,
 )
 from .region import BoxRegion
+from .steppers import Ancestral
 from .still import StillImage
 from .timesteps import Descent, TailResampling
 
 __all__ = [
+    "Ancestral",
     "Box",
     "BoxRegion",
     "Composer",
@@ -29,6 +33,7 @@ __all__ = [
     "Denoiser",
     "Descent",
     "DmixError",
+    "Earlier",
     "Exporter",
     "HardMask",
     "Layer",
@@ -40,6 +45,7 @@ __all__ = [
     "RegionResult",
     "Spec",
     "Step",
+    "Stepper",
     "StillImage",
     "TailResampling",
     "TimestepSchedule",

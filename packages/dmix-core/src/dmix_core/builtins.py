@@ -6,7 +6,8 @@ from .errors import PluginError
 from .hookspecs import DenoiserFactory, hookimpl
 from .images import read_image
 from .merge import HardMask
-from .protocols import MergeRule, TimestepSchedule
+from .protocols import MergeRule, Stepper, TimestepSchedule
+from .steppers import Ancestral
 from .still import StillImage
 from .timesteps import Descent, TailResampling
 
@@ -19,6 +20,11 @@ def dmix_merge_rules() -> Mapping[str, Callable[..., MergeRule]]:
 @hookimpl
 def dmix_timestep_schedules() -> Mapping[str, Callable[..., TimestepSchedule]]:
     return {"tail-resampling": TailResampling, "descent": Descent}
+
+
+@hookimpl
+def dmix_steppers() -> Mapping[str, Callable[..., Stepper]]:
+    return {"ancestral": Ancestral}
 
 
 @hookimpl

@@ -99,6 +99,20 @@ def broadcasts(tensor: Tensor, to: Tensor) -> bool:
     return True
 
 
+def check_stepped(x_s: Tensor, x_t: Tensor, region: Region, t: int, s: int) -> Tensor:
+    """The next state must be shaped like the one before and be finite."""
+    if x_s.shape != x_t.shape:
+        raise CompositionError(
+            f"The stepper returned the shape {tuple(x_s.shape)} for region {region.name!r} from level {t} to {s}; "
+            f"expected that of its state, {tuple(x_t.shape)}."
+        )
+    if not bool(torch.isfinite(x_s).all()):
+        raise CompositionError(
+            f"The stepper returned NaN or infinity for region {region.name!r} from level {t} to {s}; expected a state."
+        )
+    return x_s
+
+
 def check_merged(
     merged: Merged, layers: Sequence[Layer], supports: Tensor, regions: Sequence[Region], s: int
 ) -> Merged:

@@ -13,14 +13,15 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from .checks import check_cover, check_fraction, check_merged, check_prediction, check_regions
+from .checks import check_cover, check_fraction, check_merged, check_prediction, check_regions, check_stepped
 from .composition import Composition, finish
 from .draws import normal
 from .errors import CompositionError, did_you_mean
 from .mattes import blend
 from .merge import HardMask
 from .noise import NoiseSchedule
-from .protocols import Denoiser, Layer, Merged, MergeRule, Prediction, Region, Size, TimestepSchedule
+from .protocols import Denoiser, Earlier, Layer, Merged, MergeRule, Prediction, Region, Size, Stepper, TimestepSchedule
+from .steppers import Ancestral
 from .timesteps import TailResampling, check_walk
 
 
@@ -47,6 +48,7 @@ class Composer:
         size: (H, W) of the canvas; None: the grid of the bottom region.
         steps: T, the common number of levels to which every denoiser's table is respaced.
         timesteps: the walk over the levels.
+        stepper: how a region's own state moves down, in eq. 10's place.
         merge: how clean predictions become one canvas.
         merge_from: the fraction of the denoising, 0..1, after which a region takes in the others; 1 never does, and
             pastes at the end. Once a region has begun, it does so on every later descent, resampling included.
@@ -68,6 +70,7 @@ class Composer:
         size: Size | None = None,
         steps: int = 250,
         timesteps: TimestepSchedule = TailResampling(),
+        stepper: Stepper = Ancestral(),
         merge: MergeRule = HardMask(),
         merge_from: float = 0.9,
         others: Literal["clean", "noisy"] = "clean",
@@ -79,6 +82,7 @@ class Composer:
         self.walk = check_walk(timesteps(steps), steps)
         self.T = steps
         self.noises = [region.denoiser.noise.respace(steps) for region in self.regions]
+        self.stepper = stepper
         self.merge = merge
         self.merge_from = check_fraction("merge_from", merge_from)
         self.others = _one_of("others", others, ("clean", "noisy"))
@@ -109,12 +113,14 @@ class Composer:
         noises, moving = self.noises, self._moving
         states = [draw(i, "start") for i in self._all]
         listening = [False for _ in self._all]
+        earlier: list[Earlier | None] = [None for _ in self._all]
 
         for index, (t, s) in enumerate(pairwise(self.walk)):
             if s > t:  # climb: the forward process, eq. 1
                 states = list(states)
                 for i in moving:
                     states[i] = noises[i].diffuse(states[i], t, s, draw(i, "climb", index))
+                earlier = [None for _ in self._all]
                 yield Step(t, s, states)
                 continue
 
@@ -126,7 +132,10 @@ class Composer:
             # eq. 10: every region's own next state
             own = [prediction.clean for prediction in predictions]
             for i in moving:
-                own[i] = ancestral(noises[i], states[i], predictions[i], draw(i, "step", index), t, s)
+                z = draw(i, "step", index)
+                x_s = self.stepper(noises[i], states[i], predictions[i], z, t, s, earlier[i])
+                own[i] = check_stepped(x_s, states[i], self.regions[i], t, s)
+            earlier = [Earlier(t, prediction) for prediction in predictions]
             if not any(listening) and s > 0:
                 states = own
                 yield Step(t, s, states, predictions)
@@ -213,12 +222,6 @@ def sample_numbers(samples: int | Sequence[int]) -> Sequence[int]:
     if not len(numbers):
         raise CompositionError(f"samples is {samples}; expected at least one, as a number of images or their numbers.")
     return numbers
-
-
-def ancestral(noise: NoiseSchedule, x_t: Tensor, prediction: Prediction, z: Tensor, t: int, s: int) -> Tensor:
-    """Eq. 10: x_s ~ N(mu(x_t, t), Sigma(x_t, t)); without noise into level 0."""
-    mean, log_variance = noise.posterior(x_t, prediction.clean, t, s, prediction.spread)
-    return mean + (log_variance / 2).exp() * z if s else mean
 
 
 def split(prediction: Prediction, parts: int) -> list[Prediction]:

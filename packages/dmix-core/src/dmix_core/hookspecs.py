@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import pluggy
 
-from .protocols import Denoiser, Exporter, MergeRule, TimestepSchedule
+from .protocols import Denoiser, Exporter, MergeRule, Stepper, TimestepSchedule
 
 hookspec = pluggy.HookspecMarker("dmix")
 hookimpl = pluggy.HookimplMarker("dmix")
@@ -31,6 +31,11 @@ def dmix_merge_rules() -> Mapping[str, Callable[..., MergeRule]]:  # type: ignor
 @hookspec
 def dmix_timestep_schedules() -> Mapping[str, Callable[..., TimestepSchedule]]:  # type: ignore[empty-body]
     """Timestep schedules by name, such as {"descent": Descent}."""
+
+
+@hookspec
+def dmix_steppers() -> Mapping[str, Callable[..., Stepper]]:  # type: ignore[empty-body]
+    """Steppers by name, such as {"ancestral": Ancestral}."""
 
 
 @hookspec

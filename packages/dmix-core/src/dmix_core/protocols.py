@@ -1,4 +1,4 @@
-"""The vocabulary: what a denoiser, a region, a merge rule and a timestep schedule are.
+"""The vocabulary: what a denoiser, a region, a merge rule, a stepper and a timestep schedule are.
 
 Shapes: B batch, C image channels, M mask channels (0 or 1), h w a model's grid, H W the canvas, N regions from bottom
 to top. Images are in [-1, 1], mattes and weights in [0, 1]. Levels run from T (noise) to 0 (clean).
@@ -130,6 +130,42 @@ class TimestepSchedule(Protocol):
 
     def __call__(self, steps: int) -> Sequence[int]:
         """The levels to visit, from `steps` to 0; neighbours differ by one."""
+        ...
+
+
+class Earlier(NamedTuple):
+    """The descent before this one, for steppers that extrapolate from several predictions."""
+
+    t: int
+    """The level from which it went down; above the level of this descent."""
+    prediction: Prediction
+    """What the region's denoiser said there."""
+
+
+class Stepper(Protocol):
+    """Eq. 10's place: how a region's own state moves down. Pure, as a merge rule is."""
+
+    def __call__(
+        self,
+        noise: NoiseSchedule,
+        x_t: Tensor,
+        prediction: Prediction,
+        z: Tensor,
+        t: int,
+        s: int,
+        earlier: Earlier | None,
+    ) -> Tensor:
+        """x_s (B, C+M, h, w), as likely as q(x_s | x_0) makes it; into level 0 the clean prediction itself.
+
+        Args:
+            noise: the region's table, respaced to the levels that are walked; t and s are levels of it.
+            x_t: (B, C+M, h, w).
+            prediction: the denoiser's, of x_t at level t.
+            z: standard normal, shaped like x_t, drawn for this step alone; it may be left unused.
+            t: the level of x_t, 1..T.
+            s: the level to go down to, 0..t-1.
+            earlier: the descent that led to level t; None at the start and after a climb.
+        """
         ...
 
 

@@ -88,6 +88,7 @@ class Recipe(_Part):
     size: tuple[PositiveInt, PositiveInt] | None = None
     steps: PositiveInt = 250
     timesteps: Choice = Choice(use="tail-resampling", settings={"jump_length": 10, "resamples": 2})
+    stepper: Choice = Choice(use="ancestral")
     merge: Choice = Choice(use="hard-mask", settings={"threshold": 0.5})
     merge_from: Fraction = 0.9
     others: Literal["clean", "noisy"] = "clean"
@@ -158,6 +159,7 @@ class Recipe(_Part):
             size=self.size,
             steps=self.steps,
             timesteps=registry.create("timestep schedule", self.timesteps.use, self.timesteps.settings),
+            stepper=registry.create("stepper", self.stepper.use, self.stepper.settings),
             merge=registry.create("merge rule", self.merge.use, self.merge.settings),
             merge_from=self.merge_from,
             others=self.others,
@@ -226,5 +228,8 @@ def _problem(problem: Mapping[str, Any]) -> str:
 
 def _fields(parent: list[str]) -> list[str]:
     """The keys of the part of a recipe that lies at this place."""
-    parts: dict[str, type[_Part]] = {"regions": RegionRecipe, "timesteps": Choice, "merge": Choice}
+    parts: dict[str, type[_Part]] = {
+        "regions": RegionRecipe,
+        **dict.fromkeys(("timesteps", "stepper", "merge"), Choice),
+    }
     return list(parts.get(parent[0] if parent else "", Recipe).model_fields)

@@ -17,7 +17,7 @@ from .errors import PluginError, did_you_mean
 from .protocols import Denoiser
 from .settings import checked, explained, known_settings
 
-Kind = Literal["merge rule", "timestep schedule", "denoiser", "exporter"]
+Kind = Literal["merge rule", "timestep schedule", "stepper", "denoiser", "exporter"]
 Factory = Callable[..., Any]
 
 GROUP = "dmix"
@@ -26,6 +26,7 @@ HOOKS: Mapping[str, Kind] = MappingProxyType(
     {
         "dmix_merge_rules": "merge rule",
         "dmix_timestep_schedules": "timestep schedule",
+        "dmix_steppers": "stepper",
         "dmix_denoisers": "denoiser",
         "dmix_exporters": "exporter",
     }
