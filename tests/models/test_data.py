@@ -215,6 +215,17 @@ def test_image_and_mask_of_a_crop_are_one_window():
         assert not np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).any()
 
 
+@pytest.mark.parametrize("kind", [Windows, ObjectCrops])
+def test_a_place_holds_every_crop_that_is_cut_and_no_other(kind):
+    crops = kind([picture(blob(20, 21, at=(6, 8, 5, 5)))], (16, 16))
+    place = crops.place(0)
+    allowed = {place.crop(corner, crops.size).tobytes() for corner in place.corners}
+    cut = {crops.cut(0, np.random.default_rng(seed)).tobytes() for seed in range(400)}
+    assert cut == allowed
+    assert len(allowed) == len(place.corners)
+    assert place.group == "p"
+
+
 @given(
     objects=st.lists(st.tuples(*[st.integers(0, 25)] * 2, *[st.integers(1, 12)] * 2), min_size=1, max_size=3),
     size=st.tuples(st.integers(4, 20), st.integers(4, 20)),

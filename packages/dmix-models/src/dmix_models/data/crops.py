@@ -16,6 +16,32 @@ from .files import DataError, Pixels
 from .readers import Picture
 
 
+@dataclass(frozen=True)
+class Place:
+    """A picture, and where the crops of one item lie in it.
+
+    Attributes:
+        pixels: (H, W, 1 or 3) of the picture.
+        mask: (H, W) of the picture; None for a background.
+        corners: (N, 2) top-left corners (y, x) of the crops.
+        group: items of one group show the same thing, or are of the same picture.
+        class_name: of the object; None where the data set names none.
+    """
+
+    pixels: Pixels
+    mask: Pixels | None
+    corners: NDArray[np.intp]
+    group: str
+    class_name: str | None
+
+    def crop(self, corner: Sequence[int] | NDArray[np.intp], size: Size) -> Pixels:
+        """The crop (h, w, 3 + M) at a corner."""
+        (y, x), (h, w) = corner, size
+        window = np.s_[y : y + h, x : x + w]
+        image = _rgb(self.pixels[window])
+        return image if self.mask is None else np.dstack([image, self.mask[window]])
+
+
 class Crops(Protocol):
     """Pictures to learn from; an item can be cut in many ways, all of one size."""
 
@@ -34,6 +60,10 @@ class Crops(Protocol):
 
     def cut(self, item: int, random: np.random.Generator) -> Pixels:
         """Cut item number `item` at a random place: (h, w, 3 + M) uint8, the mask 255 where the object is."""
+        ...
+
+    def place(self, item: int) -> Place:
+        """Everything that `cut` may cut of item number `item`."""
         ...
 
 
@@ -82,6 +112,11 @@ class Windows:
         y, x = random.integers(0, [picture.size[0] - h + 1, picture.size[1] - w + 1])
         return _rgb(picture.pixels[y : y + h, x : x + w])
 
+    def place(self, item: int) -> Place:
+        picture, (h, w) = self.pictures[item], self.size
+        corners = np.argwhere(np.ones((picture.size[0] - h + 1, picture.size[1] - w + 1), bool))
+        return Place(picture.pixels, None, corners, picture.group, picture.class_name)
+
 
 def shrink(picture: Picture, scale: float) -> Picture:
     """A picture and its mask made smaller by one factor; the mask's edge becomes soft."""
@@ -119,23 +154,6 @@ def _rgb(pixels: Pixels) -> Pixels:
 # ---- objects ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class ObjectPlace:
-    """An object's picture, and the crops that hold the object.
-
-    Attributes:
-        pixels: (H, W, 1 or 3) of the picture.
-        mask: (H, W) of the picture.
-        corners: (N, 2) top-left corners (y, x) of the crops that cut no object.
-        class_name: of the object; None where the data set names none.
-    """
-
-    pixels: Pixels
-    mask: Pixels
-    corners: NDArray[np.intp]
-    class_name: str | None
-
-
 class ObjectCrops:
     """Crops around single objects; an item is an object: a connected component of a mask (8-connectivity), or what the
     data set says is one.
@@ -168,7 +186,7 @@ class ObjectCrops:
         self.skipped = {"smaller than the crop": len(scaled) - len(large), "specks": 0}
         self.skipped["too large or too close to others"] = 0
         self.pictures: list[Picture] = []
-        self.places: list[ObjectPlace] = []
+        self.places: list[Place] = []
         for picture in large:
             self._add(picture, min_area, merge_distance)
         if not self.places:
@@ -183,7 +201,7 @@ class ObjectCrops:
         for number in objects.numbers:
             corners = whole_crops(objects.mask > 0, objects.labels == number, self.size)
             if len(corners):
-                self.places.append(ObjectPlace(picture.pixels, objects.mask, corners, picture.class_name))
+                self.places.append(Place(picture.pixels, objects.mask, corners, picture.group, picture.class_name))
             else:
                 self.skipped["too large or too close to others"] += 1
         self.pictures.append(replace(picture, mask=objects.mask))
@@ -196,10 +214,11 @@ class ObjectCrops:
         return [place.class_name for place in self.places]
 
     def cut(self, item: int, random: np.random.Generator) -> Pixels:
-        place, (h, w) = self.places[item], self.size
-        y, x = place.corners[random.integers(len(place.corners))]
-        window = np.s_[y : y + h, x : x + w]
-        return np.dstack([_rgb(place.pixels[window]), place.mask[window]])
+        place = self.places[item]
+        return place.crop(place.corners[random.integers(len(place.corners))], self.size)
+
+    def place(self, item: int) -> Place:
+        return self.places[item]
 
 
 class Objects(NamedTuple):

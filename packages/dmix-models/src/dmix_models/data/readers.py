@@ -56,6 +56,11 @@ class Picture:
     def size(self) -> tuple[int, int]:
         return self.pixels.shape[0], self.pixels.shape[1]
 
+    @property
+    def group(self) -> str:
+        """Pictures of one thing share it; a picture that stands alone has its own."""
+        return str(self.path) if self.source is None else self.source.group_name
+
 
 class LeftOut(NamedTuple):
     """A file that was left out, and why."""
