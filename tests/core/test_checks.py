@@ -74,8 +74,8 @@ def test_a_jump_longer_than_the_walk():
 
 
 def test_a_walk_that_is_none():
-    with pytest.raises(ScheduleError, match="goes from 10 to 8"):
-        Composer(regions(), steps=10, timesteps=lambda steps: [10, 8, 0])
+    with pytest.raises(ScheduleError, match="goes from 8 to 8"):
+        Composer(regions(), steps=10, timesteps=lambda steps: [10, 8, 8, 0])
 
 
 def test_more_steps_than_a_model_was_trained_with():

@@ -140,6 +140,21 @@ def test_levels_that_fall_together_are_shown_once():
     assert [*strip._columns] == ["0 %", "50 %", "80 %", "100 %"]
 
 
+@pytest.mark.parametrize(
+    ("walk", "columns"),
+    [
+        ([100, 60, 30, 20, 11, 10, 5, 2, 0], ["0 %", "40 %", "80 %", "89 %", "90 %", "95 %"]),
+        ([100, 60, 30, 20, 11, 10, 5, 2, 0, 3, 0], ["0 %", "40 %", "80 %", "89 %", "90 %", "95 %", "98 %"]),
+        ([100, 50, 0], ["0 %"]),
+        ([100, 50, 100, 12, 0, 7, 0], ["0 %", "88 %"]),
+    ],
+)
+def test_where_a_walk_leaves_levels_out_the_nearest_are_shown_as_what_they_are(walk, columns):
+    strip, _ = strip_of(pair(steps=100, timesteps=lambda steps: walk))
+    assert [*strip._columns] == columns
+    assert strip._end == ("resampled" if walk.count(0) > 1 else "100 %")
+
+
 def test_states_are_shown_clamped():
     composer = pair(steps=100)
     strip = DenoisingStrip(composer, row=1)

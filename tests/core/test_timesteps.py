@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ def test_tail_resampling_is_a_walk(tail):
     assert (walk[0], walk[-1]) == (steps, 0)
     assert {abs(t - s) for t, s in pairwise(walk)} == {1}
     assert all(0 <= level <= steps for level in walk)
-    assert check_walk(walk, steps) is walk
+    assert check_walk(walk, steps) == walk
 
 
 @given(tails())
@@ -74,12 +75,23 @@ def test_a_jump_is_not_longer_than_the_walk():
         ([2, 1, 0], r"starts at 3 and ends at 0; this one is \[2, 1, 0\]"),
         ([3, 2, 1], r"ends at 0; this one is \[3, 2, 1\]"),
         ([3, 2, 1, 2, 1, 2, 1, 2, 1], r"this one is \[3, 2, \.\.\., 2, 1\]"),
-        ([3, 1, 0], "goes from 3 to 1"),
         ([3, 2, 2, 1, 0], "goes from 2 to 2"),
         ([3, 4, 3, 2, 1, 0], r"within 0\.\.3; this one goes from 3 to 4"),
         ([3, 2, 1, 0, -1, 0], "goes from 0 to -1"),
+        ([3, 0, 5, 0], "goes from 0 to 5"),
+        ([3.0, 1.5, 0.0], r"over whole numbers; this one holds 3\.0\. Round it"),
     ],
 )
 def test_walks_that_are_none(walk, message):
     with pytest.raises(ScheduleError, match=message):
         check_walk(walk, 3)
+
+
+@pytest.mark.parametrize("walk", [[3, 0], [3, 1, 0], [3, 0, 2, 0], [3, 1, 3, 2, 0, 1, 0]])
+def test_walks_may_leave_levels_out(walk):
+    assert check_walk(walk, 3) == walk
+
+
+def test_a_walk_of_numpys_whole_numbers_is_one_of_ints():
+    walk = check_walk(np.array([3, 1, 0]), 3)
+    assert [type(level) for level in walk] == [int] * 3

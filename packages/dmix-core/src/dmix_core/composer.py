@@ -47,11 +47,13 @@ class Composer:
         regions: one or more, in any order; sorted by their z from bottom to top.
         size: (H, W) of the canvas; None: the grid of the bottom region.
         steps: T, the common number of levels to which every denoiser's table is respaced.
-        timesteps: the walk over the levels.
+        timesteps: the walk over the levels; costs a network call for each step down.
         stepper: how a region's own state moves down, in eq. 10's place.
         merge: how clean predictions become one canvas.
         merge_from: the fraction of the denoising, 0..1, after which a region takes in the others; 1 never does, and
-            pastes at the end. Once a region has begun, it does so on every later descent, resampling included.
+            pastes at the end. A step merges by the level t that it leaves: t <= (1 - merge_from) T, or the level that
+            the last step leaves where that is higher. So a long step across the border is still taken alone. Once a
+            region has begun, it goes on in every later descent, resampling included.
         others: which of the other models' tensors is noised in eq. 9: their "clean" prediction (default), or "noisy",
             their state x_t, the paper's literal notation, which has 1 + abar_s (1 - abar_t) / (1 - abar_s) times the
             right noise variance: twice at first, more near the end. A still image is the same under both.
@@ -211,9 +213,10 @@ class Composer:
 
     @cached_property
     def _windows(self) -> list[int]:
-        """For each region the highest level from which it takes in the others, 1 or more; 0 for never."""
+        """For each region the highest level from which it takes in the others, the last step's at least; 0: never."""
         starts = (self.merge_from if r.listen_from is None else r.listen_from for r in self.regions)
-        return [max(1, math.floor((1 - start) * self.T + 1e-9)) if start < 1 else 0 for start in starts]
+        last = self.walk[-2]
+        return [max(last, math.floor((1 - start) * self.T + 1e-9)) if start < 1 else 0 for start in starts]
 
 
 def sample_numbers(samples: int | Sequence[int]) -> Sequence[int]:

@@ -1,6 +1,7 @@
 """Pictures to look at: overlays, contact sheets, and the strip of a denoising, as in the paper's Figure 2."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -89,8 +90,9 @@ class DenoisingStrip:
     """How one sample came about: feed it every step of `composer.steps`, then ask for its `picture`.
 
     Rows: the bottom region's state and the share of the canvas that it owns, white before merging begins; then for
-    each region above its state and the mask channel of that. Columns: the step that starts at the given percentage of
-    the first descent, and last of all the finished picture. States are noisy: to be shown they are clamped to [-1, 1].
+    each region above its state and the mask channel of that. Columns: the step of the first descent that starts at the
+    given percentage or, where levels are left out, nearest to it, and last of all the finished picture. States are
+    noisy: to be shown they are clamped to [-1, 1].
 
     Args:
         composer: the one whose steps it will be fed.
@@ -100,12 +102,13 @@ class DenoisingStrip:
 
     def __init__(self, composer: Composer, percentages: Sequence[float] = PERCENTAGES, row: int = 0) -> None:
         self.regions, self.size, self.row = composer.regions, composer.size, row
-        levels = [max(1, round(composer.T * (1 - percentage / 100))) for percentage in percentages]
-        self._wanted = {level: f"{percentage:g} %" for level, percentage in zip(levels, percentages)}
+        first = composer.walk[: composer.walk.index(0) + 1]
+        left = [t for t, s in pairwise(first) if s < t]
+        self._wanted = dict(_column(percentage, composer.T, left) for percentage in percentages)
         self._end = "resampled"
         if composer.walk.count(0) == 1:
             self._end = "100 %"
-            self._wanted.pop(1, None)
+            self._wanted.pop(left[-1], None)
         self._columns: dict[str, list[Image.Image]] = {}
         self._finished: list[Image.Image] = []
 
@@ -147,6 +150,13 @@ class DenoisingStrip:
     def _share_of_bottom(self, step: Step) -> Image.Image:
         share = torch.ones(1, *self.size) if step.merged is None else step.merged.weights[0, self.row]
         return to_picture(2 * share - 1)
+
+
+def _column(percentage: float, steps: int, left: Sequence[int]) -> tuple[int, str]:
+    """Which of the levels that a descent leaves shows this percentage of it, and its caption."""
+    wanted = max(1, round(steps * (1 - percentage / 100)))
+    level = min(left, key=lambda level: abs(level - wanted))
+    return level, f"{percentage if level == wanted else round(100 * (1 - level / steps), 1):g} %"
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

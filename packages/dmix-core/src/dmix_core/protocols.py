@@ -129,7 +129,11 @@ class TimestepSchedule(Protocol):
     """A walk over the levels."""
 
     def __call__(self, steps: int) -> Sequence[int]:
-        """The levels to visit, from `steps` to 0; neighbours differ by one."""
+        """The levels to visit, from `steps` to 0; neighbours differ, down or up, by one level or by more.
+
+        A region's table is that of all `steps` levels; a step that leaves some out goes by their product, as if the
+        table had been respaced to the levels that are visited.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import index
 
 from .errors import ScheduleError
 
@@ -49,17 +50,29 @@ class TailResampling:
         return [*range(steps, -1, -1), *(self.resamples * [*up, *down])]
 
 
-def check_walk(walk: Sequence[int], steps: int) -> Sequence[int]:
-    """Return the walk if it starts at `steps`, ends at 0, stays within and moves by one; raise ScheduleError if not."""
-    if not len(walk) or walk[0] != steps or walk[-1] != 0:
+def check_walk(walk: Sequence[int], steps: int) -> list[int]:
+    """The levels of a walk that starts at `steps`, ends at 0, stays within and moves at every step.
+
+    Raises:
+        ScheduleError: it does not.
+    """
+    levels = [_whole(level) for level in walk]
+    if not levels or levels[0] != steps or levels[-1] != 0:
         raise ScheduleError(
-            f"A walk over {steps} levels starts at {steps} and ends at 0; this one is {_shorten(walk)}."
+            f"A walk over {steps} levels starts at {steps} and ends at 0; this one is {_shorten(levels)}."
         )
-    for t, s in pairwise(walk):
-        if abs(t - s) != 1 or not 0 <= s <= steps:
-            raise ScheduleError(f"A walk moves by one level within 0..{steps}; this one goes from {t} to {s}.")
-    return walk
+    for t, s in pairwise(levels):
+        if t == s or not 0 <= s <= steps:
+            raise ScheduleError(f"A walk moves up or down within 0..{steps}; this one goes from {t} to {s}.")
+    return levels
+
+
+def _whole(level: object) -> int:
+    try:
+        return index(level)  # type: ignore[arg-type]
+    except TypeError:
+        raise ScheduleError(f"A walk goes over whole numbers; this one holds {level!r}. Round it with int().") from None
 
 
 def _shorten(walk: Sequence[int]) -> str:
-    return str(list(walk)) if len(walk) < 8 else f"[{walk[0]}, {walk[1]}, ..., {walk[-2]}, {walk[-1]}]"
+    return str(walk) if len(walk) < 8 else f"[{walk[0]}, {walk[1]}, ..., {walk[-2]}, {walk[-1]}]"
