@@ -1,15 +1,19 @@
-"""The conformance kit: good parts pass, and each broken promise is named with an input that breaks it."""
+"""The conformance kit: good parts pass, and each promise has an offender, which is told how to see it again."""
 
 import random
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmix_core import (
+    Ancestral,
     Descent,
     HardMask,
     Layer,
@@ -23,18 +27,50 @@ from dmix_core import (
 from dmix_core.errors import ScheduleError
 from dmix_core.mattes import blend, stack
 from dmix_core.testing import (
+    BrokenPromise,
     ConstantDenoiser,
     GaussianDenoiser,
     boxes,
+    check_classifier,
     check_denoiser,
+    check_exporter,
     check_merge_rule,
+    check_stepper,
     check_timestep_schedule,
+    check_wrapper,
     layers,
+    moves,
     noise_schedules,
     scenes,
     walks,
 )
+from dmix_core.testing.checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
+from dmix_core.testing.model_checks import classifier_check, denoiser_check, wrapper_check
 from dmix_core.timesteps import check_walk
+
+
+class Counting:
+    """Calls a function with how often it has been called."""
+
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, *given):
+        self.calls += 1
+        return self.function(self.calls, *given)
+
+
+def draws(draw, function):
+    def drawing(*given):
+        draw()
+        return function(*given)
+
+    return drawing
+
+
+def raises(*given):
+    raise KeyError("no such thing")
+
 
 # ---- merge rules ----------------------------------------------------------------------------------------------
 
@@ -45,22 +81,42 @@ def honest(layers, progress=0):
 
 def average(layers, progress):
     covers = torch.stack([(layer.matte > 0).to(layer.matte.dtype) for layer in layers])
+    covers[0] = 1
     return blend(layers, covers / covers.sum(0))
 
 
-@pytest.mark.parametrize("rule", [HardMask(), HardMask(0.01), honest, average])
-def test_good_merge_rules_pass(rule):
-    check_merge_rule(rule, examples=30)
-
-
-def too_heavy(layers, progress):
+def stretched(layers, progress):
     merged = honest(layers)
-    return Merged(merged.canvas, merged.weights * 1.01)
+    return Merged((merged.canvas * 1.2).clamp(-1, 1), merged.weights)
+
+
+class Repaints:
+    """Values that no layer has at the pixel, between -1 and 1."""
+
+    repaints = True
+
+    def __call__(self, layers, progress):
+        return stretched(layers, progress)
+
+
+class RepaintsTooFar(Repaints):
+    def __call__(self, layers, progress):
+        return Merged(honest(layers).canvas * 2, honest(layers).weights)
+
+
+def says(canvas=lambda canvas: canvas, weights=lambda weights: weights):
+    """A rule whose honest answer is changed."""
+
+    def rule(layers, progress):
+        merged = honest(layers)
+        return Merged(canvas(merged.canvas), weights(merged.weights))
+
+    return rule
 
 
 def negative(layers, progress):
     merged = honest(layers)
-    push = torch.ones_like(merged.weights) * 0.5
+    push = torch.full_like(merged.weights, 0.5)
     push[1:] = -0.5 / max(len(layers) - 1, 1)
     return Merged(merged.canvas, merged.weights + push) if len(layers) > 1 else merged
 
@@ -69,81 +125,76 @@ def leaks(layers, progress):
     return blend(layers, torch.full_like(torch.stack([layer.matte for layer in layers]), 1 / len(layers)))
 
 
-def brighter(layers, progress):
-    merged = honest(layers)
-    return Merged(merged.canvas + 0.01, merged.weights)
-
-
 def scribbles(layers, progress):
     layers[0].image.mul_(0.5)
     return honest(layers)
+
+
+def takes_away(layers, progress):
+    merged = honest(layers)
+    layers.pop()
+    return merged
 
 
 def mixes_samples(layers, progress):
     return honest([Layer(i, m.mean(0, keepdim=True).expand_as(m)) for i, m in layers])
 
 
-def shifts_dtype(layers, progress):
-    merged = honest(layers)
-    return Merged(merged.canvas.float(), merged.weights)
+def stays_at_home(layers, progress):
+    height, width = layers[0].image.shape[2:]
+    return honest([Layer(i, m * torch.ones(height, width)) for i, m in layers])
 
 
-def one_weight(layers, progress):
-    merged = honest(layers)
-    return Merged(merged.canvas, merged.weights[:, :, 0])
+def hands_back(layers, progress):
+    canvas, weights = honest(layers)
+    return Merged(canvas if canvas.device.type == "cpu" else torch.zeros(canvas.shape), weights)
 
 
-def gives_nan(layers, progress):
-    merged = honest(layers)
-    return Merged(merged.canvas / 0 * 0, merged.weights)
+def of_grad(tensor):
+    return tensor * torch.ones(1, dtype=tensor.dtype, requires_grad=True)
 
 
-def dices(layers, progress):
-    return blend(layers, stack([layer.matte * random.random() for layer in layers]))
+SOFTER = Counting(lambda calls, layers, progress: honest([Layer(i, m / calls) for i, m in layers]))
+RULES = [
+    ("it answers without an error", raises),
+    ("the input is left as it was", scribbles),
+    ("the input is left as it was", takes_away),
+    ("global random generators are left alone", draws(random.random, honest)),
+    ("global random generators are left alone", draws(np.random.random, honest)),
+    ("global random generators are left alone", draws(lambda: torch.rand(1), honest)),
+    ("the answer is a Merged", lambda layers, progress: tuple(honest(layers))),
+    ("the canvas: a tensor", says(canvas=lambda canvas: canvas.numpy())),
+    ("the canvas: the right shape", says(canvas=lambda canvas: canvas[0])),
+    ("the canvas: the input's dtype", says(canvas=lambda canvas: canvas.half())),
+    ("the canvas: the input's device", says(canvas=lambda canvas: canvas.to("meta"))),
+    ("the canvas: neither NaN nor infinity", says(canvas=lambda canvas: canvas / 0 * 0)),
+    ("the canvas: no gradient", says(canvas=of_grad)),
+    ("the weights: a tensor", says(weights=list)),
+    ("the weights: the right shape", says(weights=lambda weights: weights[:, :, 0])),
+    ("the weights: the input's dtype", says(weights=lambda weights: weights.half())),
+    ("the weights: the input's device", says(weights=lambda weights: weights.to("meta"))),
+    ("the weights: neither NaN nor infinity", says(weights=lambda weights: weights / 0)),
+    ("the weights: no gradient", says(weights=of_grad)),
+    ("weights are 0 or more", negative),
+    ("weights sum to one at every pixel", says(weights=lambda weights: weights * 1.01)),
+    ("weights are zero outside of their region", leaks),
+    ("the canvas stays within the range of its layers", says(canvas=lambda canvas: canvas + 0.01)),
+    ("the canvas stays within [-1, 1] and the range of the sample's layers", RepaintsTooFar()),
+    ("the same input gives the same bits", SOFTER),
+    ("a sample comes out the same alone and in its batch", mixes_samples),
+    ("the answer follows its input to another device", stays_at_home),
+    ("the answer follows its input to another device", hands_back),
+]
 
 
-def draws_torch(layers, progress):
-    torch.rand(1)
-    return honest(layers)
+@pytest.mark.parametrize("rule", [HardMask(), HardMask(0.01), honest, average, Repaints()])
+def test_good_merge_rules_pass(rule):
+    check_merge_rule(rule, examples=20)
 
 
-def draws_numpy(layers, progress):
-    np.random.random()
-    return honest(layers)
-
-
-@dataclass(eq=False)
-class RemembersCalls:
-    calls: int = 0
-
-    def __call__(self, layers, progress):
-        self.calls += 1
-        return honest([Layer(image, matte / self.calls) for image, matte in layers])
-
-
-BROKEN_RULES = {
-    too_heavy: r"sum to one at every pixel \(off by 0.01",
-    negative: "weights are 0 or more",
-    leaks: r"zero outside of their region \(region 1 has",
-    brighter: r"within the range of its layers \(beyond by 0.01",
-    scribbles: "input is left as it was",
-    mixes_samples: "alone and in its batch",
-    shifts_dtype: r"canvas keep the layers' dtype \(torch.float32",
-    one_weight: "weights .* are shaped",
-    gives_nan: "canvas are finite",
-    dices: r"global random generators .*changed: random",
-    draws_torch: r"changed: torch",
-    draws_numpy: r"changed: numpy",
-    RemembersCalls(): "same layers give the same result",
-}
-
-
-@pytest.mark.parametrize("rule", BROKEN_RULES, ids=lambda rule: getattr(rule, "__name__", type(rule).__name__))
-def test_a_broken_merge_rule_is_told_which_promise_and_which_input(rule):
-    with pytest.raises(AssertionError, match=rf"Broken promise: .*{BROKEN_RULES[rule]}") as caught:
-        check_merge_rule(rule)
-    assert "Input: Scene(size=(" in str(caught.value)
-    assert "progress=" in str(caught.value)
+def test_what_repaints_says_so():
+    with pytest.raises(BrokenPromise, match="the canvas stays within the range of its layers"):
+        check_merge_rule(stretched)
 
 
 # ---- timestep schedules ---------------------------------------------------------------------------------------
@@ -155,36 +206,217 @@ def needs_ten(steps):
     return range(steps, -1, -1)
 
 
-@pytest.mark.parametrize("schedule", [Descent(), TailResampling(), TailResampling(1, 0), needs_ten])
-def test_good_timestep_schedules_pass(schedule):
-    check_timestep_schedule(schedule, examples=30)
+def by_threes(steps):
+    return [*range(steps, 0, -3), 0]
 
 
 def refuses_all(steps):
     raise ScheduleError("not today")
 
 
-@pytest.mark.parametrize(
-    ("schedule", "promise"),
-    [
-        (lambda steps: [*range(steps, 0, -1)], r"ends at 0.*Input: steps=\d+"),
-        (lambda steps: range(steps - 1, -1, -1), "starts at"),
-        (lambda steps: [*range(steps, -1, -2), 0], "moves by one level"),
-        (lambda steps: [*range(steps, -1, -1), -1, 0], "within"),
-        (lambda steps: [float(t) for t in range(steps, -1, -1)], "levels are whole numbers"),
-        (lambda steps: iter(range(steps, -1, -1)), "a walk is a sequence .*range_iterator"),
-        (lambda steps: TailResampling(1, random.randrange(9))(steps), "changed: random"),
-        (refuses_all, r"250 and 1000 steps can be walked \(not today\)"),
-    ],
-)
-def test_a_broken_timestep_schedule_is_told_why(schedule, promise):
-    with pytest.raises(AssertionError, match=f"Broken promise: .*{promise}"):
-        check_timestep_schedule(schedule)
+def moody(calls, steps):
+    return TailResampling(1, calls % 2)(steps)
+
+
+SCHEDULES = [
+    ("it answers without an error", raises),
+    ("global random generators are left alone", lambda steps: TailResampling(1, random.randrange(9))(steps)),
+    ("250 and 1000 steps can be walked", refuses_all),
+    ("a walk is a sequence", lambda steps: iter(range(steps, -1, -1))),
+    ("levels are whole numbers", lambda steps: [float(t) for t in range(steps, -1, -1)]),
+    ("a walk goes from `steps` to 0, moves at each step and stays within", lambda steps: [*range(steps, 0, -1)]),
+    ("a walk goes from `steps` to 0, moves at each step and stays within", lambda steps: range(steps - 1, -1, -1)),
+    ("a walk goes from `steps` to 0, moves at each step and stays within", lambda steps: [steps, steps, 0]),
+    ("a walk goes from `steps` to 0, moves at each step and stays within", lambda steps: [steps, -1, 0]),
+    ("the same steps give the same walk", Counting(moody)),
+]
+
+
+@pytest.mark.parametrize("schedule", [Descent(), TailResampling(), TailResampling(1, 0), needs_ten, by_threes])
+def test_good_timestep_schedules_pass(schedule):
+    check_timestep_schedule(schedule, examples=30)
+
+
+# ---- steppers -------------------------------------------------------------------------------------------------
+
+
+def noiseless(noise, x_t, prediction, z, t, s, earlier):
+    """DDIM with eta = 0 (Song et al. 2021, eq. 12)."""
+    a_t, a_s = (float(noise.alpha_bar[level]) for level in (t, s))
+    eps = (x_t - a_t**0.5 * prediction.clean) / (1 - a_t) ** 0.5
+    return a_s**0.5 * prediction.clean + (1 - a_s) ** 0.5 * eps
+
+
+def steps_to(change):
+    """A stepper whose next state is changed."""
+    return lambda *given: change(noiseless(*given))
+
+
+def eats_the_noise(noise, x_t, prediction, z, t, s, earlier):
+    z.zero_()
+    return noiseless(noise, x_t, prediction, z, t, s, earlier)
+
+
+def forgets(noise, x_t, prediction, z, t, s, earlier):
+    if earlier is not None:
+        earlier.prediction.clean.zero_()
+    return noiseless(noise, x_t, prediction, z, t, s, earlier)
+
+
+def at_home(noise, x_t, prediction, z, t, s, earlier):
+    return noiseless(noise, x_t * torch.ones(x_t.shape[3]), prediction, z, t, s, earlier)
+
+
+def restless(noise, x_t, prediction, z, t, s, earlier):
+    return noiseless(noise, x_t, prediction, z, t, s, earlier) + (0.01 * z if s == 0 else 0)
+
+
+def mixes_states(noise, x_t, prediction, z, t, s, earlier):
+    return noiseless(noise, x_t + 0.1 * (x_t - x_t.mean(0)), prediction, z, t, s, earlier)
+
+
+def quiet(noise, x_t, prediction, z, t, s, earlier):
+    return float(noise.alpha_bar[s]) ** 0.5 * prediction.clean
+
+
+STEPPERS = [
+    ("it answers without an error", raises),
+    ("the input is left as it was", eats_the_noise),
+    ("the input is left as it was", forgets),
+    ("global random generators are left alone", draws(lambda: torch.randn(1), noiseless)),
+    ("the state: a tensor", steps_to(lambda state: None)),
+    ("the state: the right shape", steps_to(lambda state: state[:1, :1])),
+    ("the state: the input's dtype", steps_to(lambda state: state.double())),
+    ("the state: the input's device", steps_to(lambda state: state.to("meta"))),
+    ("the state: neither NaN nor infinity", steps_to(lambda state: state / 0)),
+    ("the state: no gradient", steps_to(of_grad)),
+    ("into level 0 the state becomes the clean prediction", restless),
+    ("where the prediction is right, the state has the noise of its level", quiet),
+    ("the same input gives the same bits", Counting(lambda calls, *given: noiseless(*given) * (1 + 1e-6 * calls))),
+    ("a sample comes out the same alone and in its batch", mixes_states),
+    ("the answer follows its input to another device", at_home),
+]
+
+
+@pytest.mark.parametrize("stepper", [Ancestral(), noiseless])
+def test_good_steppers_pass(stepper):
+    check_stepper(stepper, examples=50)
+
+
+# ---- exporters ------------------------------------------------------------------------------------------------
+
+
+def listing(composition, folder, recipe):
+    path = folder / "list.txt"
+    path.write_text(f"{len(composition.image)} images, seed {recipe['seed']}")
+    return [path]
+
+
+def changes_the_recipe(composition, folder, recipe):
+    recipe["regions"].pop()
+    return listing(composition, folder, recipe)
+
+
+def paints(composition, folder, recipe):
+    composition.regions[0].image.zero_()
+    return listing(composition, folder, recipe)
+
+
+def strays(composition, folder, recipe):
+    path = folder.parent / "list.txt"
+    path.write_text("elsewhere")
+    return [path]
+
+
+def dated(calls, composition, folder, recipe):
+    (folder / "list.txt").write_text(str(calls))
+    return [folder / "list.txt"]
+
+
+EXPORTERS = [
+    ("it answers without an error", raises),
+    ("the input is left as it was", paints),
+    ("global random generators are left alone", draws(random.random, listing)),
+    ("it returns a sequence of paths", lambda *given: str(listing(*given)[0])),
+    ("it writes at least one file", lambda *given: []),
+    ("it writes inside its folder", strays),
+    ("the paths that it returns are files", lambda c, folder, r: [*listing(c, folder, r), folder / "absent.txt"]),
+    ("it returns every path that it wrote", lambda *given: listing(*given)[:0]),
+    ("the recipe is left as it was", changes_the_recipe),
+    ("the same composition gives the same bytes", Counting(dated)),
+]
+
+
+def test_a_good_exporter_passes():
+    check_exporter(listing, examples=10)
 
 
 # ---- denoisers ------------------------------------------------------------------------------------------------
 
 SPEC = Spec((6, 5), 3, 1)
+
+
+@dataclass(eq=False)
+class Saying:
+    """A denoiser whose answer is made by `say(x_t, t)`."""
+
+    say: object = lambda x_t, t: Prediction(x_t)
+    spec: Spec = SPEC
+    noise: NoiseSchedule = field(default_factory=NoiseSchedule.linear)
+    still: bool = False
+
+    def __call__(self, x_t, t):
+        return self.say(x_t, t)
+
+
+def cleanly(change, **more):
+    """A denoiser whose clean image is made of the state."""
+    return Saying(lambda x_t, t: Prediction(change(x_t)), **more)
+
+
+def spreading(change):
+    return Saying(lambda x_t, t: Prediction(x_t, change(x_t)))
+
+
+def no_inference(x_t):
+    if torch.is_inference_mode_enabled():
+        return torch.zeros_like(x_t)
+    return x_t
+
+
+STILL = StillImage(torch.zeros(1, 4, 4))
+COUNTS = Counting(lambda calls, x_t, t: Prediction(x_t + calls % 9))
+SAYS = [
+    ("it answers without an error", Saying(raises)),
+    ("the input is left as it was", cleanly(lambda x: x.mul_(0.5))),
+    ("global random generators are left alone", cleanly(lambda x: x + torch.randn(1))),
+    ("the answer is a Prediction", Saying(lambda x_t, t: x_t)),
+    ("the clean image: a tensor", cleanly(lambda x: x.numpy())),
+    ("the clean image: the right shape", cleanly(lambda x: x[:, :2])),
+    ("the clean image: the input's dtype", cleanly(lambda x: x.bfloat16())),
+    ("the clean image: the input's device", cleanly(lambda x: x.to("meta"))),
+    ("the clean image: neither NaN nor infinity", Saying(lambda x_t, t: Prediction(x_t / (1000 - t)))),
+    ("the clean image: no gradient", cleanly(of_grad)),
+    ("the clean image: within the limit", cleanly(lambda x: 127.5 * x)),
+    ("the spread broadcasts to the clean image", spreading(lambda x: x[:, :, :3, :3])),
+    ("the spread: a tensor", spreading(lambda x: 0.5)),
+    ("the spread: the input's dtype", spreading(lambda x: x.bfloat16())),
+    ("the spread: the input's device", spreading(lambda x: x.to("meta"))),
+    ("the spread: neither NaN nor infinity", spreading(lambda x: x * torch.nan)),
+    ("the spread: no gradient", spreading(of_grad)),
+    ("the spread: within the limit", spreading(lambda x: 127.5 * x)),
+    ("the same input gives the same bits", Saying(COUNTS)),
+    ("it says the same under torch.inference_mode()", cleanly(no_inference)),
+    ("a sample comes out the same alone and in its batch", cleanly(lambda x: x - x.mean())),
+    ("a still one says the same of every state", Saying(still=True)),
+]
+DENOISERS = [
+    *SAYS,
+    ("spec is a Spec", Saying(spec=(6, 5))),
+    ("noise is a NoiseSchedule", Saying(noise=torch.ones(9))),
+    ("size and image channels are positive", Saying(spec=Spec((0, 5)))),
+    ("there are 0 or 1 mask channels", Saying(spec=Spec((6, 5), 3, 2))),
+]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +425,8 @@ SPEC = Spec((6, 5), 3, 1)
         GaussianDenoiser(SPEC, 0.2, 0.5),
         GaussianDenoiser(SPEC, torch.rand(4, 1, 1), 0.0, NoiseSchedule.cosine(40)),
         ConstantDenoiser(torch.zeros(4, 6, 5), mask_channels=1),
-        StillImage(torch.zeros(1, 4, 4)),
+        spreading(lambda x: x.new_ones(())),
+        STILL,
     ],
     ids=lambda denoiser: type(denoiser).__name__,
 )
@@ -201,58 +434,188 @@ def test_good_denoisers_pass(denoiser):
     check_denoiser(denoiser)
 
 
-@dataclass(eq=False)
-class Broken:
-    """A denoiser whose answer is made by `say(x_t, t)`."""
+def test_a_network_that_does_not_clip_has_a_limit_of_its_own():
+    check_denoiser(cleanly(lambda x: 5 * x), limit=50)
 
-    say: object
-    spec: Spec = SPEC
-    noise: NoiseSchedule = field(default_factory=NoiseSchedule.linear)
+
+# ---- wrappers -------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Wrapped:
+    """The same, changed."""
+
+    denoiser: object
+    change: object = lambda prediction: prediction
+
+    def __post_init__(self):
+        self.spec, self.noise = self.denoiser.spec, self.denoiser.noise
 
     def __call__(self, x_t, t):
-        return self.say(x_t, t)
+        return self.change(self.denoiser(x_t, t))
 
 
-def with_grad(x_t, t):
-    return Prediction(x_t * torch.ones(1, requires_grad=True))
+def darker(prediction):
+    return Prediction(prediction.clean - 0.1)
 
 
-def in_place(x_t, t):
-    return Prediction(x_t.mul_(0.5))
+def with_spec(denoiser):
+    return Saying(spec=SPEC)
 
 
-def last_is_infinite(x_t, t):
-    return Prediction(x_t / (1000 - t))
+def spoils(denoiser):
+    object.__setattr__(denoiser, "mean", denoiser.mean + 0.1)
+    return Wrapped(denoiser)
 
 
-@pytest.mark.parametrize(
-    ("denoiser", "promise"),
-    [
-        (Broken(lambda x, t: Prediction(x[:, :3])), r"clean \(2, 3, 6, 5\) is shaped \(2, 4, 6, 5\).*t=1000"),
-        (Broken(lambda x, t: Prediction(x * torch.nan)), "clean is finite"),
-        (Broken(last_is_infinite), "clean is finite.*t=1000"),
-        (Broken(lambda x, t: Prediction(x.round().int())), "clean is floating"),
-        (Broken(with_grad), "no gradient"),
-        (Broken(in_place), "input is left as it was"),
-        (Broken(lambda x, t: Prediction(x + torch.randn(1))), "changed: torch"),
-        (Broken(lambda x, t: Prediction(x - x.mean())), "alone and in its batch"),
-        (Broken(lambda x, t: Prediction(x, x * 0 + torch.nan)), "spread is finite"),
-        (Broken(lambda x, t: Prediction(x, x[:, :, :3, :3])), "spread .* broadcasts"),
-        (Broken(lambda x, t: Prediction(x), spec=(6, 5)), "spec is a Spec"),
-        (Broken(lambda x, t: Prediction(x), spec=Spec((6, 5), 3, 2)), "0 or 1 mask channels"),
-        (Broken(lambda x, t: Prediction(x), spec=Spec((0, 5))), "positive"),
-        (Broken(lambda x, t: Prediction(x), noise=torch.ones(9)), "noise is a NoiseSchedule"),
-    ],
-)
-def test_a_broken_denoiser_is_told_why(denoiser, promise):
-    with pytest.raises(AssertionError, match=f"Broken promise: .*{promise}"):
-        check_denoiser(denoiser)
+def cools(denoiser):
+    denoiser.noise.alpha_bar[1:] *= 0.99
+    return Wrapped(denoiser)
 
 
-def test_an_unsteady_denoiser_is_told_so():
-    calls = iter(range(10_000))
-    with pytest.raises(AssertionError, match="the same input, the same bits"):
-        check_denoiser(Broken(lambda x, t: Prediction(x + next(calls))))
+def blackens(denoiser):
+    denoiser.image.fill_(-1)
+    return Wrapped(denoiser)
+
+
+def broken_inside(denoiser):
+    """For each broken denoiser what makes it one."""
+    return lambda inside: replace(denoiser, spec=inside.spec)
+
+
+WRAPPERS = [
+    *((promise, broken_inside(denoiser)) for promise, denoiser in SAYS[3:]),
+    ("it answers without an error", raises),
+    ("the input is left as it was", cools),
+    ("global random generators are left alone", draws(random.random, Wrapped)),
+    ("spec is a Spec", lambda inside: Saying(spec=(6, 5))),
+    ("noise is a NoiseSchedule", lambda inside: Saying(noise=torch.ones(9))),
+    ("size and image channels are positive", lambda inside: Saying(spec=Spec((0, 5)))),
+    ("there are 0 or 1 mask channels", lambda inside: Saying(spec=Spec((6, 5), 3, 2))),
+    ("it keeps the spec of the denoiser inside", lambda inside: Saying(spec=Spec((6, 5), 1))),
+    ("it keeps the noise table of the denoiser inside", lambda inside: Saying(spec=inside.spec, noise=COSINE)),
+    ("the denoiser inside says the same after as before", spoils),
+]
+COSINE = NoiseSchedule.cosine()
+
+
+@pytest.mark.parametrize("inside", [None, GaussianDenoiser(SPEC), STILL], ids=["closed form", "with mask", "still"])
+def test_good_wrappers_pass(inside):
+    check_wrapper(partial(Wrapped, change=darker), inside)
+
+
+def test_a_wrapper_leaves_the_tensors_inside_alone():
+    with pytest.raises(BrokenPromise, match="the input is left as it was"):
+        check_wrapper(blackens, ConstantDenoiser(torch.zeros(3, 6, 5)))
+
+
+# ---- classifiers ----------------------------------------------------------------------------------------------
+
+
+def bright(x_t, t, noise):
+    return F.logsigmoid(x_t.mean((1, 2, 3)) / float(noise.alpha_bar[t]) ** 0.5)
+
+
+def finds(change):
+    """A classifier whose log p is changed."""
+    return lambda *given: change(bright(*given))
+
+
+def looks_away(x_t, t, noise):
+    return bright(x_t.detach(), t, noise)
+
+
+def infinitely_steep(x_t, t, noise):
+    return bright(x_t, t, noise) - (x_t * 0).sum((1, 2, 3)).abs().sqrt()
+
+
+CLASSIFIERS = [
+    ("it answers without an error", raises),
+    ("the input is left as it was", lambda x, t, noise: bright(x.data.mul_(0.5), t, noise)),
+    ("global random generators are left alone", draws(random.random, bright)),
+    ("log p: a tensor", finds(lambda log_p: log_p.tolist())),
+    ("log p: the right shape", finds(lambda log_p: log_p.sum())),
+    ("log p: the input's dtype", finds(lambda log_p: log_p.double())),
+    ("log p: the input's device", finds(lambda log_p: log_p.to("meta"))),
+    ("log p: neither NaN nor infinity", finds(lambda log_p: log_p / 0)),
+    ("log p is 0 or less", finds(torch.exp)),
+    ("the same input gives the same bits", Counting(lambda calls, *given: bright(*given) * calls)),
+    ("log p has a finite gradient with respect to the state", looks_away),
+    ("log p has a finite gradient with respect to the state", infinitely_steep),
+    ("a sample comes out the same alone and in its batch", lambda x, t, noise: bright(x - x.mean(0), t, noise)),
+]
+
+
+def test_a_good_classifier_passes():
+    check_classifier(bright)
+    check_classifier(bright, Spec((4, 4), 3, 1), NoiseSchedule.cosine(50))
+
+
+# ---- every promise has an offender ----------------------------------------------------------------------------
+
+KINDS = {
+    "rule": (merge_rule_check, RULES, [honest, Repaints()]),
+    "schedule": (timestep_schedule_check, SCHEDULES, [Descent()]),
+    "stepper": (stepper_check, STEPPERS, [noiseless]),
+    "exporter": (exporter_check, EXPORTERS, [listing]),
+    "denoiser": (denoiser_check, DENOISERS, [spreading(lambda x: x.new_ones(())), STILL]),
+    "wrap": (wrapper_check, WRAPPERS, [Wrapped]),
+    "classifier": (classifier_check, CLASSIFIERS, [bright]),
+}
+OFFENCES = [(kind, promise, broken) for kind, (_, broken_ones, _) in KINDS.items() for promise, broken in broken_ones]
+
+
+@pytest.mark.parametrize(("kind", "promise", "broken"), OFFENCES, ids=[f"{kind}-{p}" for kind, p, _ in OFFENCES])
+def test_an_offender_is_told_which_promise_by_which_input_and_how_to_see_it(kind, promise, broken):
+    check = KINDS[kind][0](broken)
+    with pytest.raises(BrokenPromise) as caught:
+        check.run()
+    told = caught.value
+    assert told.verdict.promise == promise
+    assert str(told).startswith(f"Broken promise: {promise}")
+    assert f"Input: {told.input}." in str(told)
+    with suppress(KeyError, ScheduleError):  # what the offenders raise
+        exec(told.code, names_for(kind, broken))
+
+
+def names_for(kind, broken):
+    """What the code of a message takes for granted."""
+    return {kind: broken, "NoiseSchedule": NoiseSchedule} | ({"denoiser": broken} if kind == "denoiser" else {})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_promise_of_a_kind_has_an_offender(kind):
+    check, broken_ones, good_ones = KINDS[kind]
+    promises = {promise for good in good_ones for promise in check(good, examples=10).report()}
+    assert not [broken for broken in promises if isinstance(broken, BrokenPromise)]
+    assert promises <= {promise for promise, _ in broken_ones}
+
+
+def test_a_message_shows_what_was_seen():
+    with pytest.raises(BrokenPromise, match=r"sum to one at every pixel \(off by 0.01\)\. Input: Scene\(size=\(1, 1\)"):
+        check_merge_rule(says(weights=lambda weights: weights * 1.01))
+    with pytest.raises(BrokenPromise, match=r"region 1 has 0\.5"):
+        check_merge_rule(leaks)
+    with pytest.raises(BrokenPromise, match=r"KeyError: 'no such thing'") as caught:
+        check_timestep_schedule(raises)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_the_lines_of_a_message_break_the_promise_again():
+    with pytest.raises(BrokenPromise) as caught:
+        check_denoiser(Saying(lambda x_t, t: Prediction(x_t / (1000 - t))))
+    *lines, last = caught.value.code.splitlines()
+    names = {"denoiser": Saying(lambda x_t, t: Prediction(x_t / (1000 - t)))}
+    exec("\n".join([*lines, f"said = {last}"]), names)
+    assert not names["said"].clean.isfinite().all()
+
+
+def test_a_report_has_every_promise_and_goes_on_after_a_broken_one():
+    findings = merge_rule_check(says(canvas=lambda canvas: canvas + 0.01, weights=lambda w: w * 1.01), 20).report()
+    broken = [finding.verdict.promise for finding in findings if isinstance(finding, BrokenPromise)]
+    assert broken == ["weights sum to one at every pixel", "the canvas stays within the range of its layers"]
+    assert "a sample comes out the same alone and in its batch" in findings
+    assert "weights are 0 or more" in findings
 
 
 # ---- closed forms ---------------------------------------------------------------------------------------------
@@ -288,6 +651,14 @@ def test_the_constant_denoiser_tells_image_from_mask():
 
 
 # ---- strategies -----------------------------------------------------------------------------------------------
+
+
+@given(moves())
+def test_moves_go_down(move):
+    noise, x_t, prediction, z, t, s, earlier = move.inputs()
+    assert 0 <= s < t <= noise.steps
+    assert x_t.shape == prediction.clean.shape == z.shape
+    assert earlier is None or t < earlier.t <= noise.steps
 
 
 @given(st.data())

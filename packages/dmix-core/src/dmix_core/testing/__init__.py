@@ -5,23 +5,39 @@
     def test_it_is_a_merge_rule():
         check_merge_rule(MyRule())
 
-Each check raises an AssertionError that says which promise was broken, and by which input. Hypothesis is needed:
-`pip install "dmix-core[testing]"`.
+Each check raises a BrokenPromise, an AssertionError that says which promise was broken, by which input, and with which
+lines of Python to see it again. Hypothesis is needed: `pip install "dmix-core[testing]"`.
 """
 
-from .checks import check_denoiser, check_merge_rule, check_timestep_schedule
+try:
+    import hypothesis  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'dmix_core.testing needs hypothesis; install it with pip install "dmix-core[testing]".', name="hypothesis"
+    ) from error
+
+from .checks import check_exporter, check_merge_rule, check_stepper, check_timestep_schedule
 from .denoisers import ConstantDenoiser, GaussianDenoiser
-from .strategies import Scene, boxes, layers, noise_schedules, scenes, walks
+from .model_checks import check_classifier, check_denoiser, check_wrapper
+from .promises import BrokenPromise
+from .strategies import Move, Scene, boxes, layers, moves, noise_schedules, scenes, walks
 
 __all__ = [
+    "BrokenPromise",
     "ConstantDenoiser",
     "GaussianDenoiser",
+    "Move",
     "Scene",
     "boxes",
+    "check_classifier",
     "check_denoiser",
+    "check_exporter",
     "check_merge_rule",
+    "check_stepper",
     "check_timestep_schedule",
+    "check_wrapper",
     "layers",
+    "moves",
     "noise_schedules",
     "scenes",
     "walks",

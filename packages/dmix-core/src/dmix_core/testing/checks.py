@@ -1,226 +1,216 @@
-"""Conformance checks: does a plugin keep the promises that the composer builds on?
+"""Conformance checks: does a part of a composition keep the promises that the composer builds on?
 
-Inputs are drawn by hypothesis, always the same ones, and shrunk to the simplest that breaks a promise.
+Inputs are drawn by hypothesis, always the same ones, and shrunk to the simplest that breaks a promise. Here are the
+merge rules, timestep schedules, steppers and exporters; `model_checks` has the denoisers and what goes with them.
 """
 
 import operator
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-import numpy as np
 import torch
-from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ..checks import broadcasts
+from ..composition import Composition
 from ..errors import ScheduleError
-from ..noise import NoiseSchedule
-from ..protocols import Denoiser, Layer, Merged, MergeRule, Prediction, Spec, TimestepSchedule
+from ..geometry import Box
+from ..protocols import Earlier, Exporter, Layer, Merged, MergeRule, Prediction, Stepper, TimestepSchedule
 from ..timesteps import check_walk
-from .strategies import Scene, scenes
+from .promises import Check, Judged, Unanswered, Verdict, alone, answered, elsewhere, form, free, purely, repeats
+from .strategies import Move, Moved, Scene, moves, scenes
+
+WALKED = (250, 1000)
+"""Numbers of steps that every timestep schedule walks."""
+PIXELS = (1, 1, 128, 128)
+"""The shape of the state whose noise is measured; its variance is then known to 1.1 %."""
 
 
 def check_merge_rule(rule: MergeRule, *, examples: int = 100, device: torch.device | str = "cpu") -> None:
     """Check a merge rule on layers of many kinds.
 
     Promises: shapes, dtype and device are those of the layers; weights are 0 or more, sum to one at every pixel and
-    are zero outside of their regions; the canvas stays within the range of the layers that cover the pixel; samples
-    of a batch do not depend on each other; the layers and the global random generators are left alone; the same
-    input gives the same result.
+    are zero outside of their regions; the canvas stays within the range of the layers that cover the pixel, or, if the
+    rule says `repaints = True`, within [-1, 1] and the range of all layers of the sample; samples of a batch do not
+    depend on each other; the layers and the global random generators are left alone; the same input gives the same
+    result; nothing stays behind on a device that the layers have left.
 
     Raises:
-        AssertionError: the promise that was broken, and by which input.
+        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
     """
-
-    @_drawn(examples)
-    @given(scenes(), st.floats(0, 1))
-    def promises(scene: Scene, progress: float) -> None:
-        about = f"{scene}, progress={progress}"
-        layers = scene.layers(device)
-        with _pure([tensor for layer in layers for tensor in layer], about):
-            merged = rule(layers, progress)
-        _check_form(merged, layers, about)
-        _check_weights(merged.weights, scene.supports().to(device), about)
-        _check_range(merged.canvas, layers, scene.supports().to(device), about)
-        _check_repeats(merged, rule(layers, progress), about)
-        for b in range(scene.batch):
-            alone = rule([Layer(image[b : b + 1], matte[b : b + 1]) for image, matte in layers], progress)
-            same = _close(alone.canvas, merged.canvas[b : b + 1])
-            _promise(same, f"sample {b} comes out the same alone and in its batch", about)
-
-    promises()
+    merge_rule_check(rule, examples, device).run()
 
 
 def check_timestep_schedule(schedule: TimestepSchedule, *, examples: int = 100) -> None:
     """Check a timestep schedule for many numbers of steps.
 
-    Promises: a walk is a sequence of whole numbers from `steps` to 0 that moves by one level and stays within; the
+    Promises: a walk is a sequence of whole numbers from `steps` to 0 that moves at each step and stays within; the
     same steps give the same walk; the global random generators are left alone. It may refuse numbers of steps that
     do not suit it with a ScheduleError, but neither 250 nor 1000.
 
     Raises:
-        AssertionError: the promise that was broken, and by which input.
+        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
     """
-
-    @_drawn(examples)
-    @example(250)
-    @example(1000)
-    @given(st.integers(1, 300))
-    def promises(steps: int) -> None:
-        about = f"steps={steps}"
-        try:
-            with _pure([], about):
-                walk = schedule(steps)
-        except ScheduleError as error:
-            _promise(steps not in (250, 1000), f"250 and 1000 steps can be walked ({error})", about)
-            assume(False)
-        _promise(isinstance(walk, Sequence), f"a walk is a sequence (this is {type(walk).__name__})", about)
-        _promise(all(map(_is_whole, walk)), "levels are whole numbers", about)
-        _check_is_walk(walk, steps, about)
-        _promise(list(walk) == list(schedule(steps)), "the same steps give the same walk", about)
-
-    promises()
+    timestep_schedule_check(schedule, examples).run()
 
 
-def check_denoiser(
-    denoiser: Denoiser, *, examples: int = 10, device: torch.device | str = "cpu", tolerance: float = 1e-4
-) -> None:
-    """Check a denoiser at its first level, its last one and some between.
+def check_stepper(stepper: Stepper, *, examples: int = 100, device: torch.device | str = "cpu") -> None:
+    """Check a stepper on moves between many levels of several tables.
 
-    Promises: spec and noise are what they should be; the clean prediction is shaped like the state, floating, finite
-    and without gradient; the spread broadcasts to it and is finite; the same input gives the same bits; samples of
-    a batch do not depend on each other; the state and the global random generators are left alone.
-
-    Args:
-        device: where the denoiser is.
-        tolerance: how much a sample may differ alone and in a batch, where sums run in another order.
+    Promises: the state keeps its shape, dtype and device and stays finite; into level 0 it becomes the clean
+    prediction; where the prediction is right, the state has the noise of its level, variance 1 - alpha_bar_s, to 5 %;
+    samples of a batch do not depend on each other; all that is given and the global random generators are left alone;
+    the same input gives the same bits; nothing stays behind on a device that the state has left.
 
     Raises:
-        AssertionError: the promise that was broken, and by which input.
+        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
     """
-    _check_description(denoiser)
-    spec, last = denoiser.spec, denoiser.noise.steps
-
-    @_drawn(examples)
-    @example(last, 2, 0)
-    @example(1, 2, 0)
-    @given(st.integers(1, last), st.integers(1, 3), st.integers(0, 2**32 - 1))
-    def promises(t: int, batch: int, seed: int) -> None:
-        about = f"t={t}, batch={batch}, seed={seed}"
-        generator = torch.Generator().manual_seed(seed)
-        x_t = torch.randn(batch, spec.channels, *spec.size, generator=generator).to(device)
-        with _pure([x_t], about):
-            prediction = denoiser(x_t, t)
-        _check_prediction(prediction, x_t, about)
-        _promise(torch.equal(prediction.clean, denoiser(x_t, t).clean), "the same input, the same bits", about)
-        for b in range(batch):
-            alone = denoiser(x_t[b : b + 1], t).clean
-            same = _close(alone, prediction.clean[b : b + 1], tolerance)
-            _promise(same, f"sample {b} comes out the same alone and in its batch", about)
-
-    promises()
+    stepper_check(stepper, examples, device).run()
 
 
-# ---- promises -------------------------------------------------------------------------------------------------
+def check_exporter(exporter: Exporter, *, examples: int = 20) -> None:
+    """Check an exporter on compositions of many kinds, each into an empty folder of its own.
+
+    Promises: it returns the paths of what it wrote, files inside the folder, and wrote nothing else there; the same
+    composition gives the same bytes; composition, recipe and global random generators are left alone.
+
+    Raises:
+        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    """
+    exporter_check(exporter, examples).run()
 
 
-def _check_form(merged: Merged, layers: Sequence[Layer], about: str) -> None:
+# ---- merge rules ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Merging:
+    scene: Scene
+    progress: float
+    device: torch.device | str
+
+    def __str__(self) -> str:
+        return f"{self.scene}, progress={self.progress}"
+
+    @property
+    def code(self) -> str:
+        moved = "" if str(self.device) == "cpu" else repr(str(self.device))
+        return (
+            "import torch\nfrom dmix_core import Box\nfrom dmix_core.testing import Scene\n"
+            f"rule({self.scene}.layers({moved}), {self.progress})"
+        )
+
+
+def merge_rule_check(rule: MergeRule, examples: int = 100, device: torch.device | str = "cpu") -> Check[_Merging]:
+    """What check_merge_rule runs."""
+
+    def judge(case: _Merging) -> Iterator[Verdict]:
+        layers = case.scene.layers(device)
+        merged = yield from _merged(rule, layers, case.progress)
+        yield from _weights(merged.weights, case.scene.supports().to(device))
+        repaints = bool(getattr(rule, "repaints", False))
+        yield from _range(merged.canvas, layers, case.scene.supports().to(device), repaints)
+        again = yield from answered(rule, layers, case.progress)
+        yield from repeats(merged, again)
+        for b in range(case.scene.batch):
+            sample = [Layer(image[b : b + 1], matte[b : b + 1]) for image, matte in layers]
+            single = yield from answered(rule, sample, case.progress)
+            yield from alone(b, single.canvas, merged.canvas)
+        if case in last:
+            yield from elsewhere(lambda move: rule([Layer(*map(move, layer)) for layer in layers], case.progress))
+
+    last = [_Merging(Scene((4, 5), (Box(0, 0, 5, 4), Box(1, 0, 3, 2)), ("opaque", "soft"), batch=2), 0.5, device)]
+    return Check(st.builds(_Merging, scenes(), st.floats(0, 1), st.just(device)), judge, examples, last=last)
+
+
+def _merged(rule: MergeRule, layers: Sequence[Layer], progress: float) -> Judged[Merged]:
+    """The rule's answer, of the right form."""
+    given = list(layers)
+    merged = yield from purely(rule, given, progress)
+    untouched = len(given) == len(layers) and all(a is b for a, b in zip(given, layers))
+    yield Verdict("the input is left as it was", untouched, "the list of layers is another one")
     image, matte = layers[0]
-    canvas, weights = merged
-    shape = len(layers), *matte.shape
-    _promise(canvas.shape == image.shape, f"canvas {_shape(canvas)} is shaped {_shape(image)}", about)
-    _promise(weights.shape == shape, f"weights {_shape(weights)} are shaped {shape}", about)
-    for name, tensor in (("canvas", canvas), ("weights", weights)):
-        _promise(tensor.dtype == image.dtype, f"the {name} keep the layers' dtype ({tensor.dtype})", about)
-        _promise(tensor.device == image.device, f"the {name} stay on the layers' device", about)
-        _promise(bool(torch.isfinite(tensor).all()), f"the {name} are finite", about)
+    yield Verdict("the answer is a Merged", isinstance(merged, Merged), f"it is {type(merged).__name__}")
+    for name, tensor, shape in zip(("the canvas", "the weights"), merged, (image.shape, (len(layers), *matte.shape))):
+        yield from form(name, tensor, image, shape)
+        yield from free(name, tensor)
+    return merged
 
 
-def _check_weights(weights: Tensor, supports: Tensor, about: str) -> None:
-    lowest, sums = float(weights.min()), weights.sum(0)
-    _promise(lowest >= -1e-6, f"weights are 0 or more (the lowest is {lowest:.4g})", about)
-    off = float((sums - 1).abs().max())
-    _promise(off <= 1e-5, f"weights sum to one at every pixel (off by {off:.4g})", about)
+def _weights(weights: Tensor, supports: Tensor) -> Iterator[Verdict]:
+    lowest, off = float(weights.min()), float((weights.sum(0) - 1).abs().max())
+    yield Verdict("weights are 0 or more", lowest >= -1e-6, f"the lowest is {lowest:.4g}")
+    yield Verdict("weights sum to one at every pixel", off <= 1e-5, f"off by {off:.4g}")
     outside = (weights * ~supports).abs().amax(dim=(1, 2, 3, 4))
     most, region = float(outside.max()), int(outside.argmax())
-    _promise(most <= 1e-6, f"weights are zero outside of their region (region {region} has {most:.4g})", about)
+    yield Verdict("weights are zero outside of their region", most <= 1e-6, f"region {region} has {most:.4g}")
 
 
-def _check_range(canvas: Tensor, layers: Sequence[Layer], supports: Tensor, about: str) -> None:
+def _range(canvas: Tensor, layers: Sequence[Layer], supports: Tensor, repaints: bool) -> Iterator[Verdict]:
     images = torch.stack([layer.image for layer in layers])
-    low = images.masked_fill(~supports, torch.inf).amin(0)
-    high = images.masked_fill(~supports, -torch.inf).amax(0)
-    beyond = float(torch.maximum(low - canvas, canvas - high).max())
-    _promise(beyond <= 1e-5, f"the canvas stays within the range of its layers (beyond by {beyond:.4g})", about)
+    if repaints:
+        low, high = images.amin((0, 2, 3, 4)).clamp(max=-1), images.amax((0, 2, 3, 4)).clamp(min=1)
+        beyond = float(torch.maximum(low - canvas.amin((1, 2, 3)), canvas.amax((1, 2, 3)) - high).max())
+        promise = "the canvas stays within [-1, 1] and the range of the sample's layers"
+    else:
+        low = images.masked_fill(~supports, torch.inf).amin(0)
+        high = images.masked_fill(~supports, -torch.inf).amax(0)
+        beyond = float(torch.maximum(low - canvas, canvas - high).max())
+        promise = "the canvas stays within the range of its layers"
+    yield Verdict(promise, beyond <= 1e-5, f"beyond by {beyond:.4g}")
 
 
-def _check_repeats(first: Merged, second: Merged, about: str) -> None:
-    same = all(torch.equal(a, b) for a, b in zip(first, second))
-    _promise(same, "the same layers give the same result", about)
+# ---- timestep schedules ---------------------------------------------------------------------------------------
 
 
-def _check_is_walk(walk: Sequence[int], steps: int, about: str) -> None:
+@dataclass(frozen=True)
+class _Walking:
+    steps: int
+
+    def __str__(self) -> str:
+        return f"steps={self.steps}"
+
+    @property
+    def code(self) -> str:
+        return f"schedule({self.steps})"
+
+
+def timestep_schedule_check(schedule: TimestepSchedule, examples: int = 100) -> Check[_Walking]:
+    """What check_timestep_schedule runs."""
+
+    def judge(case: _Walking) -> Iterator[Verdict]:
+        walk = yield from purely(_walk_or_none, schedule, case.steps)
+        if case.steps in WALKED:
+            yield Verdict("250 and 1000 steps can be walked", walk is not None, "it raises ScheduleError")
+        if walk is not None:
+            yield from _is_walk(walk, case.steps)
+            again = yield from answered(schedule, case.steps)
+            yield Verdict("the same steps give the same walk", list(walk) == list(again))
+
+    first = [_Walking(steps) for steps in WALKED]
+    return Check(st.builds(_Walking, st.integers(1, 300)), judge, examples, first)
+
+
+def _walk_or_none(schedule: TimestepSchedule, steps: int) -> Sequence[int] | None:
+    try:
+        return schedule(steps)
+    except ScheduleError:
+        return None
+
+
+def _is_walk(walk: Sequence[int], steps: int) -> Iterator[Verdict]:
+    yield Verdict("a walk is a sequence", isinstance(walk, Sequence), f"this is {type(walk).__name__}")
+    yield Verdict("levels are whole numbers", all(map(_is_whole, walk)), f"such as {walk[0]!r}" if len(walk) else "")
+    promise = "a walk goes from `steps` to 0, moves at each step and stays within"
     try:
         check_walk(walk, steps)
     except ScheduleError as error:
-        raise AssertionError(f"Broken promise: {error} Input: {about}.") from error
-
-
-def _check_description(denoiser: Denoiser) -> None:
-    spec, noise = denoiser.spec, denoiser.noise
-    _promise(isinstance(spec, Spec), f"spec is a Spec (it is {spec!r})", "the denoiser")
-    _promise(min(spec.size) >= 1 and spec.image_channels >= 1, "size and image channels are positive", f"{spec}")
-    _promise(spec.mask_channels in (0, 1), "there are 0 or 1 mask channels", f"{spec}")
-    _promise(isinstance(noise, NoiseSchedule), f"noise is a NoiseSchedule (it is {noise!r})", "the denoiser")
-
-
-def _check_prediction(prediction: Prediction, x_t: Tensor, about: str) -> None:
-    clean, spread = prediction
-    _promise(clean.shape == x_t.shape, f"clean {_shape(clean)} is shaped {_shape(x_t)}", about)
-    _promise(clean.is_floating_point(), f"clean is floating ({clean.dtype})", about)
-    _promise(bool(torch.isfinite(clean).all()), "clean is finite", about)
-    _promise(not clean.requires_grad, "clean carries no gradient; predict under torch.no_grad()", about)
-    if spread is not None:
-        _promise(broadcasts(spread, clean), f"spread {_shape(spread)} broadcasts to clean {_shape(clean)}", about)
-        _promise(bool(torch.isfinite(spread).all()), "spread is finite", about)
-
-
-@contextmanager
-def _pure(inputs: Sequence[Tensor], about: str) -> Iterator[None]:
-    """Promise that what happens inside changes neither these tensors nor a global random generator."""
-    before, generators = [tensor.clone() for tensor in inputs], _generators()
-    yield
-    same = all(torch.equal(old, new) for old, new in zip(before, inputs))
-    _promise(same, "the input is left as it was", about)
-    changed = [name for name, state in _generators().items() if state != generators[name]]
-    _promise(not changed, f"global random generators are left alone (changed: {', '.join(changed)})", about)
-
-
-# ---- small things ---------------------------------------------------------------------------------------------
-
-
-def _drawn(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-        phases=[Phase.explicit, Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-
-
-def _promise(kept: bool, promise: str, about: str) -> None:
-    if not kept:
-        raise AssertionError(f"Broken promise: {promise}. Input: {about}.")
-
-
-def _generators() -> dict[str, object]:
-    numpy = np.random.get_state(legacy=False)
-    return {"torch": torch.get_rng_state().tolist(), "random": random.getstate(), "numpy": str(numpy)}
+        yield Verdict(promise, False, str(error), error)
+        raise Unanswered from error
+    yield Verdict(promise, True)
 
 
 def _is_whole(level: object) -> bool:
@@ -231,9 +221,136 @@ def _is_whole(level: object) -> bool:
     return True
 
 
-def _close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
-    return a.shape == b.shape and bool(torch.allclose(a, b, rtol=tolerance, atol=tolerance))
+# ---- steppers -------------------------------------------------------------------------------------------------
 
 
-def _shape(tensor: Tensor) -> str:
-    return str(tuple(tensor.shape))
+@dataclass(frozen=True)
+class _Moving:
+    move: Move
+    device: torch.device | str
+
+    def __str__(self) -> str:
+        return str(self.move)
+
+    @property
+    def code(self) -> str:
+        moved = "" if str(self.device) == "cpu" else repr(str(self.device))
+        return f"from dmix_core.testing import Move\nstepper(*{self.move}.inputs({moved}))"
+
+
+def stepper_check(stepper: Stepper, examples: int = 100, device: torch.device | str = "cpu") -> Check[_Moving]:
+    """What check_stepper runs."""
+
+    def judge(case: _Moving) -> Iterator[Verdict]:
+        given = case.move.inputs(device)
+        _, x_t, said, *_ = given
+        x_s = yield from purely(stepper, *given)
+        yield from form("the state", x_s, x_t, x_t.shape)
+        yield from free("the state", x_s)
+        if case.move.s == 0:
+            close = torch.allclose(x_s, said.clean, rtol=1e-4, atol=1e-4)
+            yield Verdict("into level 0 the state becomes the clean prediction", close)
+        else:
+            yield from _noise(stepper, case.move, device)
+        again = yield from answered(stepper, *given)
+        yield from repeats([x_s], [again])
+        for b in range(len(x_t)):
+            single = yield from answered(stepper, *_mapped(given, partial(_sample, b)))
+            yield from alone(b, single, x_s)
+        if case in last:
+            yield from elsewhere(lambda move: [stepper(*_mapped(given, move))])
+
+    last = [_Moving(Move(10, t, s, before, spread=True), device) for t, s, before in ((10, 9, None), (6, 3, 9))]
+    return Check(st.builds(_Moving, moves(), st.just(device)), judge, examples, last=last)
+
+
+def _noise(stepper: Stepper, move: Move, device: torch.device | str) -> Iterator[Verdict]:
+    """A state around zero, which the denoiser is sure of, has the variance of level s."""
+    generator = torch.Generator().manual_seed(move.seed)
+    eps, z = torch.randn(2, *PIXELS, generator=generator).to(device)
+    noise, sure = move.noise, Prediction(torch.zeros_like(eps))
+    earlier = Earlier(move.earlier, sure) if move.earlier else None
+    x_t = noise.diffuse(sure.clean, 0, move.t, eps)
+    x_s = yield from answered(stepper, noise, x_t, sure, z, move.t, move.s, earlier)
+    ratio = float(x_s.var()) / (1 - float(noise.alpha_bar[move.s]))
+    promise = "where the prediction is right, the state has the noise of its level"
+    yield Verdict(promise, 0.95 <= ratio <= 1.05, f"{ratio:.3g} times its variance")
+
+
+def _sample(b: int, batch: Tensor) -> Tensor:
+    return batch[b : b + 1]
+
+
+def _mapped(given: Moved, change: Callable[[Tensor], Tensor]) -> Moved:
+    """A stepper's arguments with every tensor changed; the table of noise is none of them."""
+    noise, x_t, said, z, t, s, earlier = given
+    then = earlier and Earlier(earlier.t, _changed(earlier.prediction, change))
+    return noise, change(x_t), _changed(said, change), change(z), t, s, then
+
+
+def _changed(prediction: Prediction, change: Callable[[Tensor], Tensor]) -> Prediction:
+    clean, spread = prediction
+    return Prediction(change(clean), None if spread is None else change(spread))
+
+
+# ---- exporters ------------------------------------------------------------------------------------------------
+
+NAMES = ("background", "blowhole", "crack 2", "Öse/links", "..")
+"""Names that regions may have."""
+
+
+@dataclass(frozen=True)
+class _Exporting:
+    scene: Scene
+
+    def __str__(self) -> str:
+        return f"the composition of {self.scene}"
+
+    @property
+    def names(self) -> Sequence[str]:
+        return NAMES[: len(self.scene.boxes)]
+
+    @property
+    def code(self) -> str:
+        return (
+            "import tempfile, torch\nfrom pathlib import Path\nfrom dmix_core import Box\n"
+            "from dmix_core.testing import Scene\n"
+            f"scene = {self.scene}\ncomposition = scene.composition({self.names})\n"
+            f"exporter(composition, Path(tempfile.mkdtemp()), scene.recipe({self.names}))"
+        )
+
+
+def exporter_check(exporter: Exporter, examples: int = 20) -> Check[_Exporting]:
+    """What check_exporter runs."""
+
+    def judge(case: _Exporting) -> Iterator[Verdict]:
+        composition, recipe = case.scene.composition(case.names), case.scene.recipe(case.names)
+        first = yield from _exported(exporter, composition, recipe)
+        yield Verdict("the recipe is left as it was", recipe == case.scene.recipe(case.names))
+        again = yield from _exported(exporter, composition, recipe)
+        different = sorted(name for name in first.keys() | again.keys() if first.get(name) != again.get(name))
+        yield Verdict("the same composition gives the same bytes", not different, ", ".join(different))
+
+    return Check(st.builds(_Exporting, scenes(dtypes=[torch.float32])), judge, examples)
+
+
+def _exported(exporter: Exporter, composition: Composition, recipe: Mapping[str, object]) -> Judged[dict[str, bytes]]:
+    """The files that it wrote, by their paths in the folder."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve() / "export"
+        folder.mkdir()
+        paths = yield from purely(exporter, composition, folder, recipe)
+        told = isinstance(paths, Sequence) and all(isinstance(path, Path) for path in paths)
+        yield Verdict("it returns a sequence of paths", told, f"it returned {paths!r}")
+        if not told:
+            raise Unanswered
+        returned = {Path(folder, path).resolve() for path in paths}
+        written = {path for path in Path(temporary).resolve().rglob("*") if path.is_file()}
+        yield Verdict("it writes at least one file", bool(written))
+        astray = [path.name for path in written | returned if not path.is_relative_to(folder)]
+        yield Verdict("it writes inside its folder", not astray, ", ".join(astray))
+        missing = [path.name for path in returned - written]
+        yield Verdict("the paths that it returns are files", not missing, ", ".join(missing))
+        silent = [path.name for path in written - returned]
+        yield Verdict("it returns every path that it wrote", not silent, ", ".join(silent))
+        return {str(path.relative_to(folder)): path.read_bytes() for path in written}

@@ -1,19 +1,28 @@
-"""Hypothesis strategies: boxes, layers, walks and noise schedules."""
+"""Hypothesis strategies: boxes, layers, moves between levels, walks and noise schedules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ..composition import Composition, finish
 from ..geometry import Box
+from ..merge import HardMask
 from ..noise import NoiseSchedule
-from ..protocols import Layer, Size, TimestepSchedule
+from ..protocols import Earlier, Layer, Prediction, Size, Spec, TimestepSchedule
+from ..recipe import Recipe
+from ..region import BoxRegion
 from ..timesteps import Descent, TailResampling
+from .denoisers import GaussianDenoiser
 
 Mattes = Literal["soft", "hard", "empty", "opaque"]
+Table = Literal["linear", "cosine"]
+Moved = tuple[NoiseSchedule, Tensor, Prediction, Tensor, int, int, Earlier | None]
+"""A stepper's arguments."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +50,102 @@ class Scene:
         made = [self._layer(box, matte, generator) for box, matte in zip(self.boxes, self.mattes)]
         return [Layer(image.to(device, self.dtype), matte.to(device, self.dtype)) for image, matte in made]
 
+    def composition(self, names: Sequence[str] = ()) -> Composition:
+        """The layers under the hard mask, as a finished composition."""
+        spec, layers, rule = Spec(self.size, self.channels), self.layers(), HardMask()
+        regions = [BoxRegion(GaussianDenoiser(spec), box, name) for box, name in zip(self.boxes, self._names(names))]
+        return finish(regions, layers, rule(layers, 1.0), rule)
+
+    def recipe(self, names: Sequence[str] = ()) -> dict[str, Any]:
+        """A recipe, as an exporter is given it, with regions of these names in these boxes."""
+        regions = [
+            {"name": name, "model": "tiles", "box": tuple(box), "z": z}
+            for z, (name, box) in enumerate(zip(self._names(names), self.boxes))
+        ]
+        made = Recipe.from_data({"regions": regions, "samples": range(self.batch), "seed": self.seed})
+        return made.model_dump(mode="json")
+
     def supports(self) -> Tensor:
         """(N, 1, 1, H, W) bool: where each region can be."""
         inside = [box.paste(torch.ones(1, 1, *box.size), self.size) for box in self.boxes]
         return torch.stack(inside) > 0
+
+    def _names(self, given: Sequence[str]) -> Sequence[str]:
+        return given or [f"region {number}" for number in range(len(self.boxes))]
 
     def _layer(self, box: Box, kind: Mattes, generator: torch.Generator) -> Layer:
         image = torch.rand(self.batch, self.channels, *box.size, generator=generator) * 2 - 1
         soft = torch.rand(self.batch, 1, *box.size, generator=generator)
         matte = {"soft": soft, "hard": soft.round(), "empty": soft * 0, "opaque": soft * 0 + 1}[kind]
         return Layer(box.paste(image, self.size), box.paste(matte, self.size))
+
+
+@dataclass(frozen=True)
+class Move:
+    """A recipe for what a stepper is given, short enough to read in a failed test.
+
+    Attributes:
+        steps: T, to which a table of 1000 levels is respaced.
+        t: the level to leave. s: the level to reach, below t.
+        earlier: the level of the descent before, above t; None: there was none.
+        spread: whether the denoiser has learned variances.
+        shape: (B, C+M, h, w).
+        seed: of all numbers.
+    """
+
+    steps: int
+    t: int
+    s: int
+    earlier: int | None = None
+    spread: bool = False
+    table: Table = "linear"
+    shape: tuple[int, int, int, int] = (1, 3, 4, 4)
+    seed: int = 0
+
+    @property
+    def noise(self) -> NoiseSchedule:
+        return _respaced(self.table, self.steps)
+
+    def inputs(self, device: torch.device | str = "cpu") -> Moved:
+        """A stepper's arguments: a clean image, noised to level t, and predictions of it that are off."""
+        generator = torch.Generator().manual_seed(self.seed)
+        clean, off = torch.rand(2, *self.shape, generator=generator) * 2 - 1
+        eps, z = torch.randn(2, *self.shape, generator=generator).to(device)
+        spread = torch.rand(self.shape, generator=generator).to(device) if self.spread else None
+        said = Prediction((0.9 * clean + 0.1 * off).to(device), spread)
+        before = Prediction((0.8 * clean + 0.2 * off).to(device), spread)
+        x_t = self.noise.diffuse(clean.to(device), 0, self.t, eps)
+        earlier = None if self.earlier is None else Earlier(self.earlier, before)
+        return self.noise, x_t, said, z, self.t, self.s, earlier
+
+
+@cache
+def _respaced(table: Table, steps: int) -> NoiseSchedule:
+    tables = {"linear": NoiseSchedule.linear, "cosine": NoiseSchedule.cosine}
+    return tables[table](1000).respace(steps)
+
+
+@st.composite
+def moves(draw: st.DrawFn, most: int = 250) -> Move:
+    """Moves between any two of up to this many levels."""
+    steps = draw(st.integers(1, most))
+    t = draw(st.integers(1, steps))
+    before = st.integers(t + 1, steps) if t < steps else st.none()
+    return Move(
+        steps,
+        t,
+        s=draw(st.integers(0, t - 1)),
+        earlier=draw(st.none() | before),
+        spread=draw(st.booleans()),
+        table=draw(st.sampled_from(("linear", "cosine"))),
+        shape=(
+            draw(st.integers(1, 3)),
+            draw(st.sampled_from((1, 3, 4))),
+            draw(st.integers(1, 5)),
+            draw(st.integers(1, 5)),
+        ),
+        seed=draw(st.integers(0, 2**32 - 1)),
+    )
 
 
 @st.composite
