@@ -68,6 +68,15 @@ class Denoiser(Protocol):
         ...
 
 
+@runtime_checkable
+class Classifier(Protocol):
+    """Says of noisy images how likely they are to be of the class that it stands for."""
+
+    def __call__(self, x_t: Tensor, t: int, noise: NoiseSchedule) -> Tensor:
+        """log p(y | x_t), (B,), differentiable in x_t (B, C+M, h, w), a state at level t of `noise`, 1 <= t <= T."""
+        ...
+
+
 class Layer(NamedTuple):
     """A region's clean prediction laid on the canvas."""
 
@@ -118,7 +127,11 @@ class Merged(NamedTuple):
 
 
 class MergeRule(Protocol):
-    """Merges clean predictions. Pure: the same layers give the same result and stay as they are."""
+    """Merges clean predictions. Pure: the same layers give the same result and stay as they are.
+
+    At each pixel the canvas lies within the range of the layers that cover it; one with an attribute `repaints = True`
+    gives pixels new values, and promises [-1, 1], or the range of all its layers where that is wider.
+    """
 
     def __call__(self, layers: Sequence[Layer], progress: float) -> Merged:
         """Merge layers from bottom to top; `progress` in [0, 1] is how far the denoising is, 1 at the clean image."""

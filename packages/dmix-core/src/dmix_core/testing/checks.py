@@ -154,13 +154,13 @@ def _range(canvas: Tensor, layers: Sequence[Layer], supports: Tensor, repaints: 
     if repaints:
         low, high = images.amin((0, 2, 3, 4)).clamp(max=-1), images.amax((0, 2, 3, 4)).clamp(min=1)
         beyond = float(torch.maximum(low - canvas.amin((1, 2, 3)), canvas.amax((1, 2, 3)) - high).max())
-        promise = "the canvas stays within [-1, 1] and the range of the sample's layers"
+        promise, hint = "the canvas stays within [-1, 1] and the range of the sample's layers", ""
     else:
         low = images.masked_fill(~supports, torch.inf).amin(0)
         high = images.masked_fill(~supports, -torch.inf).amax(0)
         beyond = float(torch.maximum(low - canvas, canvas - high).max())
-        promise = "the canvas stays within the range of its layers"
-    yield Verdict(promise, beyond <= 1e-5, f"beyond by {beyond:.4g}")
+        promise, hint = "the canvas stays within the range of its layers", "; a rule may say `repaints = True`"
+    yield Verdict(promise, beyond <= 1e-5, f"beyond by {beyond:.4g}{hint}")
 
 
 # ---- timestep schedules ---------------------------------------------------------------------------------------
