@@ -282,6 +282,13 @@ def test_the_same_seed_gives_the_same_image_and_another_seed_another():
     assert not torch.isclose(image[0], image[1]).any()
 
 
+def test_on_another_number_of_levels_everything_else_stays():
+    settings = {"merge": SoftMask(), "others": "noisy", "seams": "literal", "size": (12, 12), "merge_from": 0.6}
+    made = Composer(pair(), steps=20, timesteps=TailResampling(4, 1), **settings).with_steps(10)
+    expected = Composer(pair(), steps=10, timesteps=TailResampling(4, 1), **settings)
+    assert torch.equal(made.compose(2, seed=1).image, expected.compose(2, seed=1).image)
+
+
 @pytest.fixture
 def draws(monkeypatch):
     """Every draw that the composer makes: (region, purpose, index) -> noise."""

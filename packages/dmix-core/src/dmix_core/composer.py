@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ from .noise import NoiseSchedule
 from .protocols import Denoiser, Earlier, Layer, Merged, MergeRule, Prediction, Region, Size, Stepper, TimestepSchedule
 from .steppers import Ancestral
 from .timesteps import TailResampling, check_walk
+
+Name = TypeVar("Name", bound=str)
 
 
 class Step(NamedTuple):
@@ -81,6 +83,7 @@ class Composer:
     ) -> None:
         self.regions = sorted(check_regions(regions), key=lambda region: region.z)
         self.size = size or self.regions[0].denoiser.spec.size
+        self.timesteps = timesteps
         self.walk = check_walk(timesteps(steps), steps)
         self.T = steps
         self.noises = [region.denoiser.noise.respace(steps) for region in self.regions]
@@ -91,6 +94,21 @@ class Composer:
         self.seams = _one_of("seams", seams, ("keep-variance", "literal"))
         self.device = torch.device(device)
         self._supports = check_cover(self.regions, self.size, self.device)
+
+    def with_steps(self, steps: int) -> "Composer":
+        """The same regions and rules on another number of levels."""
+        return Composer(
+            self.regions,
+            size=self.size,
+            steps=steps,
+            timesteps=self.timesteps,
+            stepper=self.stepper,
+            merge=self.merge,
+            merge_from=self.merge_from,
+            others=self.others,
+            seams=self.seams,
+            device=self.device,
+        )
 
     def compose(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Composition:
         """Run every step and return the finished composition; arguments as for `steps`."""
@@ -234,7 +252,7 @@ def split(prediction: Prediction, parts: int) -> list[Prediction]:
     return [Prediction(*part) for part in zip(clean.chunk(parts), spreads)]
 
 
-def _one_of(name: str, given: str, known: Sequence[str]) -> str:
+def _one_of(name: str, given: Name, known: Sequence[str]) -> Name:
     if given not in known:
         raise CompositionError(
             f"{name} is {given!r}; expected {' or '.join(map(repr, known))}.{did_you_mean(given, known)}"
