@@ -58,6 +58,10 @@ class UNetDenoiser:
         """The same model painting this class; the network is shared."""
         return UNetDenoiser(self.config, self.network, dtype=self.dtype, label=label, sha256=self.sha256)
 
+    def kinds(self) -> dict[str | None, UNetDenoiser]:
+        """The same model painting each of its classes, by their names; under None the model itself without any."""
+        return {name: self.with_label(name) for name in self.config.classes} or {None: self}
+
     def to(self, device: str | torch.device) -> Self:
         """Move the network and return self."""
         self.network.to(device)

@@ -1,6 +1,7 @@
 """What a model in training paints: a sheet of samples, image beside mask."""
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,8 +17,18 @@ from dmix_core.timesteps import Descent
 LEGIBLE = 96  # pixels of a sample's shorter side
 
 
-def sample(denoiser: Denoiser, samples: int, steps: int, seed: int = 0, device: torch.device | str = "cpu") -> Tensor:
-    """Paint with one model alone, down the plain ancestral chain: (samples, C + M, h, w) in about [-1, 1]."""
+def sample(
+    denoiser: Denoiser,
+    samples: int | Sequence[int],
+    steps: int,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Paint with one model alone, down the plain ancestral chain: (samples, C + M, h, w) in about [-1, 1].
+
+    Args:
+        samples: how many, or their numbers.
+    """
     alone = Composer([BoxRegion(denoiser)], steps=steps, timesteps=Descent(), merge_from=1, device=device)
     (last,) = deque(alone.steps(samples, seed), maxlen=1)
     return last.states[0]
