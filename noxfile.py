@@ -12,7 +12,10 @@ nox.options.sessions = ["tests", "lint", "types"]
 
 ROOT = Path(__file__).parent
 PACKAGES = ["packages/dmix-core", "packages/dmix-models", "packages/dmix-cli"]
-PLUGINS = ["plugins/dmix-soft-mask"]
+PLUGINS = [
+    "plugins/dmix-repaint",
+    "plugins/dmix-soft-mask",
+]
 MODULES = [Path(folder).name.replace("-", "_") for folder in PACKAGES + PLUGINS]
 EDITABLE = [word for folder in PACKAGES + PLUGINS for word in ("-e", folder)]
 # hatchling: the tests build and install plugin packages without fetching anything.
