@@ -1,16 +1,19 @@
 """The registry: loading one by one, names, settings, references of denoisers."""
 
 import sys
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
 
 import pytest
 import torch
 from PIL import Image
 
-from dmix_core import Ancestral, Descent, HardMask, StillImage, TailResampling
+from dmix_core import Ancestral, Classifier, Denoiser, Descent, HardMask, Spec, StillImage, TailResampling
 from dmix_core.errors import CompositionError, DmixError, ImageError, PluginError, ScheduleError
 from dmix_core.hookspecs import hookimpl
-from dmix_core.registry import HOOKS, Registry
+from dmix_core.registry import HOOKS, Kind, Registry
+from dmix_core.testing import GaussianDenoiser
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +230,47 @@ def test_an_unknown_reference(registry):
         registry.denoiser("phto:x")
 
 
+def painting(argument: str | None = None, *, device: str = "cpu", dtype: str = "float32", shade: float = 0, hue="red"):
+    return GaussianDenoiser(Spec((4, 4)), shade), (argument, device, dtype, hue)
+
+
+def test_a_denoiser_may_have_settings_of_its_own():
+    registry = registered(dmix_denoisers={"made": painting})
+    assert registry.settings("made") == ["shade", "hue"]
+    denoiser, given = registry.denoiser("made:a", "cuda:1", "bfloat16", {"shade": "0.5", "hue": "blue"})
+    assert (denoiser.mean, given) == (0.5, ("a", "cuda:1", "bfloat16", "blue"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shad": 1}, r"it has no setting 'shad'\. Did you mean 'shade'\? Its settings: shade, hue\."),
+        ({"device": "cuda"}, r"it has no setting 'device'\..* Its settings: shade, hue\."),
+        ({"argument": "b"}, r"it has no setting 'argument'\. Its settings: shade, hue\."),
+        ({"shade": "dark"}, r"shade is 'dark'; .*valid number"),
+    ],
+)
+def test_wrong_settings_of_a_denoiser_are_explained(settings, message):
+    registry = registered(dmix_denoisers={"made": painting})
+    with pytest.raises(PluginError, match=rf"The denoiser 'made' of the-test 1\.0: {message}"):
+        registry.denoiser("made:a", settings=settings)
+
+
+def test_a_denoiser_without_settings_says_so(registry):
+    with pytest.raises(PluginError, match=r"no setting 'size'\. Its settings: none\."):
+        registry.denoiser("photo:x", settings={"size": 3})
+
+
+def test_a_setting_may_be_needed():
+    def needy(argument=None, *, device="cpu", dtype="float32", prompt: str):
+        return prompt
+
+    registry = registered(dmix_denoisers={"needy": needy})
+    assert registry.denoiser("needy", settings={"prompt": "a crack"}) == "a crack"
+    with pytest.raises(PluginError, match=r"it needs the setting 'prompt'\. Its settings: prompt\."):
+        registry.denoiser("needy")
+
+
 def test_device_and_dtype_reach_the_factory():
     def factory(argument: str | None = None, *, device: str = "cpu", dtype: Literal["float32", "bfloat16"] = "float32"):
         return argument, device, dtype
@@ -236,6 +280,140 @@ def test_device_and_dtype_reach_the_factory():
     assert registry.denoiser("made:a:b") == ("a:b", "cpu", "float32")
     with pytest.raises(PluginError, match=r"dtype is 'float8'; Input should be 'float32' or 'bfloat16'"):
         registry.denoiser("made", dtype="float8")
+
+
+# ---- wrappers and classifiers ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Between:
+    """Half of one denoiser, half of another, as a classifier says."""
+
+    denoiser: Denoiser
+    other: Denoiser
+    classifier: Classifier | None = None
+    share: float = 0.5
+
+
+def likely(argument: str = "1", *, device: str = "cpu"):
+    def log_p(x_t, t, noise):
+        return -float(argument) * x_t.flatten(1).sum(1)
+
+    log_p.made = argument, device
+    return log_p
+
+
+class Pair:
+    """A plugin of a denoiser, a wrapper and a classifier."""
+
+    @staticmethod
+    @hookimpl
+    def dmix_denoisers():
+        def made(argument=None, *, device="cpu", dtype="float32"):
+            return GaussianDenoiser(Spec((4, 4), int(argument or 3)), (device, dtype))
+
+        return {"made": made}
+
+    @staticmethod
+    @hookimpl
+    def dmix_wrappers():
+        return {"between": Between}
+
+    @staticmethod
+    @hookimpl
+    def dmix_classifiers():
+        return {"likely": likely}
+
+
+@pytest.fixture
+def pairs():
+    registry = Registry()
+    registry.register(Pair, "pair", "the-test", "1.0")
+    return registry
+
+
+def test_a_wrapper_wraps_and_its_settings_are_made_of_references(pairs):
+    inside = pairs.denoiser("made")
+    settings = {"other": "made:1", "classifier": "likely:3", "share": "0.25"}
+    wrapped = pairs.wrapped(inside, "between", settings, "cuda:1", "bfloat16")
+    assert (wrapped.denoiser, wrapped.share) == (inside, 0.25)
+    assert (wrapped.other.spec.image_channels, wrapped.other.mean) == (1, ("cuda:1", "bfloat16"))
+    assert wrapped.classifier.made == ("3", "cuda:1")
+
+
+def test_a_setting_that_is_a_denoiser_may_be_given_as_one(pairs):
+    inside = pairs.denoiser("made")
+    assert pairs.wrapped(inside, "between", {"other": inside}).other is inside
+
+
+def test_settings_and_kinds_of_wrappers_and_classifiers(pairs):
+    assert pairs.settings("between") == ["other", "classifier", "share"]
+    assert pairs.model_settings("between") == ["other"]
+    assert pairs.settings("likely") == []
+    assert [pairs.kind_of(name) for name in ("between", "likely")] == ["wrapper", "classifier"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, r"The wrapper 'between' of the-test 1\.0: it needs the setting 'other'\."),
+        ({"other": "mode:1"}, r"No denoiser 'mode:1'.* Did you mean 'made'\?"),
+        ({"other": 3}, r"other is 3; Input should be an instance of Denoiser"),
+        ({"other": "made", "classifier": "like"}, r"No classifier 'like'\. Did you mean 'likely'\?"),
+        ({"other": "made", "classifier": "made"}, r"'made' is a denoiser, not a classifier"),
+        ({"other": "made", "shar": 1}, r"no setting 'shar'\. Did you mean 'share'\? .*: other, classifier, share\."),
+        ({"other": "made", "denoiser": "made"}, r"it has no setting 'denoiser'\."),
+    ],
+)
+def test_wrong_settings_of_a_wrapper_are_explained(pairs, settings, message):
+    with pytest.raises(PluginError, match=message):
+        pairs.wrapped(pairs.denoiser("made"), "between", settings)
+
+
+def test_a_wrapper_of_another_kind_is_told_so(pairs):
+    with pytest.raises(PluginError, match=r"'likely' is a classifier, not a wrapper\. Known wrappers: between\."):
+        pairs.wrapped(pairs.denoiser("made"), "likely")
+
+
+# ---- references that are paths --------------------------------------------------------------------------------
+
+
+def test_paths_in_references_become_absolute(registry, tmp_path, wall, monkeypatch):
+    (tmp_path / "runs/defects").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for typed, absolute in {
+        "wall.png": f"{tmp_path}/wall.png",
+        "photo:wall.png": f"photo:{tmp_path}/wall.png",
+        "runs/defects": f"{tmp_path}/runs/defects",
+        "runs/defects/": f"{tmp_path}/runs/defects",
+        "runs/defects:crack": f"{tmp_path}/runs/defects:crack",
+        "checkpoint:runs/defects": f"checkpoint:{tmp_path}/runs/defects",
+        "checkpoint:runs/defects:crack": f"checkpoint:{tmp_path}/runs/defects:crack",
+        "photo:absent.png": "photo:absent.png",
+        "tiles": "tiles",
+    }.items():
+        assert registry.absolute(typed) == absolute
+
+
+def test_only_arguments_that_may_be_paths_become_absolute(tmp_path, monkeypatch):
+    def pipeline(argument: str | Path, *, device: str = "cpu", dtype: str = "float32"):
+        return argument
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    registry = registered(dmix_denoisers={"made": painting, "pipeline": pipeline})
+    assert registry.absolute("made:here") == "made:here"
+    assert registry.absolute("pipeline:here") == f"pipeline:{tmp_path}/here"
+    assert registry.absolute("pipeline:hub/name") == "pipeline:hub/name"
+    assert registry.denoiser("pipeline:hub/name") == "hub/name"
+
+
+def test_a_label_stands_behind_the_path_of_a_folder(registry, tmp_path):
+    assert registry.resolve(f"{tmp_path}:crack") == ("checkpoint", f"{tmp_path}:crack")
+    (tmp_path / "a:b").mkdir()
+    assert registry.resolve(f"{tmp_path}/a:b") == ("checkpoint", f"{tmp_path}/a:b")
+    with pytest.raises(PluginError, match="neither a known name nor an existing file or folder"):
+        registry.resolve(f"{tmp_path}/c:b")
 
 
 # ---- plugins that break ---------------------------------------------------------------------------------------
@@ -257,6 +435,8 @@ BROKEN = {
     IMPORT + "@hookimpl\ndef dmix_merge_rules(): return {'a': 7}": "the factory of 'a' is 7; expected a class or",
     IMPORT + "def f(x: Unknown): 0\n@hookimpl\ndef dmix_exporters(): return {'a': f}": "NameError: name 'Unknown'",
     IMPORT + "@hookimpl\ndef dmix_denoisers(): return {'a': lambda path: 0}": "the denoiser 'a' is made by (path)",
+    IMPORT + "@hookimpl\ndef dmix_wrappers(): return {'a': lambda: 0}": "the wrapper 'a' is made by ()",
+    IMPORT + "@hookimpl\ndef dmix_classifiers(): return {'a': lambda path: 0}": "the classifier 'a' is made by (path)",
     IMPORT
     + "@hookimpl\ndef dmix_merge_rules(): return {'a': f}\n@hookimpl\ndef dmix_exporters(): return {'a': f}\n"
     + "def f(): 0": "it provides 'a' twice, as merge rule and as exporter",
@@ -302,7 +482,7 @@ def test_a_name_in_two_kinds_is_a_conflict_too():
 
 
 def test_every_kind_has_its_hook():
-    assert set(HOOKS.values()) == {"merge rule", "timestep schedule", "stepper", "denoiser", "exporter"}
+    assert set(HOOKS.values()) == {*get_args(Kind)}
 
 
 def test_dmix_is_loaded_first_and_always(monkeypatch):

@@ -7,6 +7,7 @@ from .geometry import Box
 from .merge import HardMask
 from .noise import NoiseSchedule
 from .protocols import (
+    Classifier,
     Denoiser,
     Earlier,
     Exporter,
@@ -28,6 +29,7 @@ __all__ = [
     "Ancestral",
     "Box",
     "BoxRegion",
+    "Classifier",
     "Composer",
     "Composition",
     "Denoiser",

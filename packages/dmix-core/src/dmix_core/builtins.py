@@ -1,6 +1,7 @@
 """What dmix-core brings along, through the door that every plugin uses."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from .errors import PluginError
 from .hookspecs import DenoiserFactory, hookimpl
@@ -32,7 +33,7 @@ def dmix_denoisers() -> Mapping[str, DenoiserFactory]:
     return {"photo": photo}
 
 
-def photo(argument: str | None = None, *, device: str = "cpu", dtype: str = "float32") -> StillImage:
+def photo(argument: str | Path | None = None, *, device: str = "cpu", dtype: str = "float32") -> StillImage:
     """The picture at the path `argument` as an RGB denoiser, with its alpha as mask channel if it is transparent.
 
     It is float32 whatever the dtype, to stay bit-identical.

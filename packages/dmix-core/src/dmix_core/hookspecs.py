@@ -5,22 +5,32 @@ A plugin is a module, named by an entry point of the group "dmix", with one or m
 digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds.
 
 A factory's keyword arguments are its settings. Their annotations are checked and strings are converted to them, so
-that `--set threshold=0.7` arrives as a float; a ValueError for a bad value is shown without a traceback.
+that `--set threshold=0.7` arrives as a float; a ValueError for a bad value is shown without a traceback. A setting
+annotated `Denoiser` or `Classifier` is given as a reference, such as "checkpoint:runs/defects", and arrives as the
+object, on the device and in the dtype of the composition.
 """
 
 from collections.abc import Callable, Mapping
 
 import pluggy
 
-from .protocols import Denoiser, Exporter, MergeRule, Stepper, TimestepSchedule
+from .protocols import Classifier, Denoiser, Exporter, MergeRule, Stepper, TimestepSchedule
 
 hookspec = pluggy.HookspecMarker("dmix")
 hookimpl = pluggy.HookimplMarker("dmix")
 
 
 DenoiserFactory = Callable[..., Denoiser]
-"""Called as factory(argument, device="cpu", dtype="float32"): `argument` is what stands behind the colon in
-"NAME:ARGUMENT", None if there is none; `dtype` names the arithmetic of its networks."""
+"""Called as factory(argument, device="cpu", dtype="float32", **settings): `argument` is what stands behind the colon in
+"NAME:ARGUMENT", None if there is none; `dtype` names the arithmetic of its networks; all other keyword arguments are
+settings. Where the argument may be a path, annotate it so (`argument: str | Path | None = None`): a path that is typed
+is then made absolute in recipes."""
+
+WrapperFactory = Callable[..., Denoiser]
+"""Called as factory(denoiser, **settings)."""
+
+ClassifierFactory = Callable[..., Classifier]
+"""Called as factory(argument, device="cpu"), `argument` as for a denoiser."""
 
 
 @hookspec
@@ -41,6 +51,16 @@ def dmix_steppers() -> Mapping[str, Callable[..., Stepper]]:  # type: ignore[emp
 @hookspec
 def dmix_denoisers() -> Mapping[str, DenoiserFactory]:  # type: ignore[empty-body]
     """Denoisers by name, such as {"photo": photo}."""
+
+
+@hookspec
+def dmix_wrappers() -> Mapping[str, WrapperFactory]:  # type: ignore[empty-body]
+    """Wrappers by name: denoisers that say something else than the one that they wrap, such as guidance."""
+
+
+@hookspec
+def dmix_classifiers() -> Mapping[str, ClassifierFactory]:  # type: ignore[empty-body]
+    """Classifiers of noisy images by name, for the settings of wrappers."""
 
 
 @hookspec

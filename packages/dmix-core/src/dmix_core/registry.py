@@ -14,10 +14,10 @@ import pluggy
 
 from . import hookspecs
 from .errors import PluginError, did_you_mean
-from .protocols import Denoiser
-from .settings import checked, explained, known_settings
+from .protocols import Classifier, Denoiser
+from .settings import checked, explained, mentions, unknown_setting
 
-Kind = Literal["merge rule", "timestep schedule", "stepper", "denoiser", "exporter"]
+Kind = Literal["merge rule", "timestep schedule", "stepper", "denoiser", "wrapper", "classifier", "exporter"]
 Factory = Callable[..., Any]
 
 GROUP = "dmix"
@@ -28,6 +28,8 @@ HOOKS: Mapping[str, Kind] = MappingProxyType(
         "dmix_timestep_schedules": "timestep schedule",
         "dmix_steppers": "stepper",
         "dmix_denoisers": "denoiser",
+        "dmix_wrappers": "wrapper",
+        "dmix_classifiers": "classifier",
         "dmix_exporters": "exporter",
     }
 )
@@ -113,7 +115,12 @@ class Registry:
         Raises:
             PluginError: no plugin provides it, or two do.
         """
-        return known_settings(self._offer(name).factory)
+        return [*self._offer(name).settings]
+
+    def model_settings(self, name: str) -> list[str]:
+        """Those of its settings that are denoisers, given by a reference."""
+        settings = self._offer(name).settings
+        return [key for key, annotation in settings.items() if mentions(annotation, Denoiser)]
 
     @property
     def conflicts(self) -> dict[str, tuple[str, ...]]:
@@ -124,51 +131,126 @@ class Registry:
             if len(offers) > 1
         }
 
-    def create(self, kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> Any:
-        """Make the object of this kind and name.
+    def create(
+        self,
+        kind: Kind,
+        name: str,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> Any:
+        """Make the object of this kind and name; see `denoiser`, `wrapped` and `classifier` for those.
 
         Args:
-            settings: checked against the factory's annotations; strings are converted to them.
+            settings: checked against the factory's annotations; strings are converted to them, and references to
+                denoisers and classifiers to those.
+            device, dtype: of denoisers and classifiers that are made for its settings.
 
         Raises:
             PluginError: the name is unknown, claimed twice or of another kind; a setting is unknown, missing or wrong.
         """
-        offer = self._offer(name, kind)
-        if offer.kind != kind:
-            raise PluginError(f"{name!r} is a {offer.kind}, not a {kind}. Known {kind}s: {_listed(self.names(kind))}.")
-        try:
-            return checked(offer.factory)(**(settings or {}))
-        except ValueError as error:
-            raise PluginError(
-                f"The {kind} {name!r} of {offer.plugin}: {explained(error, offer.factory)} "
-                f"Its settings: {_listed(known_settings(offer.factory))}."
-            ) from error
+        return self._make(kind, name, (), settings, device, dtype)
 
-    def denoiser(self, reference: str, device: str = "cpu", dtype: str = "float32") -> Denoiser:
-        """The denoiser of "NAME", "NAME:ARGUMENT", the path of a checkpoint folder, or the path of a picture.
+    def denoiser(
+        self,
+        reference: str,
+        device: str = "cpu",
+        dtype: str = "float32",
+        settings: Mapping[str, Any] | None = None,
+    ) -> Denoiser:
+        """The denoiser of a reference; settings and errors as for `create`.
 
-        A name goes before a path; write ./NAME for a file that is called like a denoiser.
+        Args:
+            reference: "NAME", "NAME:ARGUMENT", the path of a checkpoint folder, with ":LABEL" behind it for one class
+                of a class-conditional model, or the path of a picture. A name goes before a path; write ./NAME for a
+                file that is called like a denoiser.
         """
-        name, argument = self._resolve(reference)
-        settings = {"device": device, "dtype": dtype}
-        return cast(Denoiser, self.create("denoiser", name, settings | ({"argument": argument} if argument else {})))
+        name, argument = self.resolve(reference)
+        given = () if argument is None else (argument,)
+        return cast(Denoiser, self._make("denoiser", name, given, settings, device, dtype))
 
-    def _resolve(self, reference: str) -> tuple[str, str | None]:
+    def wrapped(
+        self,
+        denoiser: Denoiser,
+        name: str,
+        settings: Mapping[str, Any] | None = None,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> Denoiser:
+        """A denoiser within the wrapper of this name; settings and errors as for `create`."""
+        return cast(Denoiser, self._make("wrapper", name, (denoiser,), settings, device, dtype))
+
+    def classifier(self, reference: str, device: str = "cpu") -> Classifier:
+        """The classifier of "NAME" or "NAME:ARGUMENT"; errors as for `create`."""
+        name, _, argument = reference.partition(":")
+        given = (argument,) if argument else ()
+        return cast(Classifier, self._make("classifier", name, given, None, device, "float32"))
+
+    def resolve(self, reference: str) -> tuple[str, str | None]:
+        """The name of the denoiser that a reference means, and the argument that goes with it.
+
+        Raises:
+            PluginError: neither a known name nor an existing file or folder.
+        """
         known = self.names("denoiser")
         if reference in known:
             return reference, None
-        name, _, argument = reference.partition(":")
-        if name in known:
-            return name, argument
-        if Path(reference).is_dir():
+        name, colon, argument = reference.partition(":")
+        if colon and name in known:
+            return name, argument or None
+        path, _ = _split_label(reference)
+        if path.is_dir():
             return "checkpoint", reference
-        if Path(reference).is_file():
+        if path.is_file():
             return "photo", reference
         raise PluginError(
             f"No denoiser {reference!r}: it is neither a known name nor an existing file or folder."
             f"{did_you_mean(name, known)} Expected NAME or NAME:ARGUMENT with one of {_listed(known)}, "
             f"a checkpoint folder, or a picture.{self._absent()}"
         )
+
+    def absolute(self, reference: str) -> str:
+        """The reference with its path made absolute, if it has one, so that it holds wherever it is read.
+
+        Raises:
+            PluginError: as for `resolve`.
+        """
+        name, argument = self.resolve(reference)
+        if argument is None or not mentions(self._offer(name).argument, Path):
+            return reference
+        path, label = _split_label(argument)
+        if not path.exists():
+            return reference
+        return reference.removesuffix(argument) + str(path.resolve()) + label
+
+    def _make(
+        self,
+        kind: Kind,
+        name: str,
+        one: tuple[object, ...],
+        settings: Mapping[str, Any] | None,
+        device: str,
+        dtype: str,
+    ) -> Any:
+        """Call the factory of this kind and name: with one thing or none, its settings, and where to compute."""
+        offer, settings = self._offer(name, kind), settings or {}
+        if offer.kind != kind:
+            raise PluginError(f"{name!r} is a {offer.kind}, not a {kind}. Known {kind}s: {_listed(self.names(kind))}.")
+        references = {
+            Denoiser: lambda reference: self.denoiser(reference, device, dtype),
+            Classifier: lambda reference: self.classifier(reference, device),
+        }
+        computing = {"device": device, "dtype": dtype}
+        given = {key: computing[key] for key in offer.call.given}
+        known = [*offer.settings]
+        problem = f"The {kind} {name!r} of {offer.plugin}: {{}} Its settings: {_listed(known)}.".format
+        if reserved := settings.keys() & offer.reserved:
+            raise PluginError(problem(unknown_setting(min(reserved), known)))
+        try:
+            return checked(offer.factory, references)(*one, **settings, **given)
+        except ValueError as error:
+            raise PluginError(problem(explained(error, known))) from error
 
     def _offer(self, name: str, kind: Kind | None = None) -> "_Offer":
         offers = self._offers.get(name, [])
@@ -219,10 +301,54 @@ class Registry:
             raise
 
 
+class _Call(NamedTuple):
+    """How a factory is called, its settings apart."""
+
+    one: bool = False
+    """With one positional argument."""
+    given: tuple[str, ...] = ()
+    """With keyword arguments that say where to compute."""
+    expected: str = "settings alone"
+
+
+_CALLS: Mapping[Kind, _Call] = MappingProxyType(
+    {
+        "denoiser": _Call(True, ("device", "dtype"), "(argument=None, *, device='cpu', dtype='float32'), and settings"),
+        "wrapper": _Call(True, (), "(denoiser), and settings"),
+        "classifier": _Call(True, ("device",), "(argument=None, *, device='cpu')"),
+    }
+)
+
+
 class _Offer(NamedTuple):
     kind: Kind
     factory: Factory
     plugin: PluginRecord
+
+    @property
+    def call(self) -> _Call:
+        return _CALLS.get(self.kind, _Call())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Each setting of the factory with its annotation."""
+        annotations = [*self._annotations.items()][self.call.one :]
+        return {name: annotation for name, annotation in annotations if name not in self.call.given}
+
+    @property
+    def reserved(self) -> set[str]:
+        """What it is called with beside its settings."""
+        return self._annotations.keys() - self.settings.keys()
+
+    @property
+    def argument(self) -> Any:
+        """The annotation of the one positional argument."""
+        return next(iter(self._annotations.values()))
+
+    @property
+    def _annotations(self) -> dict[str, Any]:
+        parameters = inspect.signature(self.factory, eval_str=True).parameters
+        return {name: parameter.annotation for name, parameter in parameters.items()}
 
 
 def _answers(manager: pluggy.PluginManager, plugin: object) -> dict[str, object]:
@@ -263,18 +389,23 @@ def _check_factory(factory: object, name: str, kind: Kind) -> Factory:
     if not callable(factory):
         raise PluginError(f"the factory of {name!r} is {factory!r}; expected a class or function")
     signature = inspect.signature(factory, eval_str=True)
-    if kind == "denoiser":
-        try:
-            signature.bind("argument", device="cpu", dtype="float32")
-        except TypeError as error:
-            raise PluginError(
-                f"the denoiser {name!r} is made by {signature} ({error}); "
-                "expected (argument=None, *, device='cpu', dtype='float32')"
-            ) from error
+    call = _CALLS.get(kind, _Call())
+    try:
+        signature.bind_partial(*["one"] * call.one, **dict.fromkeys(call.given))
+    except TypeError as error:
+        raise PluginError(f"the {kind} {name!r} is made by {signature} ({error}); expected {call.expected}") from error
     return factory
 
 
 # ---- small things ---------------------------------------------------------------------------------------------
+
+
+def _split_label(text: str) -> tuple[Path, str]:
+    """A path, and ":LABEL" where that stands behind the path of a folder; a path may have colons of its own."""
+    folder, colon, label = text.rpartition(":")
+    if colon and not Path(text).exists() and Path(folder).is_dir():
+        return Path(folder), f":{label}"
+    return Path(text), ""
 
 
 def _is_allowed(name: str, distribution: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from dmix_core.errors import PluginError
 from dmix_core.hookspecs import DenoiserFactory, hookimpl
@@ -15,7 +16,7 @@ def dmix_denoisers() -> Mapping[str, DenoiserFactory]:
     return {"checkpoint": from_folder} | {name: partial(from_bundle, name) for name in bundled()}
 
 
-def from_folder(argument: str | None = None, *, device: str = "cpu", dtype: Dtype = "float32") -> UNetDenoiser:
+def from_folder(argument: str | Path | None = None, *, device: str = "cpu", dtype: Dtype = "float32") -> UNetDenoiser:
     """The denoiser of the checkpoint folder `argument`."""
     if argument is None:
         raise PluginError("'checkpoint' needs a folder; expected checkpoint:FOLDER, such as checkpoint:runs/tiles.")
