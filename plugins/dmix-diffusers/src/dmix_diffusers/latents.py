@@ -1,0 +1,252 @@
+"""A latent text-to-image pipeline as a Denoiser of latents, and the region by which it meets pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+
+from dmix_core.errors import DenoiserError
+from dmix_core.geometry import Box, resize
+from dmix_core.protocols import Layer, Prediction, Size, Spec
+
+from .folder import PipelineError, PipelineFolder
+from .schedulers import Scheduling
+from .unet2d import grid_size
+
+CONDITIONS = (
+    "addition_embed_type",
+    "class_embed_type",
+    "encoder_hid_dim_type",
+    "num_class_embeds",
+    "time_cond_proj_dim",
+)
+"""What a network may be told beside the time and a prompt."""
+
+
+class LatentModel:
+    """The parts of a StableDiffusionPipeline, without its safety checker; regions share one for each folder.
+
+    Attributes:
+        factor: pixels to the side of a latent.
+
+    Raises:
+        PipelineError: which key of a config does not fit.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        vae: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        scheduling: Scheduling,
+        sha256: str | None = None,
+    ) -> None:
+        _check(unet.config, vae.config, text_encoder.config, scheduling)
+        self.unet, self.vae, self.text_encoder, self.tokenizer = unet, vae, text_encoder, tokenizer
+        self.scheduling, self.sha256 = scheduling, sha256
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self._scale, self._shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
+
+    @classmethod
+    def load(cls, reference: str | None, device: str = "cpu") -> LatentModel:
+        """The model of a folder, or of an id of the hub; the same one as long as somebody has it.
+
+        Raises:
+            PipelineError: it cannot be loaded, or transformers is not installed.
+        """
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+
+        try:
+            from transformers import CLIPTextModel, CLIPTokenizer
+        except ImportError as error:
+            raise PipelineError(
+                f"The text encoder of {reference!r} needs transformers ({error}). "
+                "Try: pip install 'dmix-diffusers[latent]'."
+            ) from error
+
+        folder = PipelineFolder.find(reference, "latent-diffusion")
+        key = folder.path.resolve(), device
+        model = _MODELS.get(key)
+        if model is None:
+            model = _MODELS[key] = cls(
+                folder.load("unet", UNet2DConditionModel).to(device),
+                folder.load("vae", AutoencoderKL).to(device),
+                folder.load("text_encoder", CLIPTextModel).to(device),
+                folder.load_config("tokenizer", CLIPTokenizer),
+                Scheduling.load(folder),
+                folder.sha256(),
+            )
+        return model
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, c, h, w) -> pictures (B, 3, factor h, factor w) in [-1, 1]."""
+        picture: Tensor = self.vae.decode(latents / self._scale + self._shift).sample
+        return picture.clamp(-1, 1)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, c, H / factor, W / factor): the mean of the encoder's distribution."""
+        mean: Tensor = self.vae.encode(pictures).latent_dist.mode()
+        return (mean - self._shift) * self._scale
+
+    def text(self, prompt: str) -> Tensor:
+        """What the network is told of a prompt, (1, tokens, width).
+
+        Raises:
+            PipelineError: the prompt is longer than the encoder takes.
+        """
+        most = self.tokenizer.model_max_length
+        tokens = self.tokenizer(prompt, padding="max_length", max_length=most, return_tensors="pt").input_ids
+        if tokens.shape[1] > most:
+            raise PipelineError(
+                f"The prompt {prompt[:40]!r}... has {tokens.shape[1]} tokens; expected at most {most}: shorten it."
+            )
+        embedding: Tensor = self.text_encoder(tokens.to(self.unet.device))[0]
+        return embedding
+
+
+_MODELS: WeakValueDictionary[tuple[Any, str], LatentModel] = WeakValueDictionary()
+
+
+class LatentDenoiser:
+    """Says the clean latents of a prompt; its grid is one of latents.
+
+    Args:
+        guidance_scale: classifier-free guidance (Ho & Salimans 2022), as diffusers counts it: u + scale (p - u), with
+            what the network says to the prompt, p, and to the negative one, u; 1 is p and one call in place of two.
+        height: of the picture, in pixels; None: what the network's sample_size says. So with `width`.
+
+    Raises:
+        PipelineError: a prompt that is too long, or a size that the latents do not divide.
+    """
+
+    def __init__(
+        self,
+        model: LatentModel,
+        prompt: str = "",
+        negative_prompt: str = "",
+        guidance_scale: float = 7.5,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        self.model, self.noise, self.sha256 = model, model.scheduling.noise, model.sha256
+        self.guidance_scale, self.dtype = guidance_scale, dtype
+        self.spec = Spec(_grid(model, height, width), model.unet.config.in_channels)
+        with torch.no_grad():
+            prompts = [prompt] if guidance_scale == 1 else [negative_prompt, prompt]
+            self._texts = torch.cat([model.text(each) for each in prompts])
+
+    @property
+    def region_type(self) -> type[LatentRegion]:
+        """How it meets the canvas."""
+        return LatentRegion
+
+    @property
+    def picture_size(self) -> Size:
+        """(height, width) of what `decode` makes, in pixels."""
+        height, width = self.spec.size
+        return height * self.model.factor, width * self.model.factor
+
+    @torch.no_grad()
+    def __call__(self, x_t: Tensor, t: int) -> Prediction:
+        """Predict from x_t (B, c, h, w) at level t, 1 <= t <= T."""
+        self._check(x_t, t)
+        x_t, scheduling = x_t.float(), self.model.scheduling
+        clean = self.noise.clean_from(scheduling.prediction, self._guided(x_t, t), x_t, t)
+        spread = clean.new_ones(()) if scheduling.variance == "fixed-large" else None
+        return Prediction(scheduling.limited(clean), spread)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """The pictures (B, 3, H, W) of latents, in [-1, 1]."""
+        return self.model.decode(latents)
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The latents of pictures (B, 3, H, W) of `picture_size`."""
+        return self.model.encode(pictures)
+
+    def _guided(self, x_t: Tensor, t: int) -> Tensor:
+        texts = self._texts.repeat_interleave(len(x_t), 0)
+        both = x_t.repeat(len(self._texts), 1, 1, 1)
+        with torch.autocast(x_t.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16"):
+            output = self.model.unet(both, t - 1, encoder_hidden_states=texts).sample.float()
+        if len(self._texts) == 1:
+            return output
+        without, with_prompt = output.chunk(2)
+        return without + self.guidance_scale * (with_prompt - without)
+
+    def _check(self, x_t: Tensor, t: int) -> None:
+        if not 1 <= t <= self.noise.steps or x_t.shape[1:] != self.spec.shape:
+            raise DenoiserError(
+                f"The pipeline was given {tuple(x_t.shape)} at level {t}; "
+                f"expected (B, *{self.spec.shape}) and a level of 1..{self.noise.steps}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class LatentRegion:
+    """A LatentDenoiser that paints an upright box: `lay` decodes, `encode` encodes.
+
+    Attributes as of a BoxRegion; without a box it is as large as the decoded picture, from the canvas' corner.
+    """
+
+    denoiser: LatentDenoiser
+    box: Box | tuple[int, int, int, int] | None = None
+    name: str = "background"
+    z: int = 0
+    listen_from: float | None = None
+
+    @property
+    def place(self) -> Box:
+        """The box, whether given or implied."""
+        height, width = self.denoiser.picture_size
+        return Box(0, 0, width, height) if self.box is None else Box(*self.box)
+
+    def lay(self, clean: Tensor, size: Size) -> Layer:
+        """Decode, resize to the box, paste; it owns its whole box.
+
+        Raises:
+            GeometryError: the box has no area or leaves the canvas.
+        """
+        place = self.place.check_inside(size, f"region {self.name!r}")
+        picture = resize(self.denoiser.decode(clean), place.size)
+        return Layer(place.paste(picture, size), place.paste(torch.ones_like(picture[:, :1]), size))
+
+    def view(self, canvas: Tensor) -> Tensor:
+        """Crop the box and resize it to the grid of latents: for weights, not for pictures."""
+        return resize(self.place.crop(canvas), self.denoiser.spec.size)
+
+    def encode(self, picture: Tensor) -> Tensor:
+        """The latents (B, c, h, w) of what a picture (B, 3, H, W) of the canvas shows in the box."""
+        return self.denoiser.encode(resize(self.place.crop(picture), self.denoiser.picture_size))
+
+
+def _grid(model: LatentModel, height: int | None, width: int | None) -> Size:
+    sides = height or 0, width or 0
+    if any(side % model.factor for side in sides):
+        raise PipelineError(f"The picture is {height} x {width} pixels; expected multiples of {model.factor}.")
+    return grid_size(model.unet.config.sample_size, *(side // model.factor for side in sides))
+
+
+def _check(unet: Any, vae: Any, text: Any, scheduling: Scheduling) -> None:
+    def refuse(what: str, config: Any, key: str, expected: str) -> None:
+        raise PipelineError(f"The {what}'s config has {key} = {config.get(key)!r}; expected {expected}.")
+
+    channels = vae.latent_channels
+    for key in ("in_channels", "out_channels"):
+        if unet[key] != channels:
+            refuse("network", unet, key, f"{channels}, the channels of the latents, and nothing beside them")
+    for key in CONDITIONS:
+        if unet.get(key) is not None:
+            refuse("network", unet, key, "None: it is told the time and a prompt")
+    if unet.cross_attention_dim != text.hidden_size:
+        refuse("network", unet, "cross_attention_dim", f"{text.hidden_size}, the width of the text encoder")
+    if scheduling.variance == "learned-range":
+        raise PipelineError("The scheduler's config has variance_type = 'learned_range'; expected a fixed one.")
