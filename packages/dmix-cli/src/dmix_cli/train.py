@@ -29,9 +29,11 @@ DATA: list[Decorator] = [
         help="Refuse pictures that cannot be used, or leave them out and list them.",
     ),
 ]
-MODEL: list[Decorator] = [
+SCALE: list[Decorator] = [
     click.option("--scale", type=POSITIVE, default=1.0, show_default=True, help="Resize the pictures by this first."),
     click.option("--skip-small", is_flag=True, help="Leave out what is smaller than the grid, instead of refusing it."),
+]
+MODEL: list[Decorator] = [
     click.option(
         "--preset",
         type=click.Choice(["tiny", "small", "base"]),
@@ -112,6 +114,15 @@ MASKS: list[Decorator] = [
         help="Which mask values are the object: threshold:N, nonzero, index:N.  [default: the layout's own]",
     ),
     click.option("--mask-suffix", help="What a mask's stem has after its picture's.  [default: nothing, _mask, ...]"),
+    click.option("--min-area", type=COUNT, default=16, show_default=True, help="Smaller parts of a mask are left out."),
+    click.option(
+        "--merge-distance", type=COUNT, default=4, show_default=True, help="Parts of a mask this close are one object."
+    ),
+    click.option(
+        "--skip-empty", is_flag=True, help="Leave out pictures whose mask is empty, instead of refusing them."
+    ),
+]
+OBJECTS: list[Decorator] = [
     click.option(
         "--classes",
         type=NamesType(),
@@ -123,13 +134,6 @@ MASKS: list[Decorator] = [
         default=0.1,
         show_default=True,
         help="With several classes, how often none is told, so that it learns MODEL:any too.",
-    ),
-    click.option("--min-area", type=COUNT, default=16, show_default=True, help="Smaller parts of a mask are left out."),
-    click.option(
-        "--merge-distance", type=COUNT, default=4, show_default=True, help="Parts of a mask this close are one object."
-    ),
-    click.option(
-        "--skip-empty", is_flag=True, help="Leave out pictures whose mask is empty, instead of refusing them."
     ),
     click.option(
         "--mask-loss-weight", type=POSITIVE, default=1.0, show_default=True, help="Of the mask beside the image's 1."
@@ -165,7 +169,7 @@ def train() -> None:
 
 @train.command(short_help="A model that fills the canvas.")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@options(grid((64, 64)), DATA, MODEL, TRAINING, AUGMENTATION, FILES)
+@options(grid((64, 64)), DATA, SCALE, MODEL, TRAINING, AUGMENTATION, FILES)
 def background(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
     """Train a background model on windows of the pictures in DIR that show no object, or of all where none is known.
 
@@ -178,7 +182,7 @@ def background(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
 
 @train.command("object", short_help="A model of objects and their masks.")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@options(grid((32, 32)), DATA, MASKS, MODEL, TRAINING, AUGMENTATION, FILES)
+@options(grid((32, 32)), DATA, MASKS, OBJECTS, SCALE, MODEL, TRAINING, AUGMENTATION, FILES)
 def object_(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
     """Train an object model on the pictures below DIR and their masks.
 

@@ -5,11 +5,12 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
 from statistics import fmean
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, ParamSpec
 
 import torch
 import torch.nn.functional as F
@@ -427,7 +428,17 @@ def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, proces
 # ---- from a folder of pictures to a model -----------------------------------------------------------------------
 
 
-def train_background(
+class Plan(NamedTuple):
+    """A training that may begin; the arguments of `train`."""
+
+    model: ModelConfig
+    config: TrainConfig
+    crops: Crops
+    out: Path
+    origin: Origin
+
+
+def plan_background(
     folder: str | Path,
     out: str | Path,
     config: TrainConfig,
@@ -442,14 +453,19 @@ def train_background(
     variance: Variance | None = None,
     prediction: PredictionType | None = None,
     origin: Origin = UNSTATED,
-) -> Iterator[TrainStep]:
-    """Train a background model on windows of a folder's pictures; arguments as for read_images, Windows and train."""
-    crops = Windows(read_images(folder, layout=layout, split=split, on_error=on_error), size, scale, skip_small)
+) -> Plan:
+    """The training of a background model on windows of a folder's pictures.
+
+    Arguments as for background_crops, preset_model and train.
+    """
+    crops = background_crops(
+        folder, size, layout=layout, split=split, on_error=on_error, scale=scale, skip_small=skip_small
+    )
     model = _model("background", crops, out, config, preset, variance, prediction)
-    return train(model, config, crops, out, _named(origin, folder))
+    return Plan(model, config, crops, Path(out), _named(origin, folder))
 
 
-def train_object(
+def plan_object(
     folder: str | Path,
     out: str | Path,
     config: TrainConfig,
@@ -470,20 +486,86 @@ def train_object(
     variance: Variance | None = None,
     prediction: PredictionType | None = None,
     origin: Origin = UNSTATED,
-) -> Iterator[TrainStep]:
-    """Train an object model on pictures and masks; arguments as for read_pairs, ObjectCrops and train.
+) -> Plan:
+    """The training of an object model on pictures and masks; arguments as for object_crops, preset_model and train.
 
     Two or more `classes` make a class-conditional model, which with label_dropout knows the class "any" too; one class
     alone, or all of them together by default, make a plain one.
     """
+    crops = object_crops(
+        folder,
+        size,
+        layout=layout,
+        split=split,
+        on_error=on_error,
+        scale=scale,
+        mask_rule=mask_rule,
+        mask_suffix=mask_suffix,
+        classes=classes,
+        min_area=min_area,
+        merge_distance=merge_distance,
+        skip_small=skip_small,
+        skip_empty=skip_empty,
+    )
+    labels = _labels(classes or (), config.label_dropout)
+    model = _model("object", crops, out, config, preset, variance, prediction, labels)
+    return Plan(model, config, crops, Path(out), _named(origin, folder))
+
+
+P = ParamSpec("P")
+
+
+def _trained(plan: Callable[P, Plan]) -> Callable[P, Iterator[TrainStep]]:
+    @wraps(plan)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[TrainStep]:
+        return train(*plan(*args, **kwargs))
+
+    return run
+
+
+train_background = _trained(plan_background)
+"""Train what `plan_background` plans."""
+
+train_object = _trained(plan_object)
+"""Train what `plan_object` plans."""
+
+
+def background_crops(
+    folder: str | Path,
+    size: Size,
+    *,
+    layout: str | None = None,
+    split: Part | None = None,
+    on_error: OnError = "fail",
+    scale: float = 1.0,
+    skip_small: bool = False,
+) -> Windows:
+    """What a background is learned from; arguments as for read_images and Windows."""
+    return Windows(read_images(folder, layout=layout, split=split, on_error=on_error), size, scale, skip_small)
+
+
+def object_crops(
+    folder: str | Path,
+    size: Size,
+    *,
+    layout: str | None = None,
+    split: Part | None = None,
+    on_error: OnError = "fail",
+    scale: float = 1.0,
+    mask_rule: str | None = None,
+    mask_suffix: str | None = None,
+    classes: Sequence[str] | None = None,
+    min_area: int = 16,
+    merge_distance: int = 4,
+    skip_small: bool = False,
+    skip_empty: bool = False,
+) -> ObjectCrops:
+    """What objects are learned from; arguments as for read_pairs and ObjectCrops."""
     pairs = read_pairs(
         folder, mask_rule, mask_suffix, skip_empty, layout=layout, split=split, classes=classes, on_error=on_error
     )
     check_classes(pairs)
-    crops = ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small)
-    labels = _labels(classes or (), config.label_dropout)
-    model = _model("object", crops, out, config, preset, variance, prediction, labels)
-    return train(model, config, crops, out, _named(origin, folder))
+    return ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small)
 
 
 def _labels(classes: Sequence[str], label_dropout: float) -> list[str]:
