@@ -13,7 +13,7 @@ import json, time
 from dataclasses import dataclass
 
 import torch
-from dmix_core import Ancestral, HardMask, Spec
+from dmix_core import Ancestral, Denoiser, HardMask, Prediction, Spec
 from dmix_core.hookspecs import hookimpl
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 
@@ -80,9 +80,38 @@ class Listing:
         return [path]
 
 
+def shaded(argument=None, *, device="cpu", dtype="float32", shade: float = 0.0, hue: str = "none"):
+    return ConstantDenoiser(torch.full((3, 12, 12), shade))
+
+
+@dataclass(frozen=True)
+class Towards:
+    """A denoiser, part of the way to another one."""
+
+    denoiser: Denoiser
+    other: Denoiser
+    share: float = 0.5
+
+    spec = property(lambda self: self.denoiser.spec)
+    noise = property(lambda self: self.denoiser.noise)
+
+    def __call__(self, x_t, t):
+        return Prediction(torch.lerp(self.denoiser(x_t, t).clean, self.other(x_t, t).clean, self.share))
+
+
 @hookimpl
 def dmix_denoisers():
-    return {"scene": scene, "thing": thing, "nothing": nothing, "nan": nan, "slow": slow}
+    return {"scene": scene, "thing": thing, "nothing": nothing, "nan": nan, "slow": slow, "shaded": shaded}
+
+
+@hookimpl
+def dmix_wrappers():
+    return {"towards": Towards}
+
+
+@hookimpl
+def dmix_classifiers():
+    return {"likely": lambda argument=None, *, device="cpu": lambda x_t, t, noise: -x_t.flatten(1).sum(1)}
 
 
 @hookimpl

@@ -317,6 +317,67 @@ def test_another_stepper_and_its_settings(compose, dmix):
     assert (pixels("a/images/0000.png") != pixels("b/images/0000.png")).any()
 
 
+# ---- settings of models, and wrappers ---------------------------------------------------------------------------
+
+
+def test_a_regions_model_takes_settings(dmix):
+    words = ("--background", "scene", "--object", "shaded@0,0,12,12", "--object", "shaded@12,12,12,12", "--steps", 4)
+    words += ("--plugin", "descent")
+    dmix("compose", *words, "--set", "shaded.shade=0.6", "--set", "shaded-2.shade=-0.6", "-o", "a")
+    regions = Recipe.read("a/recipe.json").regions
+    assert [region.settings for region in regions] == [{}, {"shade": 0.6}, {"shade": -0.6}]
+    image = pixels("a/images/0000.png")
+    assert (image[:12, :12] == 204).all()
+    assert (image[12:, 12:] == 51).all()
+    dmix("compose", "a/recipe.json", "--set", "shaded-2.shade=1", "-o", "b")
+    assert [region.settings for region in Recipe.read("b/recipe.json").regions][1:] == [{"shade": 0.6}, {"shade": 1}]
+    assert (pixels("b/images/0000.png")[12:, 12:] == 255).all()
+
+
+def test_a_key_alone_finds_the_model_that_takes_it(dmix):
+    dmix(
+        "compose",
+        "--background",
+        "scene",
+        "--object",
+        "shaded",
+        "--steps",
+        4,
+        "--plugin",
+        "descent",
+        "--set",
+        "shade=1",
+    )
+    assert Recipe.read("dmix-out/recipe.json").regions[1].settings == {"shade": 1}
+
+
+def test_a_regions_model_is_wrapped_from_the_inside_out(dmix, photo, tmp_path):
+    Image.new("RGB", (12, 12), (255, 0, 0)).save(tmp_path / "red.png")
+    words = ("--background", "scene", "--object", "shaded", "--steps", 4, "--plugin", "descent")
+    words += ("--wrap", "shaded=towards", "--set", "other=red.png", "--set", "towards.share=0.25")
+    dmix("compose", *words, "-o", "a")
+    recipe = Recipe.read("a/recipe.json")
+    (wrapper,) = recipe.regions[1].wrap
+    assert wrapper.model_dump() == {"use": "towards", "settings": {"other": str(tmp_path / "red.png"), "share": 0.25}}
+    assert f"model {tmp_path / 'red.png'}" in recipe.made_with
+    assert (pixels("a/images/0000.png")[6:18, 6:18] == (159, 96, 96)).all()
+
+    twice = ("--wrap", "shaded=towards", "--wrap", "shaded=towards", "--set", "shaded.towards.other=scene")
+    assert "Input should be" not in dmix("compose", "a/recipe.json", "--set", "share=0.5", "-o", "b").stderr
+    assert (pixels("b/images/0000.png")[6:18, 6:18] == (191, 64, 64)).all()
+    assert [w.settings for w in Recipe.read("b/recipe.json").regions[1].wrap] == [wrapper.settings | {"share": 0.5}]
+    error = dmix("compose", "a/recipe.json", *twice[:2], exit_code=2).stderr  # typed wrappers replace the recipe's
+    assert "The wrapper 'towards' of dmix-toys 1.2: it needs the setting 'other'." in error
+
+
+def test_a_wrapper_in_two_regions_is_set_in_both_or_in_one(dmix):
+    words = ("--background", "scene", "--object", "shaded@0,0,12,12", "--object", "shaded@12,12,12,12", "--steps", 4)
+    words += ("--plugin", "descent", "--wrap", "shaded=towards", "--wrap", "shaded-2=towards")
+    dmix("compose", *words, "--set", "other=shaded", "--set", "shaded-2.towards.share=0.75")
+    settings = [region.wrap[0].settings for region in Recipe.read("dmix-out/recipe.json").regions[1:]]
+    assert settings == [{"other": "shaded"}, {"other": "shaded", "share": 0.75}]
+
+
 # ---- as a process -----------------------------------------------------------------------------------------------
 
 

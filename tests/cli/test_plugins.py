@@ -26,11 +26,13 @@ def broken(tmp_path_factory, monkeypatch):
 @pytest.mark.parametrize("words", [[], ["list"]])
 def test_plugins_are_listed_with_version_hooks_and_names(dmix, words):
     text = dmix("plugins", *words).stdout
-    toys = text.partition("dmix-toys 1.2 (toys): ok\n")[2].splitlines()[:4]
+    toys = text.partition("dmix-toys 1.2 (toys): ok\n")[2].splitlines()[:6]
     assert toys == [
         "  dmix_merge_rules: lift-mask",
         "  dmix_steppers: hasty",
-        "  dmix_denoisers: nan, nothing, scene, slow, thing",
+        "  dmix_denoisers: nan, nothing, scene, shaded, slow, thing",
+        "  dmix_wrappers: towards",
+        "  dmix_classifiers: likely",
         "  dmix_exporters: listing",
     ]
     assert "dmix_timestep_schedules: descent, tail-resampling" in text

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmix_core import Ancestral, BoxRegion, Composer, HardMask, Spec, TailResampling
+from dmix_core import Ancestral, BoxRegion, Composer, Denoiser, HardMask, Prediction, Spec, TailResampling
 from dmix_core.errors import CompositionError, DmixError, GeometryError, PluginError, RecipeError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.images import read_image, to_uint8, write_png
@@ -35,15 +35,26 @@ class Calm(Ancestral):
         return super().__call__(noise, x_t, prediction, self.share * z, t, s, earlier)
 
 
+class Bright:
+    """A denoiser whose pictures are brighter."""
+
+    def __init__(self, denoiser: Denoiser, more: float = 0.1, twice: bool = False):
+        self.denoiser, self.more = denoiser, more * (1 + twice)
+        self.spec, self.noise = denoiser.spec, denoiser.noise
+
+    def __call__(self, x_t, t):
+        return Prediction(self.denoiser(x_t, t).clean + self.more)
+
+
 class Plugin:
     """Closed-form denoisers: a scene, and a thing with a mask."""
 
     made: list = []  # noqa: RUF012
 
     @staticmethod
-    def scene(argument: str | None = None, *, device: str = "cpu", dtype: str = "float32"):
+    def scene(argument: str | None = None, *, device: str = "cpu", dtype: str = "float32", mean: float = 0.2):
         Plugin.made.append((argument, device, dtype))
-        return GaussianDenoiser(Spec((8, 9), 3), 0.2, 0.6)
+        return GaussianDenoiser(Spec((8, 9), 3), mean, 0.6)
 
     @staticmethod
     def thing(argument: str | None = None, *, device: str = "cpu", dtype: str = "float32"):
@@ -53,6 +64,11 @@ class Plugin:
     @hookimpl
     def dmix_denoisers():
         return {"scene": Plugin.scene, "thing": Plugin.thing}
+
+    @staticmethod
+    @hookimpl
+    def dmix_wrappers():
+        return {"bright": Bright}
 
     @staticmethod
     @hookimpl
@@ -85,6 +101,8 @@ region_recipes = st.builds(
     RegionRecipe,
     name=st.text(),
     model=st.text(),
+    settings=st.dictionaries(st.text(), json_values, max_size=3),
+    wrap=st.lists(choices, max_size=2),
     box=st.none() | st.tuples(*[st.integers()] * 4),
     z=st.integers(),
     listen_from=st.none() | fractions,
@@ -180,6 +198,33 @@ def test_regions_of_one_model_share_its_denoiser(registry):
     assert Plugin.made == [("x", "cpu", "bfloat16")]
 
 
+def test_regions_share_a_denoiser_where_model_settings_and_wrappers_are_equal(registry):
+    bright, dim = {"use": "bright", "settings": {"more": 0.25, "twice": True}}, {"use": "bright"}
+    turned = {"use": "bright", "settings": {"twice": True, "more": 0.25}}
+    parts = [{}, {"settings": {"mean": 0.5}}, {"wrap": [bright]}, {"wrap": [turned]}, {"wrap": [bright, dim]}, {}]
+    regions = [{"name": str(z), "model": "scene", "z": z} | part for z, part in enumerate(parts)]
+    made = [r.denoiser for r in Recipe.from_data(RECIPE | {"regions": regions}).composer(registry).regions]
+    assert made[0] is made[5]
+    assert made[2] is made[3]
+    assert len({*map(id, made)}) == 4
+    assert (made[1].mean, made[0].mean) == (0.5, 0.2)
+    assert (made[2].denoiser, made[2].more, made[4].denoiser) == (made[0], 0.5, made[2])
+
+
+def test_a_wrapper_changes_what_its_region_paints(registry):
+    regions = [{"name": "below", "model": "scene", "wrap": [{"use": "bright", "settings": {"more": 0.5}}]}]
+    bright = Recipe.from_data(RECIPE | {"regions": regions}).composer(registry)
+    plain = Recipe.from_data(RECIPE | {"regions": REGIONS[:1]}).composer(registry)
+    assert bright.compose().image.mean() > plain.compose().image.mean() + 0.2
+
+
+def test_a_recipe_from_before_there_were_settings_of_models_and_wrappers(recipe):
+    data = json.loads(recipe.text())
+    for region in data["regions"]:
+        del region["settings"], region["wrap"]
+    assert Recipe.from_data(data) == recipe
+
+
 def test_a_photograph_comes_back_bit_identical(tmp_path):
     """A recipe over a picture: outside of the object every pixel is the file's."""
 
@@ -247,6 +292,7 @@ def test_changes_are_told_of_what_both_name():
         ({"merge": {"use": "a", "setings": {}}}, r"unknown key 'merge\.setings'\. Did you mean 'settings'\?"),
         ({"stepper": {"us": "a"}}, r"unknown key 'stepper\.us'\. Did you mean 'use'\?"),
         ({"regions": [{"name": "a", "model": "b", "bx": 1}]}, r"unknown key 'regions\.0\.bx'\. .*'box'\?"),
+        ({"regions": [{"name": "a", "model": "b", "wrap": [{"us": "c"}]}]}, r"key 'regions\.0\.wrap\.0\.us'.*'use'\?"),
         ({"regions": [{"model": "b"}]}, r"the key 'regions\.0\.name' is missing"),
         ({"regions": []}, "regions: .*at least one region; got "),
         ({"samples": []}, "samples: .*at least one sample; got "),
@@ -311,6 +357,8 @@ def test_a_file_that_cannot_be_written_is_named(recipe, tmp_path):
         ({"timesteps": {"use": "hard-mask"}}, PluginError, "is a merge rule, not a timestep schedule"),
         ({"stepper": {"use": "descent"}}, PluginError, "is a timestep schedule, not a stepper"),
         ({"regions": [{"name": "a", "model": "nowhere"}]}, PluginError, "No denoiser 'nowhere'"),
+        ({"regions": [{"name": "a", "model": "scene", "settings": {"sd": 1}}]}, PluginError, "settings: mean"),
+        ({"regions": [{"name": "a", "model": "scene", "wrap": [{"use": "brigt"}]}]}, PluginError, "mean 'bright'"),
         ({"regions": [REGIONS[0], REGIONS[1] | {"box": [8, 8, 4, 4]}]}, GeometryError, "leaves the canvas"),
         ({"regions": [REGIONS[0], REGIONS[0]]}, CompositionError, "names must differ"),
         ({"device": "tpu9"}, RecipeError, "Cannot compute on the device 'tpu9'.*Try 'cpu'"),

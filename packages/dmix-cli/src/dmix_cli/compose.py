@@ -17,6 +17,7 @@ from .parameters import (
     SettingType,
     ShareType,
     SizeType,
+    WrapType,
 )
 
 
@@ -29,6 +30,7 @@ class Options:
     objects: tuple[Object, ...]
     plugins: tuple[str, ...]
     settings: tuple[Setting, ...]
+    wrap: tuple[tuple[str, str], ...]
     listen_from: tuple[tuple[str, float], ...]
     size: tuple[int, int] | None
     steps: int | None
@@ -60,7 +62,12 @@ class Options:
     help="An object, above those given before it; without a box in the centre, at its own size.  [default: blowhole]",
 )
 @click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A merge rule, schedule, stepper or exporter.")
-@click.option("--set", "settings", multiple=True, type=SettingType(), help="A setting of a plugin in use.")
+@click.option(
+    "--wrap", multiple=True, type=WrapType(), help="A wrapper around a region's model; the first given is innermost."
+)
+@click.option(
+    "--set", "settings", multiple=True, type=SettingType(), help="A setting of a plugin in use or of a region's model."
+)
 @click.option(
     "--listen-from",
     multiple=True,
@@ -99,7 +106,8 @@ class Options:
 def compose(**given: Any) -> None:
     """Compose images; without arguments, the bundled magnetic tiles with blowholes.
 
-    MODEL is the name of a bundled model (see `dmix models`), a checkpoint folder, or NAME or NAME:ARGUMENT of a plugin.
+    MODEL is the name of a bundled model (see `dmix models`), a checkpoint folder, or NAME or NAME:ARGUMENT of a plugin;
+    for a model of several classes FOLDER:CLASS. Each object's region is called after the last part of what was typed.
     IMAGE is a picture: under the hard mask, pixels that no object owns come out as they are.
 
     RECIPE is a file as every run writes it, and makes the same images again; options go before what it says. Where

@@ -1,8 +1,8 @@
 """From what was typed to a recipe."""
 
+import json
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -20,9 +20,13 @@ BUNDLED_PAIR = (
     {"name": "background", "model": "tiles"},
     {"name": "blowhole", "model": "blowhole", "z": 1},
 )
-TAKING_PATHS = ("checkpoint", "photo")  # names of denoisers whose argument is a path
 FIELDS = ("size", "steps", "merge_from", "others", "seams", "seed", "batch_size", "device", "dtype")
 CHOICES = {"merge rule": "merge", "timestep schedule": "timesteps", "stepper": "stepper"}  # kind: recipe's field
+ELSEWHERE = {
+    "denoiser": "give it to --background or --object",
+    "wrapper": "give it to --wrap as REGION=WRAPPER",
+    "classifier": "give it to the setting of a wrapper that takes one, by --set",
+}
 
 Data = dict[str, Any]
 
@@ -37,17 +41,30 @@ class Plan(NamedTuple):
     """What a given recipe was made with that is different now."""
 
 
+class Target(NamedTuple):
+    """Something in use that has settings: a plugin, a region's model, or a wrapper around one."""
+
+    names: tuple[str, ...]
+    """Under which of them `--set` finds it."""
+    plugin: str
+    settings: Data
+
+
 class Models(Registry):
     """The registry; it makes each denoiser once, though recipes are tried before boxes are known."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._made: dict[tuple[str, str, str], Denoiser] = {}
+        self.made: dict[str, Denoiser] = {}
+        """By their references, those in the settings of wrappers too."""
+        self._made: dict[tuple[str, ...], Denoiser] = {}
 
-    def denoiser(self, reference: str, device: str = "cpu", dtype: str = "float32") -> Denoiser:
-        key = reference, device, dtype
+    def denoiser(
+        self, reference: str, device: str = "cpu", dtype: str = "float32", settings: Mapping[str, Any] | None = None
+    ) -> Denoiser:
+        key = reference, device, dtype, json.dumps(settings or {}, sort_keys=True)
         if key not in self._made:
-            self._made[key] = super().denoiser(*key)
+            self._made[key] = self.made[reference] = super().denoiser(reference, device, dtype, settings)
         return self._made[key]
 
 
@@ -57,15 +74,14 @@ def plan(options: Options, registry: Models) -> Plan:
     data = given.model_dump() | _typed_fields(options)
     data["regions"] = _regions(options, data["regions"], registry)
     exporters = _choose_plugins(options.plugins, data, registry)
-    _set(_settings(options, data), {**_choices(data), **exporters}, registry)
+    _set(_settings(options, data), _targets(data, exporters, registry), registry)
 
     recipe = Recipe.from_data(data, "these options" if not options.recipe else repr(str(options.recipe)))
     composer = recipe.composer(registry)
     if unplaced := _unplaced(options, recipe):
         recipe = _centred(recipe, composer, unplaced)
         composer = recipe.composer(registry)
-    models = {region.model: registry.denoiser(region.model, recipe.device, recipe.dtype) for region in recipe.regions}
-    recipe = recipe.model_copy(update={"made_with": made_with(registry, models)})
+    recipe = recipe.model_copy(update={"made_with": made_with(registry, registry.made)})
     made = {name: registry.create("exporter", name, settings) for name, settings in exporters.items()}
     return Plan(recipe, composer, made, changes(given.made_with, recipe.made_with))
 
@@ -84,13 +100,20 @@ def _typed_fields(options: Options) -> Data:
 def _regions(options: Options, given: Iterable[Data], registry: Registry) -> list[Data]:
     bottom, *above = sorted(given, key=lambda region: region["z"])
     if options.background:
-        bottom = {"name": "background", "model": _reference(options.background, registry), "z": bottom["z"]}
+        bottom = {"name": "background", "model": registry.absolute(options.background), "z": bottom["z"]}
     if options.size:
         height, width = options.size
         bottom["box"] = (0, 0, width, height)
     if options.objects:
         above = _objects(options.objects, bottom, registry)
-    return _listening(options.listen_from, [bottom, *above])
+    regions = {region["name"]: region for region in (bottom, *above)}
+    for name, fraction in options.listen_from:
+        _named(name, regions, f"--listen-from {name}={fraction}")["listen_from"] = fraction
+    wraps: dict[str, list[Data]] = {}
+    for name, wrapper in options.wrap:
+        _named(name, regions, f"--wrap {name}={wrapper}")["wrap"] = wraps.setdefault(name, [])
+        wraps[name].append({"use": wrapper, "settings": {}})
+    return [bottom, *above]
 
 
 def _objects(objects: Iterable[Object], bottom: Data, registry: Registry) -> list[Data]:
@@ -98,7 +121,7 @@ def _objects(objects: Iterable[Object], bottom: Data, registry: Registry) -> lis
     taken = {bottom["name"]}
     for z, (model, box) in enumerate(objects, bottom["z"] + 1):
         name = _unique(re.split(r"[/\\:]", model.rstrip("/\\"))[-1], taken)
-        regions.append({"name": name, "model": _reference(model, registry), "box": box, "z": z})
+        regions.append({"name": name, "model": registry.absolute(model), "box": box, "z": z})
     return regions
 
 
@@ -111,26 +134,12 @@ def _unique(name: str, taken: set[str]) -> str:
     return unique
 
 
-def _reference(typed: str, registry: Registry) -> str:
-    """A model as typed; paths become absolute, so that the recipe holds wherever it is read."""
-    name, _, argument = typed.partition(":")
-    if name in TAKING_PATHS and argument:
-        return f"{name}:{Path(argument).resolve()}"
-    if name in registry.names("denoiser") or not Path(typed).exists():
-        return typed
-    return str(Path(typed).resolve())
-
-
-def _listening(shares: Iterable[tuple[str, float]], regions: list[Data]) -> list[Data]:
-    named = {region["name"]: region for region in regions}
-    for name, fraction in shares:
-        if name not in named:
-            raise click.UsageError(
-                f"--listen-from {name}={fraction}: no region {name!r}.{did_you_mean(name, named)} "
-                f"Regions: {', '.join(named)}."
-            )
-        named[name]["listen_from"] = fraction
-    return regions
+def _named(name: str, regions: Mapping[str, Data], typed: str) -> Data:
+    if name not in regions:
+        raise click.UsageError(
+            f"{typed}: no region {name!r}.{did_you_mean(name, regions)} Regions: {', '.join(regions)}."
+        )
+    return regions[name]
 
 
 def _unplaced(options: Options, recipe: Recipe) -> set[str]:
@@ -162,8 +171,8 @@ def _choose_plugins(names: Iterable[str], data: Data, registry: Registry) -> dic
     chosen: dict[str, str] = {}
     for name in names:
         kind = registry.kind_of(name)
-        if kind == "denoiser":
-            raise click.UsageError(f"--plugin {name}: it is a denoiser; give it to --background or --object.")
+        if kind in ELSEWHERE:
+            raise click.UsageError(f"--plugin {name}: it is a {kind}; {ELSEWHERE[kind]}.")
         if kind == "exporter":
             exporters[name] = {}
             continue
@@ -174,8 +183,18 @@ def _choose_plugins(names: Iterable[str], data: Data, registry: Registry) -> dic
     return exporters
 
 
-def _choices(data: Data) -> dict[str, Data]:
-    return {data[field]["use"]: data[field]["settings"] for field in CHOICES.values()}
+def _targets(data: Data, exporters: Mapping[str, Data], registry: Registry) -> list[Target]:
+    """Everything in use that has settings, with the place in the recipe's data where they belong."""
+    chosen = {data[field]["use"]: data[field]["settings"] for field in CHOICES.values()}
+    targets = [Target((name,), name, settings) for name, settings in {**chosen, **exporters}.items()]
+    for region in data["regions"]:
+        name = region["name"]
+        model, _ = registry.resolve(region["model"])
+        targets.append(Target((name,), model, region.setdefault("settings", {})))
+        for wrapper in region.get("wrap", ()):
+            use = wrapper["use"]
+            targets.append(Target((use, f"{name}.{use}"), use, wrapper["settings"]))
+    return targets
 
 
 def _settings(options: Options, data: Data) -> list[Setting]:
@@ -184,25 +203,32 @@ def _settings(options: Options, data: Data) -> list[Setting]:
     return [*options.settings, *(Setting(schedule, key, value) for key, value in walk.items() if value is not None)]
 
 
-def _set(settings: Iterable[Setting], choices: Mapping[str, Data], registry: Registry) -> None:
-    for plugin, key, value in settings:
-        name = plugin or _owner(key, choices, registry)
-        if name not in choices:
-            raise click.UsageError(
-                f"--set {name}.{key}: {name!r} is not in use.{did_you_mean(name, choices)} "
-                f"In use: {', '.join(choices)}."
-            )
-        choices[name][key] = value
+def _set(settings: Iterable[Setting], targets: Sequence[Target], registry: Registry) -> None:
+    for owner, key, value in settings:
+        for target in _named_so(owner, key, targets) if owner else _having(key, targets, registry):
+            given = isinstance(value, str) and key in registry.model_settings(target.plugin)
+            target.settings[key] = registry.absolute(value) if given else value
 
 
-def _owner(key: str, choices: Iterable[str], registry: Registry) -> str:
-    """The plugin in use that has this setting."""
-    known = {name: registry.settings(name) for name in choices}
+def _named_so(name: str, key: str, targets: Iterable[Target]) -> list[Target]:
+    """What is called so: one thing, or a wrapper in each of the regions that have it."""
+    found = [target for target in targets if name in target.names]
+    if not found:
+        known = dict.fromkeys(name for target in targets for name in target.names)
+        raise click.UsageError(
+            f"--set {name}.{key}: {name!r} is not in use.{did_you_mean(name, known)} In use: {', '.join(known)}."
+        )
+    return found
+
+
+def _having(key: str, targets: Iterable[Target], registry: Registry) -> list[Target]:
+    """What has this setting: one thing, or a wrapper in each of the regions that have it."""
+    known = {target.names[0]: registry.settings(target.plugin) for target in targets}
     owners = [name for name, keys in known.items() if key in keys]
     if len(owners) == 1:
-        return owners[0]
-    listed = "; ".join(f"{name}: {', '.join(keys) or 'none'}" for name, keys in known.items())
+        return [target for target in targets if target.names[0] == owners[0]]
+    listed = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in known.items() if keys) or "none"
     if owners:
-        raise click.UsageError(f"--set {key}: several plugins have it; write PLUGIN.{key}. Settings: {listed}.")
+        raise click.UsageError(f"--set {key}: {' and '.join(owners)} have it; write {owners[0]}.{key}.")
     close = did_you_mean(key, [key for keys in known.values() for key in keys])
-    raise click.UsageError(f"--set {key}: no plugin in use has such a setting.{close} Settings: {listed}.")
+    raise click.UsageError(f"--set {key}: nothing in use has such a setting.{close} Settings: {listed}.")

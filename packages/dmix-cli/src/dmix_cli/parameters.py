@@ -16,9 +16,9 @@ class Object(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A plugin's setting; `plugin` is None where only the key was typed."""
+    """A setting of a plugin or a region; `owner` is None where only the key was typed."""
 
-    plugin: str | None
+    owner: str | None
     key: str
     value: Any
 
@@ -66,16 +66,20 @@ class ObjectType(ModelType):
 
 
 class SettingType(click.ParamType):
-    """[PLUGIN.]KEY=VALUE; the value is read as JSON, or as text where it is none."""
+    """[OWNER.]KEY=VALUE; the value is read as JSON, or as text where it is none."""
 
-    name = "[PLUGIN.]KEY=VALUE"
+    name = "[PLUGIN.|REGION.]KEY=VALUE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         name, equals, text = value.partition("=")
-        plugin, dot, key = name.rpartition(".")
-        if not (equals and key) or (dot and not plugin):
-            self.fail(f"{value!r}; expected KEY=VALUE or PLUGIN.KEY=VALUE, such as threshold=0.6.", param, ctx)
-        return Setting(plugin or None, key.replace("-", "_"), _value(text))
+        owner, dot, key = name.rpartition(".")
+        if not (equals and key) or (dot and not owner):
+            self.fail(
+                f"{value!r}; expected KEY=VALUE, PLUGIN.KEY=VALUE or REGION.KEY=VALUE, such as threshold=0.6.",
+                param,
+                ctx,
+            )
+        return Setting(owner or None, key.replace("-", "_"), _value(text))
 
 
 class ShareType(click.ParamType):
@@ -89,6 +93,18 @@ class ShareType(click.ParamType):
             return name, float(text)
         except ValueError:
             self.fail(f"{value!r}; expected REGION=FRACTION, such as blowhole=0.7.", param, ctx)
+
+
+class WrapType(click.ParamType):
+    """REGION=WRAPPER as (region, wrapper)."""
+
+    name = "REGION=WRAPPER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        region, _, wrapper = value.rpartition("=")
+        if not (region and wrapper):
+            self.fail(f"{value!r}; expected REGION=WRAPPER, such as blowhole=classifier-guidance.", param, ctx)
+        return region, wrapper
 
 
 class PercentagesType(click.ParamType):

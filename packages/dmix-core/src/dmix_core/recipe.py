@@ -38,6 +38,9 @@ def _json(value: JsonValue) -> JsonValue:
     return value
 
 
+Settings = dict[str, Annotated[JsonValue, AfterValidator(_json)]]
+
+
 def _at_least_one(what: str) -> AfterValidator:
     def some(parts: tuple[Any, ...]) -> tuple[Any, ...]:
         if not parts:
@@ -51,14 +54,41 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Choice(_Part):
+    """A name of the registry, and its settings."""
+
+    use: str
+    settings: Settings = {}
+
+
 class RegionRecipe(_Part):
-    """A BoxRegion; `model` is a reference as `Registry.denoiser` takes it, `box` is x, y, width, height."""
+    """A region.
+
+    Attributes:
+        model: a reference as `Registry.denoiser` takes it.
+        settings: the model's own, if its factory takes any.
+        wrap: wrappers around the model, applied from first to last.
+        box: x, y, width, height.
+    """
 
     name: str
     model: str
+    settings: Settings = {}
+    wrap: tuple[Choice, ...] = ()
     box: tuple[int, int, int, int] | None = None
     z: int = 0
     listen_from: Fraction | None = None
+
+    def denoiser(self, registry: Registry, device: str, dtype: str, made: dict[str, Denoiser]) -> Denoiser:
+        """Its model with its settings and wrappers; what is in `made` is not made again, what is not is added."""
+        key = _key(self.model, self.settings)
+        if key not in made:
+            made[key] = registry.denoiser(self.model, device, dtype, self.settings)
+        for wrapper in self.wrap:
+            inner, key = made[key], key + _key(wrapper.use, wrapper.settings)
+            if key not in made:
+                made[key] = registry.wrapped(inner, wrapper.use, wrapper.settings, device, dtype)
+        return made[key]
 
     def region(self, denoiser: Denoiser) -> BoxRegion:
         """The region with its denoiser."""
@@ -66,11 +96,8 @@ class RegionRecipe(_Part):
         return BoxRegion(denoiser, box, self.name, self.z, self.listen_from)
 
 
-class Choice(_Part):
-    """A name of the registry, and its settings."""
-
-    use: str
-    settings: dict[str, Annotated[JsonValue, AfterValidator(_json)]] = {}
+def _key(name: str, settings: Mapping[str, JsonValue]) -> str:
+    return json.dumps([name, settings], sort_keys=True)
 
 
 class Recipe(_Part):
@@ -146,16 +173,16 @@ class Recipe(_Part):
     # ---- Python ---------------------------------------------------------------------------------------------
 
     def composer(self, registry: Registry) -> Composer:
-        """The Composer; regions of the same model share one denoiser and so run as one batch.
+        """The Composer; regions of equal model, settings and wrappers share one denoiser and so run as one batch.
 
         Raises:
             DmixError: what cannot be made or does not fit, before any network is called.
         """
         _check_device(self.device)
-        models = {region.model for region in self.regions}
-        denoisers = {model: registry.denoiser(model, self.device, self.dtype) for model in models}
+        made: dict[str, Denoiser] = {}
+        denoisers = [region.denoiser(registry, self.device, self.dtype, made) for region in self.regions]
         return Composer(
-            [region.region(denoisers[region.model]) for region in self.regions],
+            [region.region(denoiser) for region, denoiser in zip(self.regions, denoisers)],
             size=self.size,
             steps=self.steps,
             timesteps=registry.create("timestep schedule", self.timesteps.use, self.timesteps.settings),
@@ -228,8 +255,7 @@ def _problem(problem: Mapping[str, Any]) -> str:
 
 def _fields(parent: list[str]) -> list[str]:
     """The keys of the part of a recipe that lies at this place."""
-    parts: dict[str, type[_Part]] = {
-        "regions": RegionRecipe,
-        **dict.fromkeys(("timesteps", "stepper", "merge"), Choice),
-    }
-    return list(parts.get(parent[0] if parent else "", Recipe).model_fields)
+    parts: dict[str, type[_Part]] = {"regions": RegionRecipe}
+    parts |= dict.fromkeys(("wrap", "timesteps", "stepper", "merge"), Choice)
+    known = [parts[name] for name in parent if name in parts]
+    return list((known[-1] if known else Recipe).model_fields)
