@@ -94,6 +94,14 @@ def test_the_rank_test_is_mann_whitneys_of_half_as_many_values():
     assert rank_test(np.ones(10), np.zeros(16)) == pytest.approx(1 - rank_test(np.zeros(10), np.ones(16)))
 
 
+def test_so_few_groups_can_tell_only_so_much():
+    five = comparison(np.full(32, 0.5), [1, 1, 1, 1, 1])
+    assert five.expected == pytest.approx(1 / 6)
+    assert five.least_sure == 22 / 32
+    assert beta_binomial_tail(22, 32, 1, 5) < 0.01 < beta_binomial_tail(21, 32, 1, 5)
+    assert comparison([0.5] * 3, [1, 1, 1]).least_sure is None  # all three: 3! 3! / 6! = 0.05
+
+
 def vectors(kind, groups, draw, samples=32, dimensions=60):
     """A comparison of points: training points are standard normal, samples fresh ones, copies, or near the mean."""
     training = draw.standard_normal((groups, dimensions))
@@ -174,7 +182,9 @@ def test_a_model_that_repeats_its_training_crops_is_warned_of(count):
     crops = Windows(pictures(count), SIZE)
     (found,) = memorisation({None: repeating(crops)}, crops, samples=16, steps=20)
     assert found.warns
-    assert found.verdict.startswith("WARNING: 16 of 16 samples (100%) are copies of training crops")
+    assert found.verdict.startswith(
+        "WARNING: the model repeats its training crops: 16 of 16 samples (100%) are near copies; of fresh"
+    )
     assert (found.crops, found.groups) == (count, count)
     assert found.comparison.median_ratio < 0.2
     assert found.comparison.rank_test < 0.01
@@ -200,7 +210,7 @@ def test_few_pictures_leave_some_copies_uncertain():
     assert found.comparison.copies.tolist() == [True] * 4 + [False] * 8
     assert not found.warns
     assert found.verdict.startswith("Not certain: 4 of 12 samples (33%)")
-    assert "5 groups of training crops are too few to tell" in found.verdict
+    assert "With 5 groups of training crops, fewer than 75% copies cannot be told from chance." in found.verdict
 
 
 def test_each_class_is_held_against_its_own_crops():

@@ -107,7 +107,16 @@ class Comparison:
         The share of them below the k-th of n independent values is Beta(k, n + 1 - k), so their number is
         beta-binomial.
         """
-        return beta_binomial_tail(int(self.copies.sum()), len(self.distances), self.rank, len(self.left_out))
+        return self._chance(int(self.copies.sum()))
+
+    @property
+    def least_sure(self) -> float | None:
+        """The least share of copies that would be warned of; None: so few samples and groups can show none."""
+        count = len(self.distances)
+        return next((k / count for k in range(count + 1) if self._chance(k) < SURE), None)
+
+    def _chance(self, copies: int) -> float:
+        return beta_binomial_tail(copies, len(self.distances), self.rank, len(self.left_out))
 
     @property
     def median_ratio(self) -> float:
@@ -194,19 +203,43 @@ class Memorisation:
 
     @property
     def verdict(self) -> str:
-        """In a sentence."""
+        """In a sentence or two."""
         of, found = self.comparison, int(self.comparison.copies.sum())
         count = len(of.distances)
-        told = f"{found} of {count} samples ({found / count:.0%}) are copies of training crops"
-        by_chance = f"of fresh pictures {of.expected:.0%} at most would look so"
+        told = f"{found} of {count} samples ({found / count:.0%}) are near copies"
+        by_chance = f"of fresh pictures at most about {of.expected:.0%} would look so"
         if self.warns:
-            return f"WARNING: {told}; {by_chance}. Train for fewer steps, with more pictures or more augmentation."
-        if found > of.expected * count:
             return (
-                f"Not certain: {told}; {by_chance}, but {self.groups} groups of training crops are too few to tell. "
-                "Look at the pairs."
+                f"WARNING: the model repeats its training crops: {told}; {by_chance}. "
+                "Look at the pairs; train for fewer steps, on more pictures, or with more augmentation."
             )
-        return f"No sign of copying: {told}; {by_chance}."
+        if found > of.expected * count:
+            return f"Not certain: {told}; {by_chance}. {self.certainty} Look at the pairs."
+        return f"No sign of copying: {told}; {by_chance}. {self.certainty}"
+
+    @property
+    def certainty(self) -> str:
+        """How much so many samples and groups can tell."""
+        least, groups = self.comparison.least_sure, len(self.comparison.left_out)
+        if least is None:
+            return f"With {groups} groups of training crops and so few samples, copies cannot be told from chance."
+        return f"With {groups} groups of training crops, fewer than {least:.0%} copies cannot be told from chance."
+
+    @property
+    def table(self) -> list[tuple[str, str, str]]:
+        """Rows of what is measured, of samples, of training crops that are left out."""
+        of = self.comparison
+        return [
+            ("median distance to the nearest", f"{np.median(of.distances):.2f}", f"{np.median(of.left_out):.2f}"),
+            ("over that to the median group", f"{np.median(of.ratios):.2f}", f"{np.median(of.left_out_ratios):.2f}"),
+            (f"nearer than {of.near_below:.2f}", f"{of.near.mean():.0%}", f"{of.expected:.0%} expected"),
+            (
+                f"near copies: and below {of.stands_out_below:.2f} of it",
+                f"{of.copies.mean():.0%}",
+                f"at most {of.expected:.0%} expected",
+            ),
+            ("not nearer, rank test", f"p = {of.rank_test:.2g}", ""),
+        ]
 
 
 def memorisation(
@@ -321,6 +354,7 @@ def as_record(found: Memorisation) -> dict[str, object]:
         "groups": found.groups,
         "warning": found.warns,
         "verdict": found.verdict,
+        "table": found.table,
         **{key: float(f"{value:.4g}") for key, value in figures.items()},
         **{key: [round(float(value), 4) for value in values] for key, values in lists.items()},
     }
