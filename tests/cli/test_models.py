@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from dmix_core.recipe import Recipe
 from dmix_models import checkpoint
@@ -87,3 +88,33 @@ def test_weights_that_fit_become_a_checkpoint(dmix, monkeypatch):
     torch.save(UNet(CONFIG.unet).state_dict(), "model.pt")
     assert "Wrote out" in dmix("models", "import", "model.pt", "--preset", "small", "-o", "out").stdout
     assert checkpoint.load("out").config == CONFIG
+
+
+@pytest.mark.parametrize("classes", [(), ("dent", "hole", "any")])
+def test_samples_stand_below_real_crops_in_a_row_for_each_class(dmix, tmp_path, classes):
+    unet = CONFIG.unet.model_copy(update={"num_classes": len(classes) or None})
+    config = CONFIG.model_copy(update={"classes": classes, "unet": unet})
+    card = checkpoint.ModelCard(data="nuts", steps=7, command="dmix train", licence="CC0-1.0")
+    model = checkpoint.save(tmp_path / "model", config, UNet(unet).state_dict(), card)
+    for i, name in enumerate(["dent", "hole"]):
+        images = tmp_path / "data" / f"MT_{name}" / "Imgs"
+        images.mkdir(parents=True)
+        mask = Image.new("L", (16, 16))
+        mask.paste(255, (5, 5, 9, 9))
+        mask.save(images / f"exp1_num_{900 * i}.png")
+        Image.new("L", (16, 16), 90 + i).save(images / f"exp1_num_{900 * i}.jpg")
+    rows = {0: 2, 3: 5}[len(classes)]
+    dmix("models", "samples", model, "-n", 3, "--steps", 2, "-o", "a.png")
+    dmix("models", "samples", model, "-n", 3, "--steps", 2, "--beside", tmp_path / "data", "-o", "b.png")
+    alone, beside = Image.open("a.png"), Image.open("b.png")
+    cell = 96 + 4
+    assert alone.height // cell == rows - max(1, len(classes) - 1)
+    assert beside.height // cell == rows
+    assert beside.width // cell == 6
+
+
+def test_real_crops_of_another_kind_are_refused(dmix, folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = dmix("models", "samples", folder, "--beside", tmp_path / "empty", exit_code=1)
+    assert "No pictures below" in result.stderr
+    assert not Path("samples.png").exists()
