@@ -5,6 +5,7 @@ diffusers is imported when something of it is made, not when this plugin is load
 
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmix_core.hookspecs import DenoiserFactory, hookimpl
@@ -46,7 +47,7 @@ def dmix_denoisers() -> Mapping[str, DenoiserFactory]:
 
 
 def diffusers(
-    argument: str | None = None,
+    argument: str | Path | None = None,
     *,
     device: str = "cpu",
     dtype: str = "float32",
@@ -64,7 +65,7 @@ def diffusers(
 
 
 def latent_diffusion(
-    argument: str | None = None,
+    argument: str | Path | None = None,
     *,
     device: str = "cpu",
     dtype: str = "float32",

@@ -67,7 +67,7 @@ def export_pipeline(model: Denoiser | str | Path, folder: str | Path) -> Path:
     return folder
 
 
-def import_pipeline(pipeline: str, folder: str | Path, mask_channels: Literal[0, 1] = 0) -> Path:
+def import_pipeline(pipeline: str | Path, folder: str | Path, mask_channels: Literal[0, 1] = 0) -> Path:
     """Write the checkpoint folder of the dmix model that a pipeline's weights make.
 
     Args:

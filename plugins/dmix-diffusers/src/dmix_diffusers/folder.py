@@ -33,7 +33,7 @@ class PipelineFolder:
     parts: Mapping[str, tuple[str, str]]
 
     @classmethod
-    def find(cls, reference: str | None, kind: str) -> PipelineFolder:
+    def find(cls, reference: str | Path | None, kind: str) -> PipelineFolder:
         """The folder of this path, or the one that diffusers fetches for an id of the hub.
 
         Raises:
@@ -41,7 +41,7 @@ class PipelineFolder:
         """
         if not reference:
             raise PipelineError(f"{kind!r} needs a pipeline; expected {kind}:FOLDER, or {kind}:ID for one of the hub.")
-        path = Path(reference) if Path(reference).is_dir() else _fetched(reference)
+        path = Path(reference) if Path(reference).is_dir() else _fetched(str(reference))
         return cls(path, _parts(path / INDEX))
 
     def load(self, name: str, cls: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -53,7 +54,7 @@ class LatentModel:
         self._scale, self._shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
 
     @classmethod
-    def load(cls, reference: str | None, device: str = "cpu") -> LatentModel:
+    def load(cls, reference: str | Path | None, device: str = "cpu") -> LatentModel:
         """The model of a folder, or of an id of the hub; the same one as long as somebody has it.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ class PixelDenoiser:
     @classmethod
     def load(
         cls,
-        reference: str | None,
+        reference: str | Path | None,
         *,
         device: str = "cpu",
         dtype: str = "float32",
