@@ -13,6 +13,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 ROOT = Path(__file__).parent
 PACKAGES = ["packages/dmix-core", "packages/dmix-models", "packages/dmix-cli"]
 PLUGINS = [
+    "plugins/dmix-fewsteps",
     "plugins/dmix-repaint",
     "plugins/dmix-soft-mask",
 ]

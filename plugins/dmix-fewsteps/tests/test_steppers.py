@@ -1,0 +1,190 @@
+"""The steppers are exact where an exact answer is known, and of the order that they claim."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmix_core import NoiseSchedule, Prediction, Spec
+from dmix_core.errors import DmixError
+from dmix_core.protocols import Earlier
+from dmix_core.registry import Registry
+from dmix_core.steppers import Ancestral
+from dmix_core.testing import GaussianDenoiser, check_stepper, noise_schedules
+from dmix_fewsteps import Ddim, DpmSolver2M, FewSteps
+
+NEVER = 1.0  # ancestral_from
+PURE = [Ddim(0.0, NEVER), Ddim(0.5, NEVER), Ddim(1.0, NEVER), DpmSolver2M(NEVER)]
+few = settings(deadline=None, max_examples=30)
+
+
+@pytest.mark.parametrize("stepper", [*PURE, Ddim(), DpmSolver2M()], ids=str)
+def test_it_is_a_stepper(stepper):
+    check_stepper(stepper, examples=20)
+
+
+@st.composite
+def moves(draw):
+    """(table, u, t, s) with levels u > t > s."""
+    noise = draw(noise_schedules().filter(lambda table: table.steps > 2))
+    s, t, u = sorted(draw(st.lists(st.integers(0, noise.steps), min_size=3, max_size=3, unique=True)))
+    return noise, u, t, s
+
+
+def draws(*names):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=generator) for _ in names]
+
+
+# ---- DDIM ----------------------------------------------------------------------------------------------------------
+
+# x_681, epsilon and x_641 of diffusers 0.42.1's DDIMScheduler: linear betas, 25 of 1000 steps, eta = 0
+GOLDEN = [
+    (-1.3267932, -1.3503500, -1.3171148),
+    (0.8250352, 0.7763159, 0.8385190),
+    (-0.1902467, -0.1919391, -0.1893776),
+    (0.1201473, 0.2033864, 0.0943097),
+    (-0.0043577, -0.0989392, 0.0247588),
+    (-1.8721939, -1.7871754, -1.8949326),
+]
+
+
+def test_a_step_of_diffusers_ddim():
+    x_t, epsilon, x_s = torch.tensor(GOLDEN).T
+    noise = NoiseSchedule.linear()
+    clean = noise.clean_from("epsilon", epsilon, x_t, 681)
+    stepped = Ddim(0.0, NEVER)(noise, x_t, Prediction(clean), torch.zeros_like(x_t), 681, 641, None)
+    assert torch.allclose(stepped, x_s, atol=1e-6, rtol=0)
+
+
+@few
+@given(moves())
+def test_with_eta_one_it_is_the_ancestral_step(move):
+    noise, _, t, s = move
+    x_t, clean, z = draws("x_t", "clean", "z")
+    ours, theirs = (
+        stepper(noise, x_t, Prediction(clean), z, t, s, None) for stepper in (Ddim(1.0, NEVER), Ancestral())
+    )
+    assert torch.allclose(ours, theirs, atol=1e-10)
+
+
+@few
+@given(moves(), st.floats(0, 1))
+def test_any_eta_keeps_the_marginal(move, eta):
+    """From sqrt(a_t) x0 + sqrt(1 - a_t) e to sqrt(a_s) x0 + noise of variance 1 - a_s, partly e, partly z."""
+    noise, _, t, s = move
+    a_t, a_s = noise.alpha_bar[[t, s]].tolist()
+    (clean,) = draws("clean")
+
+    def stepped(e, z):
+        x_t = a_t**0.5 * clean + (1 - a_t) ** 0.5 * e
+        return Ddim(eta, NEVER)(noise, x_t, Prediction(clean), torch.full_like(clean, z), t, s, None)
+
+    origin = stepped(0.0, 0.0)
+    variance = (stepped(1.0, 0.0) - origin) ** 2 + (stepped(0.0, 1.0) - origin) ** 2
+    assert torch.allclose(origin, a_s**0.5 * clean, atol=1e-10)
+    assert torch.allclose(variance, torch.full_like(variance, 1 - a_s), atol=1e-10)
+
+
+# ---- DPM-Solver++ --------------------------------------------------------------------------------------------------
+
+
+@few
+@given(moves())
+def test_without_news_the_second_order_is_ddim(move):
+    noise, u, t, s = move
+    x_t, clean, z = draws("x_t", "clean", "z")
+    first = Ddim(0.0, NEVER)(noise, x_t, Prediction(clean), z, t, s, None)
+    for earlier in (None, Earlier(u, Prediction(clean))):
+        stepped = DpmSolver2M(NEVER)(noise, x_t, Prediction(clean), z, t, s, earlier)
+        assert torch.allclose(stepped, first, atol=1e-10)
+
+
+@few
+@given(moves())
+def test_two_moves_with_one_prediction_are_one(move):
+    noise, u, t, s = move
+    x_u, clean, z = draws("x_u", "clean", "z")
+    for stepper in (Ddim(0.0, NEVER), DpmSolver2M(NEVER)):
+        x_t = stepper(noise, x_u, Prediction(clean), z, u, t, None)
+        twice = stepper(noise, x_t, Prediction(clean), z, t, s, Earlier(u, Prediction(clean)))
+        assert torch.allclose(twice, stepper(noise, x_u, Prediction(clean), z, u, s, None), atol=1e-8)
+
+
+# ---- the probability-flow ODE of a Gaussian, solved ----------------------------------------------------------------
+
+MEAN, SD = 0.3, 0.5
+LEVELS = 960
+# log-SNR falls evenly from level 1 to level 960: half of it from 3 to -4
+EVEN = NoiseSchedule.from_alpha_bar(
+    torch.cat([torch.ones(1), torch.sigmoid(2 * torch.linspace(3, -4, LEVELS, dtype=torch.float64))])
+)
+
+
+def flowed(noise, x_t, t, s):
+    """Where the ODE carries x_t: the number of standard deviations from the mean stays."""
+    a_t, a_s = noise.alpha_bar[[t, s]].tolist()
+    widths = [(a * SD**2 + 1 - a) ** 0.5 for a in (a_t, a_s)]
+    return a_s**0.5 * MEAN + widths[1] / widths[0] * (x_t - a_t**0.5 * MEAN)
+
+
+def solved(stepper, noise, x, walk):
+    denoiser = GaussianDenoiser(Spec((4, 4)), MEAN, SD, noise)
+    earlier = None
+    for t, s in pairwise(walk):
+        prediction = denoiser(x, t)
+        x, earlier = stepper(noise, x, prediction, torch.zeros_like(x), t, s, earlier), Earlier(t, prediction)
+    return x
+
+
+def order(stepper):
+    """The exponent with which the error falls, between 20 and 160 moves from level 960 to level 1."""
+    (x,) = draws("x")
+    exact = flowed(EVEN, x, LEVELS, 1)
+    walks = [[*range(LEVELS, 1, -LEVELS // moves), 1] for moves in (20, 160)]
+    errors = [(solved(stepper, EVEN, x, walk) - exact).abs().max().log2() for walk in walks]
+    return float(errors[0] - errors[1]) / 3
+
+
+def test_ddim_is_of_first_order_and_dpm_solver_of_second():
+    assert order(Ddim(0.0, NEVER)) == pytest.approx(1, abs=0.15)
+    assert order(DpmSolver2M(NEVER)) == pytest.approx(2, abs=0.15)
+
+
+def test_thirty_moves_to_the_merge_window():
+    """The README's figures: how far 30 moves end from where the ODE leads, in standard deviations of x_T."""
+    noise = NoiseSchedule.linear().respace(250)
+    (x,) = draws("x")
+    exact = flowed(noise, x, 250, 25)
+    errors = [(solved(stepper, noise, x, FewSteps()(250)[:31]) - exact).abs().max() for stepper in PURE[::3]]
+    assert errors[0].item() == pytest.approx(0.062, abs=1e-3)
+    assert errors[1].item() == pytest.approx(0.0007, abs=1e-4)
+
+
+# ---- ancestral moves -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [Ddim, DpmSolver2M])
+@pytest.mark.parametrize(("start", "t", "late"), [(0.9, 25, True), (0.9, 26, False), (1.0, 2, False), (0.0, 250, True)])
+def test_where_moves_become_ancestral(make, start, t, late):
+    noise = NoiseSchedule.linear().respace(250)
+    x_t, clean, z = draws("x_t", "clean", "z")
+    prediction = Prediction(clean, torch.rand(2, 3, 4, 4, dtype=torch.float64))
+    move = noise, x_t, prediction, z, t, t - 1, Earlier(t + 1, Prediction(-clean))
+    assert torch.equal(make(ancestral_from=start)(*move), Ancestral()(*move)) is late
+
+
+@pytest.mark.parametrize(
+    ("make", "setting"), [(Ddim, "eta"), (Ddim, "ancestral_from"), (DpmSolver2M, "ancestral_from")]
+)
+def test_fractions_are_fractions(make, setting):
+    with pytest.raises(DmixError, match=rf"{setting} is 1.5; expected"):
+        make(**{setting: 1.5})
+
+
+def test_they_are_found_by_name_where_they_are_installed():
+    registry = Registry.load()
+    assert registry.create("stepper", "ddim", {"eta": "0.3"}) == Ddim(eta=0.3)
+    assert registry.create("stepper", "dpm-solver-2m", {"ancestral_from": "1"}) == DpmSolver2M(1.0)
