@@ -2,19 +2,21 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .failures import wrong_use
-from .parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER
+from .parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, NamesType
+from .train import COUNT, DATA, MASKS, NUMBER, SCALE, options
 
 COLUMNS = "{:<16} {:<10} {:>9}  {:>10}  {}"
 
 
-@click.group(invoke_without_command=True, short_help="List, show and import models.")
+@click.group(invoke_without_command=True, short_help="List, show and import models, find copies.")
 @click.pass_context
 def models(ctx: click.Context) -> None:
-    """List, show and import models; alone, list them."""
+    """List, show and import models, and find out whether one repeats its training data; alone, list them."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_models)
 
@@ -97,6 +99,30 @@ def import_model(file: Path, preset: str, store_dtype: str, out: Path) -> None:
     with wrong_use(CheckpointError):
         config = importers.find_preset(preset)
     click.echo(f"Wrote {importers.import_guided(file, config, out, store_dtype=store_dtype)}")  # type: ignore[arg-type]
+
+
+@models.command(short_help="Does a model repeat its training data?")
+@click.argument("model", metavar="NAME|FOLDER")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@options(DATA, MASKS, SCALE)
+@click.option("--classes", type=NamesType(), help="The classes that it was trained on.  [default: its own, or all]")
+@click.option("-n", "--samples", type=COUNT, default=32, show_default=True, help="Of each class.")
+@click.option("--steps", type=COUNT, default=50, show_default=True, help="Denoising steps.")
+@click.option("--seed", type=NUMBER, default=1, show_default=True, help="Of the samples.")
+@click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, mps.")
+@click.option("-o", "--out", type=NEW_FOLDER, help="Where to write figures and pairs.  [default: FOLDER/training]")
+@click.option("-q", "--quiet", is_flag=True, help="Say the verdict alone.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def memorisation(**given: Any) -> None:
+    """Hold samples of a model against the pictures in DIR that it was trained on.
+
+    Each sample's distance to its nearest training crop, over all places, mirrored and turned, is compared with the
+    distances of training crops to the nearest crop of another picture. Fresh pictures would be as far away as these
+    are from each other; much nearer ones are copies. Give the options that `dmix train` was given.
+    """
+    from .memorising import run
+
+    run(**given)
 
 
 def _facts(card: str) -> dict[str, str]:

@@ -369,8 +369,8 @@ def pairs(found: Memorisation, columns: int = 3) -> Image.Image:
     for row in np.argsort(of.distances, kind="stable")[:SHOWN].tolist():
         shown = _pair(found.samples[row], found.nearest[row])
         tiles += [enlarge(to_picture(part), LEGIBLE) for part in shown]
-        captions += [f"{of.distances[row]:.2f}{' copy' if of.copies[row] else ''}", "nearest", "difference"]
-        captions += [""] * (len(shown) - 3)
+        told = f"{of.distances[row]:.2f}{' copy' if of.copies[row] else ''}"
+        captions += [told, "nearest", "difference", "mask", "nearest"][: len(shown)]
     return contact_sheet(tiles, columns * len(shown), captions)
 
 

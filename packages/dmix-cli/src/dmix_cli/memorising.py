@@ -1,0 +1,77 @@
+"""`dmix models memorisation`: its work."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dmix_core.files import writable_folder
+from dmix_models import checkpoint
+from dmix_models.data.batches import ANY
+from dmix_models.denoiser import UNetDenoiser
+from dmix_models.memorisation import Memorisation, as_record, memorisation, write
+from dmix_models.trainer import background_crops, object_crops
+from dmix_models.weights import CheckpointError
+
+from .datasets import check_data
+from .failures import wrong_use
+
+MASKS = ("mask_rule", "mask_suffix", "classes", "min_area", "merge_distance", "skip_empty")
+
+
+def run(
+    model: str,
+    folder: Path,
+    out: Path | None,
+    samples: int,
+    steps: int,
+    seed: int,
+    device: str,
+    quiet: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Compare a model's samples with its training crops; say what was found, and write it down."""
+    check_data(given["layout"], given["mask_rule"])
+    with wrong_use(CheckpointError):
+        found_at = checkpoint.find(model)
+    out = _out(out, found_at)
+    denoiser = checkpoint.load(found_at, device)
+    crops = _crops(denoiser, folder, given)
+    found = memorisation(denoiser.kinds(), crops, samples, steps, seed, device)
+    written = write(out, found) if out else []
+    if as_json:
+        record = {"classes": [as_record(each) for each in found], "files": list(map(str, written))}
+        click.echo(json.dumps(record, indent=2))
+        return
+    for each in found:
+        _tell(each, quiet)
+    if written and not quiet:
+        click.echo(f"Wrote {', '.join(map(str, written))}")
+
+
+def _out(out: Path | None, folder: Path) -> Path | None:
+    """Where to write: what was asked for, or beside the training's other reports."""
+    if out is None and (folder / "training").is_dir():
+        out = folder / "training"
+    return writable_folder(out) if out else None
+
+
+def _crops(denoiser: UNetDenoiser, folder: Path, given: dict[str, Any]) -> Any:
+    size = denoiser.spec.size
+    if denoiser.config.role == "background":
+        return background_crops(folder, size, **{key: given[key] for key in given.keys() - set(MASKS)})
+    own = [name for name in denoiser.config.classes if name != ANY]
+    return object_crops(folder, size, **given | {"classes": given["classes"] or own or None})
+
+
+def _tell(found: Memorisation, quiet: bool) -> None:
+    name = f"{found.name}: " if found.name else ""
+    if not quiet:
+        click.echo(f"{name}{len(found.samples)} samples, {found.crops} training crops in {found.groups} groups\n")
+        click.echo(f"  {'':<36} {'samples':>12}  left-out training crops")
+        for what, of_samples, left_out in found.table:
+            click.echo(f"  {what:<36} {of_samples:>12}  {left_out}")
+        click.echo()
+    click.echo(f"{name}{found.verdict}")
