@@ -460,6 +460,35 @@ def test_the_merged_state_has_the_noise_of_its_level(rule, mask, side):
     assert any(seam for *_, seam in checked) == (rule != HardMask() or side != 8)
 
 
+class Brighter(HardMask):
+    """A rule that gives the objects' pixels new values."""
+
+    repaints = True
+
+    def __call__(self, layers, progress):
+        canvas, weights = super().__call__(layers, progress)
+        return Merged(canvas + 0.4 * (1 - weights[0]), weights)
+
+
+@pytest.mark.parametrize("walk", [Descent(), TailResampling(3, 2)], ids=["descent", "resampling"])
+def test_every_state_is_the_canvas_of_a_rule_that_repaints_noised_to_its_level(walk):
+    """Even if a denoiser never learns of it: what was changed once is not added again at the next step."""
+    below = ConstantDenoiser(torch.full((3, 12, 12), -0.2))
+    above = ConstantDenoiser(torch.cat([torch.full((3, 8, 8), 0.1), disc(8)]), mask_channels=1)
+    regions = [BoxRegion(below), BoxRegion(above, (1, 2, 8, 8), name="thing", z=1)]
+    canvas = None
+    for step in run(regions, 60, steps=10, timesteps=walk, merge_from=0.0, merge=Brighter()):
+        level = LINEAR.respace(10).alpha_bar[step.s].item()
+        canvas = step.merged.canvas if step.merged else canvas  # a climb's is that of the step before
+        for region, state in zip(regions, step.states):
+            expected = region.view(canvas)[0]
+            rest = state[:, :3] - level**0.5 * expected
+            for place in (expected[0] == value for value in expected[0].unique()):
+                error = ((1 - level) / rest[..., place].numel()) ** 0.5
+                assert rest[..., place].mean().item() == pytest.approx(0, abs=4.5 * error + 1e-6)
+    assert canvas.unique().tolist() == pytest.approx([-0.2, 0.5])
+
+
 # ---- photographs ---------------------------------------------------------------------------------------------------
 
 

@@ -5,12 +5,13 @@ Regions exchange only clean predictions; each makes its own noise, on its own gr
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, cast, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_cover, check_fraction, check_merged, check_prediction, check_regions, check_stepped
@@ -149,21 +150,27 @@ class Composer:
             states = [states[i] if i in moving else predictions[i].clean for i in self._all]
             listening = [already or t <= window for already, window in zip(listening, self._windows)]
 
+            # all of them on one canvas
+            layers, merged, aims = None, None, predictions
+            if any(listening) or s == 0:
+                layers, merged = self._merge(predictions, s)
+                seen, aims = self._repainted(layers, merged, predictions)
+
             # eq. 10: every region's own next state
             own = [prediction.clean for prediction in predictions]
             for i in moving:
                 z = draw(i, "step", index)
-                x_s = self.stepper(noises[i], states[i], predictions[i], z, t, s, earlier[i])
+                aim = aims[i] if listening[i] else predictions[i]
+                x_s = self.stepper(noises[i], states[i], aim, z, t, s, earlier[i])
                 own[i] = check_stepped(x_s, states[i], self.regions[i], t, s)
-            earlier = [Earlier(t, prediction) for prediction in predictions]
-            if not any(listening) and s > 0:
+                earlier[i] = Earlier(t, aim)
+            if layers is None or merged is None:
                 states = own
                 yield Step(t, s, states, predictions)
                 continue
 
             # eqs. 9 and 11: where a region does not own the pixel, what the others see there, noised to level s
-            layers, merged = self._merge(predictions, s)
-            others = self._seen_of_others(layers, merged, states)
+            others = self._seen_of_others(seen, merged, states)
             states = list(own)
             for i in moving:
                 if listening[i]:
@@ -180,7 +187,7 @@ class Composer:
         return z.to(self.device)
 
     def _predict(self, states: Sequence[Tensor], t: int) -> list[Prediction]:
-        """Every region's prediction at level t; regions that share a denoiser run as one batch."""
+        """Every region's prediction at level t; regions that share a denoiser, or its family, run as one batch."""
         predictions: dict[int, Prediction] = {}
         for denoiser, members in self._sharing:
             level = self.noises[members[0]].levels[t]
@@ -194,6 +201,19 @@ class Composer:
         layers = [region.lay(p.clean, self.size) for region, p in zip(self.regions, predictions)]
         merged = self.merge(layers, 1 - s / self.T)
         return layers, check_merged(merged, layers, self._supports, self.regions, s)
+
+    def _repainted(
+        self, layers: list[Layer], merged: Merged, predictions: list[Prediction]
+    ) -> tuple[list[Layer], list[Prediction]]:
+        """Layers and predictions with the new values of a rule that repaints: the states shall become its canvas."""
+        if not getattr(self.merge, "repaints", False):
+            return layers, predictions
+        change = merged.canvas - blend(layers, merged.weights).canvas
+        aims = []
+        for region, (clean, spread) in zip(self.regions, predictions):
+            masks = region.denoiser.spec.mask_channels
+            aims.append(Prediction(clean + F.pad(region.view(change), (0, 0, 0, 0, 0, masks)), spread))
+        return [Layer(image + change, matte) for image, matte in layers], aims
 
     def _seen_of_others(self, layers: Sequence[Layer], merged: Merged, states: Sequence[Tensor]) -> list[Tensor]:
         """For each region the canvas less its own share: (1 - w) times what the others see there."""
@@ -223,11 +243,11 @@ class Composer:
 
     @cached_property
     def _sharing(self) -> list[tuple[Denoiser, list[int]]]:
-        """Each denoiser once, with the regions that it serves."""
-        members: dict[int, list[int]] = {}
+        """Each denoiser once, or each family of them joined, with the regions that it serves."""
+        members: dict[Hashable, list[int]] = {}
         for i, region in enumerate(self.regions):
-            members.setdefault(id(region.denoiser), []).append(i)
-        return [(self.regions[group[0]].denoiser, group) for group in members.values()]
+            members.setdefault(getattr(region.denoiser, "family", id(region.denoiser)), []).append(i)
+        return [(joined([self.regions[i].denoiser for i in group]), group) for group in members.values()]
 
     @cached_property
     def _windows(self) -> list[int]:
@@ -243,6 +263,12 @@ def sample_numbers(samples: int | Sequence[int]) -> Sequence[int]:
     if not len(numbers):
         raise CompositionError(f"samples is {samples}; expected at least one, as a number of images or their numbers.")
     return numbers
+
+
+def joined(denoisers: Sequence[Denoiser]) -> Denoiser:
+    """The denoiser of a batch in equal parts, one for each of these, which are the same or of one family."""
+    first: Any = denoisers[0]
+    return cast(Denoiser, first if len({*map(id, denoisers)}) == 1 else first.joined(denoisers))
 
 
 def split(prediction: Prediction, parts: int) -> list[Prediction]:
