@@ -12,7 +12,8 @@ from PIL import Image
 from dmix_core.errors import ImageError
 from dmix_models.data.augment import Augmentation
 from dmix_models.data.batches import Batches, order
-from dmix_models.data.crops import ObjectCrops, Windows, fingerprint, is_grey, label, shrink, whole_crops
+from dmix_models.data.components import label
+from dmix_models.data.crops import ObjectCrops, Windows, box_of, fingerprint, is_grey, shrink, whole_crops
 from dmix_models.data.readers import DataError, Picture, read_images, read_pairs
 
 DRAW = np.random.default_rng(0)
@@ -247,7 +248,7 @@ def test_whole_crops_are_all_crops_that_cut_nothing(objects, size):
         return masks[0][window].sum() == masks[0].sum() and not crossed
 
     expected = [[y, x] for y in range(29 - h) for x in range(29 - w) if good(y, x)]
-    assert whole_crops(everything, masks[0], size).tolist() == expected
+    assert whole_crops(everything, box_of(masks[0]), size).tolist() == expected
 
 
 def test_objects_are_components_and_close_pieces_are_one():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from einops import rearrange
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -47,9 +48,14 @@ def read_image(path: str | Path, channels: int = 3) -> Tensor:
         ImageError: the file is missing, damaged, no picture, not of 8 bits in grey or RGB, or transparent where alpha
             was not asked for.
     """
-    pixels = np.array(_eight_bit(decode(path), path, channels).convert(_mode(channels)))
-    planes = torch.from_numpy(pixels).reshape(*pixels.shape[:2], channels)
+    planes = torch.from_numpy(read_pixels(path, channels))
     return rearrange(planes.float() / 127.5 - 1, "h w c -> c h w").contiguous()
+
+
+def read_pixels(path: str | Path, channels: int = 3) -> NDArray[np.uint8]:
+    """The pixels (H, W, channels) of a picture, read and refused as by `read_image`."""
+    pixels = np.array(_eight_bit(decode(path), path, channels).convert(_mode(channels)))
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def to_uint8(image: Tensor) -> Tensor:

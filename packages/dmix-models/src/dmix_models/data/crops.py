@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
@@ -12,7 +13,9 @@ from PIL import Image
 from dmix_core.geometry import Box
 from dmix_core.protocols import Size
 
+from .components import label
 from .files import DataError, Pixels
+from .memory import Stored, derived, now, remade, replaced
 from .readers import Picture
 
 
@@ -75,8 +78,7 @@ def fingerprint(crops: Crops) -> str:
     """A digest of every pixel that can be learned from."""
     digest = blake2b(f"{crops.size} {len(crops)} {crops.skipped} {crops.class_names}".encode(), digest_size=16)
     for picture in crops.pictures:
-        for array in (picture.pixels, picture.mask, picture.objects):
-            digest.update(b"" if array is None else f"{array.shape}".encode() + array.tobytes())
+        digest.update(picture.digest)
     return digest.hexdigest()
 
 
@@ -124,15 +126,23 @@ def shrink(picture: Picture, scale: float) -> Picture:
         raise DataError(f"scale is {scale}; expected a factor above 0 and at most 1 (1 = native scale).")
     if scale == 1:
         return picture
-    size = round(picture.size[1] * scale), round(picture.size[0] * scale)
-    channels = [_resize(channel, size) for channel in np.moveaxis(picture.pixels, 2, 0)]
-    mask = None if picture.mask is None else _resize(picture.mask, size)
-    objects = None if picture.objects is None else _resize(picture.objects, size, Image.Resampling.NEAREST)
-    return replace(picture, pixels=np.stack(channels, 2), mask=mask, objects=objects)
+    size = round(picture.size[0] * scale), round(picture.size[1] * scale)
+    mask, objects = picture.stored_mask, picture.stored_objects
+    return replace(
+        picture,
+        stored_pixels=_resized(picture.stored_pixels, size),
+        stored_mask=None if mask is None else _resized(mask, size),
+        stored_objects=None if objects is None else _resized(objects, size, Image.Resampling.NEAREST),
+    )
 
 
-def _resize(channel: NDArray, size: tuple[int, int], by: Image.Resampling = Image.Resampling.BOX) -> NDArray:
-    return np.asarray(Image.fromarray(channel).resize(size, by))
+def _resized(stored: Stored, size: Size, by: Image.Resampling = Image.Resampling.BOX) -> Stored:
+    def resize(array: NDArray) -> NDArray:
+        channels = np.moveaxis(array, 2, 0) if array.ndim == 3 else [array]
+        resized = [np.asarray(Image.fromarray(channel).resize(size[::-1], by)) for channel in channels]
+        return np.stack(resized, 2) if array.ndim == 3 else resized[0]
+
+    return derived(stored, resize, (*size, *stored.shape[2:]))
 
 
 def _large_enough(pictures: Sequence[Picture], size: Size, skip_small: bool) -> list[Picture]:
@@ -186,10 +196,10 @@ class ObjectCrops:
         self.skipped = {"smaller than the crop": len(scaled) - len(large), "specks": 0}
         self.skipped["too large or too close to others"] = 0
         self.pictures: list[Picture] = []
-        self.places: list[Place] = []
+        self.items: list[tuple[Picture, Stored]] = []  # of each object, its picture and the corners of its crops
         for picture in large:
             self._add(picture, min_area, merge_distance)
-        if not self.places:
+        if not self.items:
             raise DataError(
                 f"None of the {len(large)} pictures has an object that fits a crop of {size[1]}x{size[0]} pixels "
                 f"({self.skipped}). Choose a larger size, a scale below 1 or a smaller min_area."
@@ -197,28 +207,37 @@ class ObjectCrops:
 
     def _add(self, picture: Picture, min_area: int, merge_distance: int) -> None:
         objects = objects_of(picture, min_area, merge_distance)
+        if objects.specks:
+            picture = replace(picture, stored_mask=replaced(picture.stored_mask, objects.mask))
         self.skipped["specks"] += objects.specks
         for number in objects.numbers:
-            corners = whole_crops(objects.mask > 0, objects.labels == number, self.size)
-            if len(corners):
-                self.places.append(Place(picture.pixels, objects.mask, corners, picture.group, picture.class_name))
+            make = partial(self._corners, picture, box_of(objects.labels == number))
+            corners = remade(make, picture.stored_pixels)
+            if corners.shape[0]:
+                self.items.append((picture, corners))
             else:
                 self.skipped["too large or too close to others"] += 1
-        self.pictures.append(replace(picture, mask=objects.mask))
+        self.pictures.append(picture)
+
+    def _corners(self, picture: Picture, box: Box) -> NDArray[np.intp]:
+        mask = picture.mask
+        assert mask is not None  # refused by objects_of
+        return whole_crops(mask > 0, box, self.size)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.items)
 
     @property
     def class_names(self) -> list[str | None]:
-        return [place.class_name for place in self.places]
+        return [picture.class_name for picture, _ in self.items]
 
     def cut(self, item: int, random: np.random.Generator) -> Pixels:
-        place = self.places[item]
+        place = self.place(item)
         return place.crop(place.corners[random.integers(len(place.corners))], self.size)
 
     def place(self, item: int) -> Place:
-        return self.places[item]
+        picture, corners = self.items[item]
+        return Place(picture.pixels, picture.mask, now(corners), picture.group, picture.class_name)
 
 
 class Objects(NamedTuple):
@@ -241,10 +260,12 @@ def objects_of(picture: Picture, min_area: int = 16, merge_distance: int = 4) ->
     """Tell the objects of a picture apart; arguments as for ObjectCrops."""
     if picture.mask is None:
         raise DataError(f"{picture.path.name!r} has no mask; objects are learned from pictures with masks.")
-    labels = label(picture.mask > 127, merge_distance) if picture.objects is None else picture.objects
+    mask, objects = picture.mask, picture.objects
+    labels = label(mask > 127, merge_distance) if objects is None else objects
     areas = np.bincount(labels.ravel())
     specks = np.flatnonzero((areas[1:] > 0) & (areas[1:] < min_area)) + 1
-    mask = np.where(np.isin(labels, specks), 0, picture.mask).astype(np.uint8)
+    if len(specks):
+        mask = np.where(np.isin(labels, specks), 0, mask).astype(np.uint8)
     return Objects(mask, labels, (np.flatnonzero(areas[1:] >= min_area) + 1).tolist(), len(specks))
 
 
@@ -255,39 +276,21 @@ def box_of(mask: NDArray[np.bool_]) -> Box:
     return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
 
 
-def whole_crops(objects: NDArray[np.bool_], mine: NDArray[np.bool_], size: Size) -> NDArray[np.intp]:
-    """The top-left corners (N, 2) of all crops that hold `mine` and whose border crosses no object."""
-    (height, width), (h, w) = mine.shape, size
-    box = box_of(mine)
+def whole_crops(objects: NDArray[np.bool_], box: Box, size: Size) -> NDArray[np.intp]:
+    """The top-left corners (N, 2) of all crops that hold the box and whose border crosses no object."""
+    (height, width), (h, w) = objects.shape, size
     y = np.arange(max(0, box.y + box.height - h), min(box.y, height - h) + 1)[:, None]
     x = np.arange(max(0, box.x + box.width - w), min(box.x, width - w) + 1)[None, :]
-    total = np.pad(objects.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    if not (y.size and x.size):
+        return np.zeros((0, 2), np.intp)
+    near = objects[y[0, 0] : y[-1, 0] + h, x[0, 0] : x[0, -1] + w]  # no crop reaches further
+    total = np.pad(near.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
 
     def crossed(top: NDArray[np.intp], left: NDArray[np.intp], rows: int, columns: int) -> NDArray[np.bool_]:
+        top, left = top - y[0, 0], left - x[0, 0]
         bottom, right = top + rows, left + columns
         return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0
 
     cut = (y > 0) & crossed(y, x, 1, w) | (y + h < height) & crossed(y + h - 1, x, 1, w)
     cut |= (x > 0) & crossed(y, x, h, 1) | (x + w < width) & crossed(y, x + w - 1, h, 1)
     return np.stack(np.broadcast_arrays(y, x), -1)[~cut]
-
-
-def label(mask: NDArray[np.bool_], reach: int = 1) -> NDArray[np.intp]:
-    """Number the components of a mask 1, 2, ...; pixels at most `reach` rows and columns apart belong together."""
-    labels = np.zeros(mask.shape, np.intp)
-    if not mask.any():
-        return labels
-    box = np.ix_(*(np.arange(line.min(), line.max() + 1) for line in np.nonzero(mask)))
-    inside = mask[box]
-    numbers = np.where(inside, np.arange(1, inside.size + 1).reshape(inside.shape), 0)
-    while ((grown := inside * _maximum(_maximum(numbers, reach, 0), reach, 1)) != numbers).any():
-        numbers = grown
-    labels[mask] = np.unique(numbers[inside], return_inverse=True)[1] + 1
-    return labels
-
-
-def _maximum(values: NDArray[np.intp], reach: int, axis: int) -> NDArray[np.intp]:
-    """The largest value at most `reach` away along an axis."""
-    padding = [(reach, reach) if i == axis else (0, 0) for i in range(values.ndim)]
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, padding), 2 * reach + 1, axis)
-    return windows.max(-1)

@@ -240,13 +240,15 @@ def cut_window(
     Raises:
         _NotCut: there is none, or it would need too much padding.
     """
-    size = window_size(box_of(mine), cutting, random)
+    box = box_of(mine)
+    size = window_size(box, cutting, random)
     around = [_around(*each) for each in zip(mine.shape, size)]
     padding = 1 - math.prod(min(part, whole) for part, whole in zip(mine.shape, size)) / math.prod(size)
     if padding > cutting.max_padding:
         raise _NotCut("too much padding")
     mask = np.pad(mask, around, mode=cutting.padding)
-    corners = whole_crops(mask > 0, np.pad(mine, around), size)
+    box = box._replace(x=box.x + around[1][0], y=box.y + around[0][0])
+    corners = whole_crops(mask > 0, box, size)
     if not len(corners):
         raise _NotCut("too close to others")
     y, x = corners[random.integers(len(corners))].tolist()

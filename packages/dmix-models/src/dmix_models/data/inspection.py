@@ -5,7 +5,6 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from .crops import box_of, objects_of
 from .files import DataError, Pixels
 from .layouts import Listing, Match, Record, find
 from .masks import Alpha, MaskFile, apply_rule, parse
+from .memory import digest_of
 from .readers import Picture, picture_of, with_mask
 
 MODEL_SIDES = (16, 32, 64, 128, 256)
@@ -227,8 +227,7 @@ def _look(record: Record, inspection: Inspection) -> None:
     with Image.open(record.image) as file:
         inspection.modes[file.mode] += 1
         inspection.turned += record.mask is not None and file.getexif().get(ORIENTATION, 1) != 1
-    digest = blake2b(f"{picture.pixels.shape}".encode() + picture.pixels.tobytes(), digest_size=16).digest()
-    inspection.same[digest].append(record)
+    inspection.same[digest_of(picture.pixels)].append(record)
     for masked in with_mask(picture, record):
         _look_at_objects(masked, record, inspection)
 

@@ -1,60 +1,87 @@
-"""Folders of pictures, with or without masks, decoded once into memory."""
+"""Folders of pictures, with or without masks."""
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from einops import rearrange
 from numpy.typing import NDArray
 
-from dmix_core.errors import ImageError, did_you_mean
-from dmix_core.images import decode, read_image, to_uint8
+from dmix_core.errors import DmixError, ImageError, did_you_mean
+from dmix_core.images import decode
+from dmix_core.images import read_pixels as image_pixels
 
 from .files import DataError, Pixels, some
 from .layouts import Layout, Listing, Record, Split, find
 from .layouts.general import General
 from .masks import Alpha, Found, MaskFile, parse
+from .memory import Recent, Stored, digest_of, now, packed, read
 
 __all__ = ["DataError", "LeftOut", "Loaded", "OnError", "Part", "Picture", "Pixels", "read_images", "read_pairs"]
 
 OnError = Literal["fail", "skip"]
 Part = Split | Literal["all"]
 
+THREADS = min(8, os.cpu_count() or 1)
+
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded picture.
+    """A picture: pixels (H, W, 1) uint8 if grey, (H, W, 3) otherwise.
 
     Attributes:
         path: the file that it came from.
-        pixels: (H, W, 1) uint8 if grey, (H, W, 3) otherwise.
-        mask: (H, W) uint8, 255 where objects are; None without a mask.
-        objects: (H, W), the number 1, 2, ... of the object that owns the pixel, 0 for none; None: each connected part
-            of the mask is an object.
+        stored_pixels, stored_mask, stored_objects: `pixels`, `mask` and `objects`, or how to have them again.
         class_name: of its objects; None where the data set names none.
         source: where its data set has it; None for a picture that came from elsewhere.
     """
 
     path: Path
-    pixels: Pixels
-    mask: Pixels | None = None
-    objects: NDArray[np.int32] | None = None
+    stored_pixels: Stored
+    stored_mask: Stored | None = None
+    stored_objects: Stored | None = None
     class_name: str | None = None
     source: Record | None = None
 
     @property
+    def pixels(self) -> Pixels:
+        return now(self.stored_pixels)
+
+    @property
+    def mask(self) -> Pixels | None:
+        """(H, W) uint8, 255 where objects are; None without a mask."""
+        return None if self.stored_mask is None else now(self.stored_mask)
+
+    @property
+    def objects(self) -> NDArray[np.integer] | None:
+        """(H, W), the number 1, 2, ... of the object that owns the pixel, 0 for none; None: each connected part of
+        the mask is an object.
+        """
+        return None if self.stored_objects is None else now(self.stored_objects)
+
+    @property
+    def digest(self) -> bytes:
+        """Of all that can be learned from it, as it was read."""
+        stored = (self.stored_pixels, self.stored_mask, self.stored_objects)
+        digests = [b"none" if each is None else digest_of(each) for each in stored]
+        return blake2b(b" ".join([*digests, str(self.class_name).encode()]), digest_size=16).digest()
+
+    @property
     def grey(self) -> bool:
-        return self.pixels.shape[2] == 1
+        return self.stored_pixels.shape[2] == 1
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.pixels.shape[0], self.pixels.shape[1]
+        return self.stored_pixels.shape[0], self.stored_pixels.shape[1]
 
     @property
     def group(self) -> str:
@@ -104,7 +131,7 @@ def read_images(
             "Learn the background from the data set that they were cut from."
         )
     chosen = _of_split(records, split, root)
-    return _told(load(chosen, lambda record: [picture_of(record)], on_error), len(chosen))
+    return _told(load(chosen, lambda *record: [picture_of(*record)], on_error), len(chosen))
 
 
 def read_pairs(
@@ -271,55 +298,75 @@ def _told(loaded: Loaded, total: int) -> list[Picture]:
 # ---- files --------------------------------------------------------------------------------------------------
 
 
-def load(records: Iterable[Record], read: Callable[[Record], list[Picture]], on_error: OnError = "fail") -> Loaded:
-    """Read records one by one; with "skip", failures are kept beside what could be read.
+Reader = Callable[[Record, Recent], list[Picture]]
+
+
+def load(records: Sequence[Record], reader: Reader, on_error: OnError = "fail") -> Loaded:
+    """Read records, several at a time; with "skip", failures are kept beside what could be read.
+
+    What does not fit into the memory is read again when it is needed.
 
     Raises:
         DataError: nothing could be read.
     """
-    loaded = Loaded([], [])
-    for record in records:
+    recent = Recent()
+
+    def attempt(record: Record) -> list[Picture] | DmixError:
         try:
-            loaded.pictures.extend(read(record))
+            return reader(record, recent)
         except (DataError, ImageError) as error:
-            if on_error == "fail":
-                raise
-            loaded.left_out.append(LeftOut(record.image, str(error)))
+            return error
+
+    loaded = Loaded([], [])
+    with ThreadPoolExecutor(THREADS) as pool:
+        for record, result in zip(records, pool.map(attempt, records)):
+            if not isinstance(result, DmixError):
+                loaded.pictures.extend(result)
+            elif on_error == "skip":
+                loaded.left_out.append(LeftOut(record.image, str(result)))
+            else:
+                pool.shutdown(cancel_futures=True)
+                raise result
     if loaded.left_out and not loaded.pictures:
         raise DataError(f"None of {len(loaded.left_out)} pictures can be used. The first: {loaded.left_out[0].why}")
     return loaded
 
 
-def pictures_of(record: Record) -> list[Picture]:
+def pictures_of(record: Record, recent: Recent | None = None) -> list[Picture]:
     """A record's picture with its mask, once for each class that the mask shows."""
-    return with_mask(picture_of(record), record)
+    return with_mask(picture_of(record, recent), record, recent)
 
 
-def picture_of(record: Record) -> Picture:
-    """A record's picture without its mask."""
-    pixels = _opaque(record.image) if isinstance(record.mask, Alpha) else read_pixels(record.image)
+def picture_of(record: Record, recent: Recent | None = None) -> Picture:
+    """A record's picture without its mask; in memory, or kept where `recent` says."""
+    reader = partial(_opaque if isinstance(record.mask, Alpha) else read_pixels, record.image)
+    pixels = reader() if recent is None else read(reader, str(record.image), recent)
     return Picture(record.image, pixels, class_name=record.class_name, source=record)
 
 
-def with_mask(picture: Picture, record: Record) -> list[Picture]:
+def with_mask(picture: Picture, record: Record, recent: Recent | None = None) -> list[Picture]:
     """A picture with its record's mask, once for each class that the mask shows."""
     found = record.mask.read() if record.mask else []
     for each in found:
         _check_size(record, picture, each.mask)
     names = dict.fromkeys(each.class_name for each in found)
-    return [_masked(picture, [each for each in found if each.class_name == name]) for name in names]
+    return [_masked(picture, [each for each in found if each.class_name == name], recent) for name in names]
 
 
-def _masked(picture: Picture, found: Sequence[Found]) -> Picture:
+def _masked(picture: Picture, found: Sequence[Found], recent: Recent | None) -> Picture:
     """A picture with the objects of one class."""
+
+    def stored(array: NDArray) -> Stored:
+        return array if recent is None else packed(array, recent)
+
     mask = np.maximum.reduce([each.mask for each in found])
-    class_name = found[0].class_name or picture.class_name
+    masked = replace(picture, stored_mask=stored(mask), class_name=found[0].class_name or picture.class_name)
     if not any(each.whole for each in found):
-        return replace(picture, mask=mask, class_name=class_name)
+        return masked
     objects = np.zeros(mask.shape, np.int32)
     for number, each in enumerate(found, 1):
         objects[each.mask > 127] = number
-    return replace(picture, mask=mask, objects=objects, class_name=class_name)
+    return replace(masked, stored_objects=stored(objects))
 
 
 def _check_size(record: Record, picture: Picture, mask: Pixels) -> None:
@@ -333,7 +380,7 @@ def _check_size(record: Record, picture: Picture, mask: Pixels) -> None:
 
 def read_pixels(path: Path) -> Pixels:
     """A picture (H, W, 3) uint8, or (H, W, 1) if it is grey, however it is stored."""
-    return _squeezed(rearrange(to_uint8(read_image(path)), "c h w -> h w c").numpy())
+    return _squeezed(image_pixels(path))
 
 
 def _opaque(path: Path) -> Pixels:
