@@ -1,23 +1,55 @@
 """A plugin package to start from: it installs, works, and passes its own test."""
 
 import re
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 from dmix_core.errors import PluginError
 from dmix_core.files import writable_folder, write_atomically
-from dmix_core.registry import Registry
+from dmix_core.registry import Kind, Registry
+
+FILES = {
+    "pyproject.toml": "pyproject.toml",
+    "README.md": "README.md",
+    "src/$module/__init__.py": "$kind.py",
+    "src/$module/py.typed": "",
+    "tests/test_$module.py": "test.py",
+}
+"""The files of a package, each with the name of its template; "" for an empty file."""
+
+
+class Words(NamedTuple):
+    """What the templates say of a kind."""
+
+    noun: Kind
+    subject: str
+    """What its check is given."""
+    try_it: str
+
+
+WORDS = {
+    "merge-rule": Words("merge rule", "$cls()", "dmix compose --plugin $name --set opacity=0.5"),
+    "schedule": Words("timestep schedule", "$cls()", "dmix compose --plugin $name --set stride=10"),
+    "stepper": Words("stepper", "$cls()", "dmix compose --plugin $name --set eta=0.5"),
+    "denoiser": Words("denoiser", "$cls()", "dmix compose --background $name --set background.grey=0.3"),
+    "wrapper": Words("wrapper", "$cls", "dmix compose --wrap background=$name --set $name.gain=1.5"),
+    "classifier": Words("classifier", "$cls()", "dmix plugins check $name:10"),
+    "exporter": Words("exporter", "$cls()", "dmix compose --plugin $name --set indent=2"),
+}
+"""By the names that `dmix plugins new --kind` takes."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-def write_plugin(name: str, folder: str | Path) -> Path:
-    """Write a package `dmix-NAME` with a merge rule NAME into `folder` and return its path.
+def write_plugin(name: str, folder: str | Path, kind: str = "merge-rule") -> Path:
+    """Write a package `dmix-NAME` with a part NAME of this kind into `folder` and return its path.
 
     Args:
         name: lower-case letters, digits and single hyphens, a letter first; "dmix-" in front is left out.
         folder: made if it does not exist; must not hold a folder `dmix-NAME` yet.
+        kind: a key of WORDS.
 
     Raises:
         PluginError: an unusable name or one that is taken, or the package's folder exists.
@@ -33,12 +65,24 @@ def write_plugin(name: str, folder: str | Path) -> Path:
     package = Path(folder) / f"dmix-{name}"
     if package.exists():
         raise PluginError(f"{str(package)!r} exists already; choose another name or another folder.")
-    words = _words(name)
-    for path, text in _FILES.items():
-        target = package / Template(path).substitute(words)
-        writable_folder(target.parent)
-        write_atomically(target, Template(text).substitute(words).encode())
+    for path, text in plugin_files(name, kind).items():
+        writable_folder((package / path).parent)
+        write_atomically(package / path, text.encode())
     return package
+
+
+def plugin_files(name: str, kind: str) -> dict[str, str]:
+    """The texts of the package's files, by their paths in it."""
+    words = {"kind": kind} | _words(name, kind)
+    return {
+        Template(path).substitute(words): Template(_template(Template(source).substitute(words))).substitute(words)
+        for path, source in FILES.items()
+    }
+
+
+def _template(source: str) -> str:
+    templates = resources.files(__package__) / "templates"
+    return (templates / f"{source}.txt").read_text(encoding="utf-8") if source else ""
 
 
 def _check_free(name: str) -> None:
@@ -49,11 +93,18 @@ def _check_free(name: str) -> None:
         )
 
 
-def _words(name: str) -> dict[str, str]:
+def _words(name: str, kind: str) -> dict[str, str]:
+    noun, subject, try_it = WORDS[kind]
+    cls = "".join(map(str.capitalize, [*name.split("-"), noun.split()[-1]]))
     return {
         "name": name,
         "module": "dmix_" + name.replace("-", "_"),
-        "rule": "".join(map(str.capitalize, name.split("-"))) + "Rule",
+        "cls": cls,
+        "noun": noun,
+        "A_noun": f"{'An' if noun[0] in 'aeiou' else 'A'} {noun}",
+        "check": "check_" + noun.replace(" ", "_"),
+        "subject": Template(subject).substitute(cls=cls),
+        "try_it": Template(try_it).substitute(name=name),
         "core": _compatible(metadata.version("dmix-core")),
     }
 
@@ -64,86 +115,3 @@ def _compatible(version: str) -> str:
     major, minor = map(int, re.findall(r"\d+", f"{public}.0")[:2])
     lowest = public if re.search("[a-z]", public) else f"{major}.{minor}"
     return f">={lowest},<{major}.{minor + 1}"
-
-
-_FILES = {
-    "pyproject.toml": """\
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "dmix-$name"
-version = "0.1.0"
-description = "A merge rule for dmix"
-readme = "README.md"
-requires-python = ">=3.11"
-dependencies = ["dmix-core$core", "torch>=2.4"]
-
-[project.optional-dependencies]
-test = ["dmix-core[testing]", "pytest"]
-
-[project.entry-points.dmix]
-$name = "$module"
-""",
-    "README.md": """\
-# dmix-$name
-
-A merge rule for dmix.
-
-    pip install -e ".[test]"
-    pytest
-    dmix plugins
-    dmix compose --plugin $name --set opacity=0.5
-
-The rule is in `src/$module/__init__.py`: the fields of the class are its settings, the call merges, the hook
-gives it a name. `check_merge_rule` in the test holds what dmix builds on. Hooks for timestep schedules, denoisers and
-exporters are described in `dmix_core.hookspecs`.
-
-Before you publish: choose a licence, name it in `pyproject.toml` and add its text as `LICENSE`.
-""",
-    "src/$module/__init__.py": '''\
-"""A merge rule for dmix."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from dmix_core import Layer, Merged
-from dmix_core.hookspecs import hookimpl
-from dmix_core.mattes import blend, stack
-
-
-@dataclass(frozen=True)
-class $rule:
-    """Each region's predicted mask, made more transparent, is its alpha."""
-
-    opacity: float = 0.8
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.opacity <= 1:
-            raise ValueError(f"opacity is {self.opacity}; expected 0..1")
-
-    def __call__(self, layers: Sequence[Layer], progress: float) -> Merged:
-        """Layers come from bottom to top: images in [-1, 1], mattes in [0, 1]; progress ends at 1."""
-        return blend(layers, stack([layer.matte * self.opacity for layer in layers]))
-
-
-@hookimpl
-def dmix_merge_rules() -> dict[str, type[$rule]]:
-    return {"$name": $rule}
-''',
-    "src/$module/py.typed": "",
-    "tests/test_$module.py": """\
-from dmix_core.registry import Registry
-from dmix_core.testing import check_merge_rule
-from $module import $rule
-
-
-def test_it_keeps_the_promises_of_a_merge_rule():
-    check_merge_rule($rule())
-
-
-def test_dmix_finds_it_by_name():
-    assert Registry.load().create("merge rule", "$name", {"opacity": "0.5"}) == $rule(opacity=0.5)
-""",
-}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
@@ -10,17 +9,14 @@ from torch import Tensor
 
 from ..checks import broadcasts
 from ..noise import NoiseSchedule
-from ..protocols import Denoiser, Prediction, Spec
+from ..protocols import Classifier, Denoiser, Prediction, Spec
 from .denoisers import GaussianDenoiser
 from .promises import Check, Judged, Unanswered, Verdict, alone, answered, form, free, purely, repeats
-
-if TYPE_CHECKING:
-    from ..protocols import Classifier
 
 LIMIT = 10.0
 """How far predictions go from 0 at most, unless another limit is given; they should lie in about [-1, 1]."""
 SPEC = Spec((6, 5))
-"""What closed-form denoisers paint where none is given."""
+"""Of closed-form denoisers, and of what classifiers look at, where none is given."""
 
 
 def check_denoiser(
@@ -74,7 +70,7 @@ def check_wrapper(
 
 
 def check_classifier(
-    classifier: "Classifier",
+    classifier: Classifier,
     spec: Spec = SPEC,
     noise: NoiseSchedule | None = None,
     *,
@@ -95,6 +91,11 @@ def check_classifier(
         BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
     """
     classifier_check(classifier, spec, noise, examples, device, tolerance).run()
+
+
+def closed_form() -> Denoiser:
+    """What a wrapper wraps where nothing is given."""
+    return GaussianDenoiser(SPEC, torch.full((SPEC.channels, 1, 1), 0.2), 0.5)
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ def wrapper_check(
     limit: float = LIMIT,
 ) -> Check[_State]:
     """What check_wrapper runs."""
-    inside = GaussianDenoiser(SPEC, 0.2, 0.5) if denoiser is None else denoiser
+    inside = closed_form() if denoiser is None else denoiser
 
     def judge(case: _State) -> Iterator[Verdict]:
         before = inside(case.x_t, case.t).clean
@@ -232,10 +233,7 @@ def wrapper_check(
 
     ask = "wrap(denoiser)(x_t, {t})"
     if denoiser is None:
-        ask = (
-            "from dmix_core import Spec\nfrom dmix_core.testing import GaussianDenoiser\n"
-            f"denoiser = GaussianDenoiser({SPEC}, 0.2, 0.5)\n{ask}"
-        )
+        ask = f"from dmix_core.testing.model_checks import closed_form\ndenoiser = closed_form()\n{ask}"
     drawn, first = _states(inside.spec, inside.noise.steps, device, ask)
     return Check(drawn, judge, examples, first)
 
@@ -244,7 +242,7 @@ def wrapper_check(
 
 
 def classifier_check(
-    classifier: "Classifier",
+    classifier: Classifier,
     spec: Spec = SPEC,
     noise: NoiseSchedule | None = None,
     examples: int = 10,
@@ -281,5 +279,8 @@ def classifier_check(
             steepness = yield from answered(slope, x_t[b : b + 1], t)
             yield from alone(b, steepness, gradient, tolerance)
 
-    drawn, first = _states(spec, table.steps, device, "classifier(x_t, {t}, NoiseSchedule.linear())")
+    ask = "classifier(x_t, {t}, noise)"
+    if noise is None:
+        ask = f"from dmix_core import NoiseSchedule\nnoise = NoiseSchedule.linear()\n{ask}"
+    drawn, first = _states(spec, table.steps, device, ask)
     return Check(drawn, judge, examples, first)

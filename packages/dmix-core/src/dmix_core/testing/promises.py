@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -85,7 +86,12 @@ class Check(Generic[C]):
         drawn = given(self.drawn)(judge)
         for case in reversed(self.first):
             drawn = example(case)(drawn)
-        _drawing(self.examples)(drawn)()
+        try:
+            _drawing(self.examples)(drawn)()
+        except Flaky:  # the same input, asked again, broke nothing
+            if findings.latest is None:
+                raise
+            raise findings.latest from None
         for case in self.last:
             judge(case)
 
@@ -96,6 +102,7 @@ class _Findings:
 
     tried: dict[str, None] = field(default_factory=dict)
     broken: dict[str, BrokenPromise] = field(default_factory=dict)
+    latest: BrokenPromise | None = None
 
 
 class Unanswered(Exception):
@@ -108,7 +115,8 @@ def _judge(verdicts: Iterator[Verdict], case: Input, findings: _Findings) -> Non
         for verdict in verdicts:
             findings.tried.setdefault(verdict.promise)
             if not verdict.kept and verdict.promise not in findings.broken:
-                raise BrokenPromise(verdict, case) from verdict.cause
+                findings.latest = BrokenPromise(verdict, case)
+                raise findings.latest from verdict.cause
             broken = broken or not verdict.kept
     except BrokenPromise:
         raise
