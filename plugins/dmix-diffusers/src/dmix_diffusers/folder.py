@@ -13,6 +13,10 @@ from typing import Any
 from dmix_core.errors import DmixError
 
 INDEX = "model_index.json"
+HINTS = {
+    "UNet2DModel": " For an unconditional pipeline of pixels write diffusers:FOLDER.",
+    "UNet2DConditionModel": " For a latent text-to-image pipeline write latent-diffusion:FOLDER.",
+}
 QUIET = ("diffusers.utils.logging", "transformers.utils.logging")
 
 
@@ -87,7 +91,7 @@ class PipelineFolder:
         if found not in expected:
             raise PipelineError(
                 f"The pipeline {str(self.path)!r} has {found or 'nothing'} as {name!r} in {INDEX}; "
-                f"expected {' or '.join(expected)}."
+                f"expected {' or '.join(expected)}.{HINTS.get(found, '')}"
             )
         return str(found)
 
