@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, cast, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as F

@@ -51,8 +51,13 @@ class Prediction(NamedTuple):
 class Denoiser(Protocol):
     """Says which clean image a noisy one came from.
 
-    One with an attribute `still = True` promises that its prediction does not depend on its state: the composer spares
-    it noise and steps, and keeps the clean image as its state.
+    It may have more attributes:
+
+    - `still`: True promises that its prediction does not depend on its state. The composer spares it noise and steps,
+      and keeps the clean image as its state.
+    - `family`, hashable, and `joined(members)`: denoisers of one spec and table whose families are equal can run as one
+      batch. `joined` gives the denoiser of a batch in equal parts, one for each member, in their order. The composer
+      calls that instead of each on its own.
     """
 
     @property

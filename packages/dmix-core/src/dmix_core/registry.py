@@ -199,7 +199,7 @@ class Registry:
         name, colon, argument = reference.partition(":")
         if colon and name in known:
             return name, argument or None
-        path, _ = _split_label(reference)
+        path, _ = split_label(reference)
         if path.is_dir():
             return "checkpoint", reference
         if path.is_file():
@@ -219,10 +219,10 @@ class Registry:
         name, argument = self.resolve(reference)
         if argument is None or not mentions(self._offer(name).argument, Path):
             return reference
-        path, label = _split_label(argument)
+        path, label = split_label(argument)
         if not path.exists():
             return reference
-        return reference.removesuffix(argument) + str(path.resolve()) + label
+        return reference.removesuffix(argument) + str(path.resolve()) + ("" if label is None else f":{label}")
 
     def _make(
         self,
@@ -397,15 +397,15 @@ def _check_factory(factory: object, name: str, kind: Kind) -> Factory:
     return factory
 
 
-# ---- small things ---------------------------------------------------------------------------------------------
-
-
-def _split_label(text: str) -> tuple[Path, str]:
-    """A path, and ":LABEL" where that stands behind the path of a folder; a path may have colons of its own."""
+def split_label(text: str) -> tuple[Path, str | None]:
+    """The path and the label of "PATH" or "FOLDER:LABEL"; a path that exists may have colons of its own."""
     folder, colon, label = text.rpartition(":")
     if colon and not Path(text).exists() and Path(folder).is_dir():
-        return Path(folder), f":{label}"
-    return Path(text), ""
+        return Path(folder), label
+    return Path(text), None
+
+
+# ---- small things ---------------------------------------------------------------------------------------------
 
 
 def _is_allowed(name: str, distribution: str) -> bool:

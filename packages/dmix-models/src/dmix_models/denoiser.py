@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, Self
 
@@ -40,7 +41,7 @@ class UNetDenoiser:
         self.sha256 = sha256
         self.spec = config.spec
         self.noise = config.noise.schedule()
-        self._class = None if label is None else self._class_index(label)
+        self._classes = [None if label is None else self._class_index(label)]
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
@@ -58,6 +59,17 @@ class UNetDenoiser:
         """The same model painting this class; the network is shared."""
         return UNetDenoiser(self.config, self.network, dtype=self.dtype, label=label, sha256=self.sha256)
 
+    @property
+    def family(self) -> Hashable:
+        """Equal for denoisers of one network, whatever their labels: they can be `joined`."""
+        return id(self.network), self.dtype
+
+    def joined(self, members: Sequence[UNetDenoiser]) -> UNetDenoiser:
+        """The denoiser of a batch in equal parts, one for each of these members of its family, with their labels."""
+        together = UNetDenoiser(self.config, self.network, dtype=self.dtype, sha256=self.sha256)
+        together._classes = [label for member in members for label in member._classes]
+        return together
+
     def kinds(self) -> dict[str | None, UNetDenoiser]:
         """The same model painting each of its classes, by their names; under None the model itself without any."""
         return {name: self.with_label(name) for name in self.config.classes} or {None: self}
@@ -74,9 +86,15 @@ class UNetDenoiser:
     def _run(self, x_t: Tensor, t: int) -> Tensor:
         # one time for the batch; the network counts from 0, as guided-diffusion does
         times = torch.tensor([t - 1], device=x_t.device)
-        labels = None if self._class is None else torch.tensor([self._class], device=x_t.device)
         with self._autocast(x_t.device):
-            return self.network(x_t, times, labels).float()
+            return self.network(x_t, times, self._labels(x_t)).float()
+
+    def _labels(self, x_t: Tensor) -> Tensor | None:
+        """One label for the batch, or one for each of its samples; None without classes."""
+        if not self.config.classes:
+            return None
+        labels = torch.tensor(self._classes, device=x_t.device)
+        return labels if len(labels) == 1 else labels.repeat_interleave(len(x_t) // len(labels))
 
     def _split(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
         match self.config.variance:
@@ -110,7 +128,7 @@ class UNetDenoiser:
                 f"Model {self.config.name!r} was given {tuple(x_t.shape)}; expected "
                 f"(B, {self.spec.channels}, {self.spec.size[0]}, {self.spec.size[1]})."
             )
-        if self.config.classes and self._class is None:
+        if self.config.classes and None in self._classes:
             raise DenoiserError(
                 f"Model {self.config.name!r} is class-conditional; choose a class with with_label(...), "
                 f"such as {self.config.classes[0]!r}."

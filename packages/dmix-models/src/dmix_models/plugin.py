@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from dmix_core.errors import PluginError
+import torch
+
+from dmix_core.errors import DenoiserError, PluginError
 from dmix_core.hookspecs import DenoiserFactory, hookimpl
+from dmix_core.registry import split_label
 
-from .checkpoint import bundled, load
+from .checkpoint import CONFIG, WEIGHTS, bundled, check_sum, find, load, read_config
 from .denoiser import Dtype, UNetDenoiser
+from .unet import UNet
+
+_networks: WeakValueDictionary[tuple[object, ...], UNet] = WeakValueDictionary()
+"""Those in use, so that labels of one model share its network: by device, paths, and what tells files apart."""
 
 
 @hookimpl
@@ -17,16 +25,54 @@ def dmix_denoisers() -> Mapping[str, DenoiserFactory]:
 
 
 def from_folder(argument: str | Path | None = None, *, device: str = "cpu", dtype: Dtype = "float32") -> UNetDenoiser:
-    """The denoiser of the checkpoint folder `argument`."""
+    """The denoiser of the checkpoint "FOLDER", or "FOLDER:LABEL" for a class of a class-conditional one."""
     if argument is None:
         raise PluginError("'checkpoint' needs a folder; expected checkpoint:FOLDER, such as checkpoint:runs/tiles.")
-    return load(argument, device, dtype)
+    folder, label = split_label(str(argument))
+    return labelled(_load(find(folder), device, dtype), label, str(folder))
 
 
 def from_bundle(
     name: str, argument: str | None = None, *, device: str = "cpu", dtype: Dtype = "float32"
 ) -> UNetDenoiser:
-    """The denoiser of a bundled model, which takes no argument."""
-    if argument is not None:
-        raise PluginError(f"The bundled model {name!r} takes no argument; got {argument!r}. Write {name} alone.")
-    return load(name, device, dtype)
+    """The denoiser of a bundled model; the argument is the class of a class-conditional one."""
+    return labelled(_load(find(name), device, dtype), argument, name)
+
+
+def labelled(denoiser: UNetDenoiser, label: str | None, reference: str) -> UNetDenoiser:
+    """The denoiser painting the class of this label, None for a model without classes.
+
+    Raises:
+        PluginError: the model has no such class, none at all, or several and none was chosen.
+    """
+    if label is not None:
+        try:
+            return denoiser.with_label(label)
+        except DenoiserError as error:
+            raise PluginError(str(error)) from error
+    if classes := denoiser.config.classes:
+        raise PluginError(
+            f"Model {denoiser.config.name!r} is class-conditional; expected {reference}:CLASS with one of its classes: "
+            f"{', '.join(classes[:10])}{', ...' * (len(classes) > 10)}."
+        )
+    return denoiser
+
+
+def _load(folder: Path, device: str, dtype: Dtype) -> UNetDenoiser:
+    """`load`, with the network of another denoiser that is in use, where it is the same."""
+    files = [(path.resolve(), path.stat().st_mtime_ns, path.stat().st_size) for path in _files(folder)]
+    network = _networks.get((device, *files))
+    if network is not None and _is_on(network, device):
+        return UNetDenoiser(read_config(folder), network, dtype=dtype, sha256=check_sum(folder))
+    denoiser = load(folder, device, dtype)
+    _networks[device, *files] = denoiser.network
+    return denoiser
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in (folder / CONFIG, folder / WEIGHTS) if path.exists()]
+
+
+def _is_on(network: UNet, device: str) -> bool:
+    """Whether it is still where it was loaded to."""
+    return next(network.parameters()).device == torch.empty(0, device=device).device

@@ -1,0 +1,143 @@
+"""Models by reference: bundled ones, checkpoint folders, and one class of a class-conditional model."""
+
+import gc
+import os
+import weakref
+
+import pytest
+import torch
+
+from dmix_core import BoxRegion, Composer, Descent
+from dmix_core.errors import PluginError
+from dmix_core.registry import Registry
+from dmix_models import ModelConfig, save
+from dmix_models.plugin import from_bundle
+
+CLASSES = ["crack", "hole", "any"]
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry.load()
+
+
+@pytest.fixture
+def defects(tiny, make_network, card, tmp_path, monkeypatch):
+    """runs/defects: a checkpoint of three classes, beneath the working directory."""
+    monkeypatch.chdir(tmp_path)
+    data = tiny.model_dump() | {"name": "defects", "classes": CLASSES}
+    config = ModelConfig.model_validate(data | {"unet": data["unet"] | {"num_classes": 3}})
+    return save("runs/defects", config, make_network(config.unet).state_dict(), card)
+
+
+@pytest.fixture
+def plain(tiny, network, card, tmp_path, monkeypatch):
+    """runs/plain: a checkpoint without classes."""
+    monkeypatch.chdir(tmp_path)
+    return save("runs/plain", tiny, network.state_dict(), card)
+
+
+@pytest.mark.parametrize("reference", ["runs/defects:{}", "checkpoint:runs/defects:{}", "{absolute}:{}"])
+def test_a_class_stands_behind_the_folder(registry, defects, reference):
+    x_t = torch.randn(2, 4, 16, 16)
+    crack, hole = (registry.denoiser(reference.format(c, absolute=defects.resolve())) for c in ("crack", "hole"))
+    assert (crack.label, hole.label) == ("crack", "hole")
+    assert not torch.equal(crack(x_t, 300).clean, hole(x_t, 300).clean)
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("runs/defects", r"'defects' is class-conditional; expected runs/defects:CLASS .*: crack, hole, any\."),
+        ("checkpoint:runs/defects", r"'defects' is class-conditional; expected runs/defects:CLASS"),
+        ("runs/defects:crak", r"'defects' knows no class 'crak'\. Did you mean 'crack'\? Its classes: crack, hole"),
+        ("tiles:crack", r"'tiles' knows no class 'crack'\..* not class-conditional; leave the label out"),
+    ],
+)
+def test_wrong_classes_are_told_when_the_model_is_made(registry, defects, reference, message):
+    with pytest.raises(PluginError, match=message):
+        registry.denoiser(reference)
+
+
+def test_a_class_of_a_model_without_any(registry, plain):
+    with pytest.raises(PluginError, match=r"'tiny' knows no class 'crack'\. It is not class-conditional"):
+        registry.denoiser("runs/plain:crack")
+    assert registry.denoiser("runs/plain").label is None
+
+
+def test_a_bundled_model_may_have_classes(defects, monkeypatch):
+    monkeypatch.setattr("dmix_models.plugin.find", lambda name: defects)
+    assert from_bundle("defects", "hole").label == "hole"
+    with pytest.raises(PluginError, match=r"expected defects:CLASS"):
+        from_bundle("defects")
+
+
+# ---- networks are shared ----------------------------------------------------------------------------------------
+
+
+def test_labels_of_one_model_share_its_network_as_long_as_it_is_in_use(registry, defects):
+    crack, hole = (registry.denoiser(f"runs/defects:{c}") for c in ("crack", "hole"))
+    assert crack.network is hole.network
+    assert crack.sha256 == hole.sha256
+    assert crack.family == hole.family
+    assert registry.denoiser("runs/defects:crack", dtype="bfloat16").family != crack.family
+    network = weakref.ref(crack.network)
+    del crack, hole
+    gc.collect()
+    assert network() is None
+
+
+def test_a_network_that_was_moved_is_not_that_of_others(registry, defects):
+    moved = registry.denoiser("runs/defects:crack").to("meta")
+    assert registry.denoiser("runs/defects:crack").device == torch.device("cpu")
+    assert moved.device == torch.device("meta")
+
+
+def test_other_weights_in_the_same_folder_are_another_network(registry, defects, make_network, card):
+    before = registry.denoiser("runs/defects:crack")
+    config = before.config
+    weights = {key: 2 * value for key, value in make_network(config.unet).state_dict().items()}
+    save("runs/defects", config, weights, card)
+    os.utime(defects / "model.safetensors", ns=(1, 1))
+    after = registry.denoiser("runs/defects:crack")
+    assert after.network is not before.network
+    assert after.sha256 != before.sha256
+
+
+# ---- several classes in one call --------------------------------------------------------------------------------
+
+
+def test_denoisers_of_one_network_are_joined_into_one_batch(registry, defects):
+    members = [registry.denoiser(f"runs/defects:{c}") for c in ("crack", "hole", "crack")]
+    states = [torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    together = members[0].joined(members)(torch.cat(states), 700)
+    for i, (member, x_t) in enumerate(zip(members, states)):
+        alone = member(x_t, 700)
+        torch.testing.assert_close(together.clean[2 * i : 2 * i + 2], alone.clean, rtol=0, atol=1e-4)
+        torch.testing.assert_close(together.spread[2 * i : 2 * i + 2], alone.spread, rtol=0, atol=1e-4)
+
+
+def test_regions_of_one_network_cost_one_call_whatever_their_classes(registry, defects):
+    crack, hole = (registry.denoiser(f"runs/defects:{c}") for c in ("crack", "hole"))
+    places = {"a": (crack, 0), "b": (hole, 16), "c": (crack, 32)}
+
+    def composed(members):
+        regions = [BoxRegion(member, (x, 0, 16, 16), name, z=1) for name, (member, x) in members.items()]
+        floor = BoxRegion(registry.denoiser("tiles"), (0, 0, 64, 64))
+        return Composer([floor, *regions], steps=3, timesteps=Descent()).compose(2).image
+
+    batches = []
+    network, forward = crack.network, crack.network.forward
+    network.forward = lambda x, *more: batches.append(len(x)) or forward(x, *more)
+    together = composed(places)
+    assert batches == [6, 6, 6]
+
+    class Alone:
+        def __init__(self, inner):
+            self.inner, self.spec, self.noise = inner, inner.spec, inner.noise
+
+        def __call__(self, x_t, t):
+            return self.inner(x_t, t)
+
+    apart = composed({name: (Alone(member), x) for name, (member, x) in places.items()})
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-4)
