@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent
 PACKAGES = ["packages/dmix-core", "packages/dmix-models", "packages/dmix-cli"]
 PLUGINS = [
     "plugins/dmix-fewsteps",
+    "plugins/dmix-guidance",
     "plugins/dmix-repaint",
     "plugins/dmix-soft-mask",
 ]

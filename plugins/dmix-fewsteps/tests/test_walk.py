@@ -1,6 +1,8 @@
 """The walk is coarse, then fine, then the paper's; and costs what it says."""
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -57,3 +59,12 @@ def test_wrong_settings_are_refused_at_once(settings, message):
 
 def test_it_is_found_by_name_where_it_is_installed():
     assert Registry.load().create("timestep schedule", "few-steps", {"calls": "20"}) == FewSteps(20)
+
+
+def test_the_readme_composes():
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    names = {}
+    exec(block, names)
+    assert calls(names["composer"].walk) == 75
+    assert next(names["composer"].steps()).s == 242

@@ -1,0 +1,62 @@
+"""Classifier-free guidance (Ho & Salimans 2022): away from what a model paints of anything, towards one class."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dmix_core import Denoiser, NoiseSchedule, Prediction, Spec
+from dmix_core.errors import CompositionError
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierFreeGuidance:
+    """The conditional denoiser, extrapolated away from the unconditional one.
+
+        unconditional + scale (conditional - unconditional)
+
+    of the clean predictions, which is the same combination of their epsilon, v or scores: each is affine in the other,
+    and the weights sum to one. scale is 1 + w of the paper. Costs a call of both denoisers at each step.
+
+    Attributes:
+        denoiser: the conditional one, which is guided; its spread is kept.
+        unconditional: of the same spec and table, such as the same model with the class that stands for any.
+        scale: 1 leaves the denoiser as it is, without asking the other; 0 paints what the other does.
+        clamp: bring the guided prediction back to [-1, 1]. Off for models whose values are not pictures.
+
+    Raises:
+        CompositionError: the two differ in spec or table.
+    """
+
+    denoiser: Denoiser
+    unconditional: Denoiser
+    scale: float = 1.0
+    clamp: bool = True
+
+    def __post_init__(self) -> None:
+        specs = self.denoiser.spec, self.unconditional.spec
+        tables = self.denoiser.noise.alpha_bar, self.unconditional.noise.alpha_bar
+        if specs[0] != specs[1]:
+            raise CompositionError(f"The guided denoiser is {specs[0]}, the unconditional one {specs[1]}; {SAME}")
+        if not torch.equal(*tables):
+            lengths = " and ".join(str(len(table) - 1) for table in tables)
+            raise CompositionError(f"The two denoisers have different noise schedules, of {lengths} levels; {SAME}")
+
+    @property
+    def spec(self) -> Spec:
+        return self.denoiser.spec
+
+    @property
+    def noise(self) -> NoiseSchedule:
+        return self.denoiser.noise
+
+    def __call__(self, x_t: Tensor, t: int) -> Prediction:
+        prediction = self.denoiser(x_t, t)
+        if self.scale == 1:
+            return prediction
+        anything = self.unconditional(x_t, t).clean
+        clean = anything + self.scale * (prediction.clean - anything)
+        return prediction._replace(clean=clean.clamp(-1, 1) if self.clamp else clean)
+
+
+SAME = "expected the same of both, such as two classes of one model."
