@@ -124,6 +124,14 @@ def test_regions_with_prompts_of_their_own_share_one_model(folder):
     assert not torch.allclose(cat(x, 900).clean, dog(x, 900).clean)
 
 
+def test_regions_with_prompts_of_their_own_run_as_one_batch(model):
+    cat, dog = (LatentDenoiser(model, words, "red", 3) for words in ("a cat", "a dog"))
+    assert cat.family == dog.family != LatentDenoiser(model, "a cat", "red", 4).family
+    x = torch.randn(4, 4, 8, 8)
+    together = cat.joined([cat, dog])(x, 900).clean
+    assert torch.allclose(together, torch.cat([cat(x[:2], 900).clean, dog(x[2:], 900).clean]), atol=1e-4)
+
+
 def test_a_model_that_nobody_has_any_more_is_let_go(latent_pipeline):
     folder = latent_pipeline()
     held = LatentModel.load(folder)

@@ -91,7 +91,7 @@ class PipelineFolder:
         if found not in expected:
             raise PipelineError(
                 f"The pipeline {str(self.path)!r} has {found or 'nothing'} as {name!r} in {INDEX}; "
-                f"expected {' or '.join(expected)}.{HINTS.get(found, '')}"
+                f"expected {' or '.join(expected)}.{HINTS.get(found or '', '')}"
             )
         return str(found)
 

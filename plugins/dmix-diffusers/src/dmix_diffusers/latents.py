@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +143,7 @@ class LatentDenoiser:
         self.spec = Spec(_grid(model, height, width), model.unet.config.in_channels)
         with torch.no_grad():
             prompts = [prompt] if guidance_scale == 1 else [negative_prompt, prompt]
-            self._texts = torch.cat([model.text(each) for each in prompts])
+            self._texts = torch.stack([model.text(each) for each in prompts])  # (1 or 2, regions, tokens, width)
 
     @property
     def region_type(self) -> type[LatentRegion]:
@@ -153,6 +155,17 @@ class LatentDenoiser:
         """(height, width) of what `decode` makes, in pixels."""
         height, width = self.spec.size
         return height * self.model.factor, width * self.model.factor
+
+    @property
+    def family(self) -> Hashable:
+        """Equal for those that one call of the network can serve, whatever their prompts."""
+        return id(self.model), self.spec, self.guidance_scale, self.dtype
+
+    def joined(self, members: Sequence[LatentDenoiser]) -> LatentDenoiser:
+        """The denoiser of a batch in equal parts, one for the prompts of each of these."""
+        together = copy(self)
+        together._texts = torch.cat([member._texts for member in members], dim=1)
+        return together
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
@@ -174,11 +187,11 @@ class LatentDenoiser:
         return self.model.encode(pictures)
 
     def _guided(self, x_t: Tensor, t: int) -> Tensor:
-        texts = self._texts.repeat_interleave(len(x_t), 0)
-        both = x_t.repeat(len(self._texts), 1, 1, 1)
+        ways, regions = self._texts.shape[:2]
+        texts = self._texts.repeat_interleave(len(x_t) // regions, 1).flatten(0, 1)
         with torch.autocast(x_t.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16"):
-            output = self.model.unet(both, t - 1, encoder_hidden_states=texts).sample.float()
-        if len(self._texts) == 1:
+            output = self.model.unet(x_t.repeat(ways, 1, 1, 1), t - 1, encoder_hidden_states=texts).sample.float()
+        if ways == 1:
             return output
         without, with_prompt = output.chunk(2)
         return without + self.guidance_scale * (with_prompt - without)
