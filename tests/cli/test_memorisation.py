@@ -40,7 +40,7 @@ def pictures(tmp_path):
 def test_it_tells_and_writes(dmix, pictures):
     result = dmix("models", "memorisation", saved(Path("model")), pictures, *QUICK, "-o", "out")
     assert "3 samples, 6 training crops in 6 groups" in result.stdout
-    assert "median distance to the nearest" in result.stdout
+    assert "distance to the nearest crop, median" in result.stdout
     assert "No sign of copying: 0 of 3 samples" in result.stdout
     (found,) = json.loads(Path("out/memorisation.json").read_text())["classes"]
     assert (found["groups"], len(found["distances"])) == (6, 3)

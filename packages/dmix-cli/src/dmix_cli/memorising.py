@@ -70,8 +70,8 @@ def _tell(found: Memorisation, quiet: bool) -> None:
     name = f"{found.name}: " if found.name else ""
     if not quiet:
         click.echo(f"{name}{len(found.samples)} samples, {found.crops} training crops in {found.groups} groups\n")
-        click.echo(f"  {'':<36} {'samples':>12}  left-out training crops")
+        click.echo(f"  {'':<42} {'samples':>12}  left-out training crops")
         for what, of_samples, left_out in found.table:
-            click.echo(f"  {what:<36} {of_samples:>12}  {left_out}")
+            click.echo(f"  {what:<42} {of_samples:>12}  {left_out}")
         click.echo()
     click.echo(f"{name}{found.verdict}")

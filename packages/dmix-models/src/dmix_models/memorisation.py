@@ -25,7 +25,7 @@ from torch import Tensor
 from dmix_core.errors import DmixError
 from dmix_core.files import write_atomically
 from dmix_core.images import to_picture, write_png
-from dmix_core.pictures import contact_sheet, enlarge
+from dmix_core.pictures import contact_sheet, enlarge, fit
 from dmix_core.protocols import Denoiser
 
 from .data.batches import ANY, stream
@@ -39,6 +39,7 @@ SURE = 0.01  # the probability of as many copies by chance that a warning needs
 LEAST = 3  # groups
 QUERIES = 64  # crops that are left out, about
 SHOWN = 24  # pairs on the sheet
+LARGE = 128  # pixels of a picture on it, at most
 
 NAME = "memorisation"
 DISTANCE = (
@@ -230,15 +231,19 @@ class Memorisation:
         """Rows of what is measured, of samples, of training crops that are left out."""
         of = self.comparison
         return [
-            ("median distance to the nearest", f"{np.median(of.distances):.2f}", f"{np.median(of.left_out):.2f}"),
-            ("over that to the median group", f"{np.median(of.ratios):.2f}", f"{np.median(of.left_out_ratios):.2f}"),
-            (f"nearer than {of.near_below:.2f}", f"{of.near.mean():.0%}", f"{of.expected:.0%} expected"),
+            ("distance to the nearest crop, median", f"{np.median(of.distances):.2f}", f"{np.median(of.left_out):.2f}"),
             (
-                f"near copies: and below {of.stands_out_below:.2f} of it",
+                "ratio to the distance of the median group",
+                f"{np.median(of.ratios):.2f}",
+                f"{np.median(of.left_out_ratios):.2f}",
+            ),
+            (f"near: distance below {of.near_below:.2f}", f"{of.near.mean():.0%}", f"{of.expected:.0%} expected"),
+            (
+                f"near copies: ratio below {of.stands_out_below:.2f} as well",
                 f"{of.copies.mean():.0%}",
                 f"at most {of.expected:.0%} expected",
             ),
-            ("not nearer, rank test", f"p = {of.rank_test:.2g}", ""),
+            ("rank test that samples are not nearer", f"p = {of.rank_test:.2g}", ""),
         ]
 
 
@@ -368,10 +373,15 @@ def pairs(found: Memorisation, columns: int = 3) -> Image.Image:
     tiles, captions = [], []
     for row in np.argsort(of.distances, kind="stable")[:SHOWN].tolist():
         shown = _pair(found.samples[row], found.nearest[row])
-        tiles += [enlarge(to_picture(part), LEGIBLE) for part in shown]
+        tiles += [_tile(part) for part in shown]
         told = f"{of.distances[row]:.2f}{' copy' if of.copies[row] else ''}"
         captions += [told, "nearest", "difference", "mask", "nearest"][: len(shown)]
     return contact_sheet(tiles, columns * len(shown), captions)
+
+
+def _tile(image: Tensor) -> Image.Image:
+    picture = to_picture(image)
+    return enlarge(picture, LEGIBLE) if min(picture.size) < LARGE else fit(picture, LARGE)
 
 
 def _pair(sample: Tensor, crop: Tensor) -> list[Tensor]:

@@ -1,0 +1,177 @@
+"""The page of a training run: one HTML file without scripts, which fetches nothing.
+
+It is made of the files in the checkpoint's folder alone, so that it can be written again at any time.
+"""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dmix_core.files import write_atomically
+
+from . import checkpoint
+from .curves import Line, chart
+from .memorisation import NAME
+
+PAGE = "report.html"
+SHOWN = 12  # previews
+WIDEST = 1400  # pixels of a picture in the page
+
+QUARTERS = ("clean end", "second quarter", "third quarter", "noisy end")
+
+STYLE = """
+:root { color-scheme: light dark; --text: #1b1f24; --soft: #59636e; --ground: #ffffff; --rule: #d8dee4;
+  --c0: #0072b2; --c1: #d55e00; --c2: #00835f; --c3: #b0578f; --warn: #fff1d6; }
+@media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --soft: #9aa4af; --ground: #0f1318; --rule: #30363d;
+  --c0: #5cb8ee; --c1: #f0913a; --c2: #35c79a; --c3: #e29ac8; --warn: #4a3610; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1240px; padding: 1.5rem; color: var(--text); background: var(--ground);
+  font: 15px/1.5 system-ui, sans-serif; }
+h1 { margin: 0; } h2 { margin: 2.2rem 0 .6rem; } h3 { margin: 0 0 .2rem; font-size: 1rem; }
+p { margin: .4rem 0; } .soft, figcaption { color: var(--soft); }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 1.2rem; }
+figure { margin: 0 0 1rem; } img { max-width: 100%; height: auto; border: 1px solid var(--rule); }
+svg { display: block; width: 100%; height: auto; } svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
+.ground { stroke: var(--rule); } polyline { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
+.band { opacity: .16; stroke: none; } .key { margin-right: 1em; white-space: nowrap; }
+.key::before { content: ""; display: inline-block; width: .9em; height: .3em; margin: 0 .35em .2em 0;
+  background: var(--c); }
+polyline.line-0 { stroke: var(--c0); } polyline.line-1 { stroke: var(--c1); } polyline.line-2 { stroke: var(--c2); }
+polyline.line-3 { stroke: var(--c3); } .band.line-0, circle.line-0 { fill: var(--c0); }
+.band.line-1, circle.line-1 { fill: var(--c1); } .band.line-2, circle.line-2 { fill: var(--c2); }
+.band.line-3, circle.line-3 { fill: var(--c3); }
+table { border-collapse: collapse; } td, th { padding: .15rem 1.2rem .15rem 0; text-align: left; vertical-align: top; }
+td { border-top: 1px solid var(--rule); overflow-wrap: anywhere; } th { font-weight: 600; }
+code { font-size: .92em; overflow-wrap: anywhere; } .warning { background: var(--warn); padding: .6rem .8rem; }
+"""
+
+
+def write_page(out: Path) -> Path:
+    """Write OUT/training/report.html from what lies in the checkpoint folder OUT."""
+    return write_atomically(out / "training" / PAGE, page(out).encode())
+
+
+def page(out: Path) -> str:
+    """The page of a checkpoint folder with a folder `training` in it."""
+    config, card = checkpoint.read_config(out), checkpoint.read_card(out)
+    lines = read_metrics(out / "training" / "metrics.jsonl")
+    last = f"step {lines[-1]['step']}" if lines else "no step yet"
+    height, width = config.size
+    parts = [
+        f"<h1>{escape(config.name)}</h1>",
+        f'<p class="soft">{config.role} of {width} x {height} pixels, {last}</p>',
+        f'<section class="charts">{"".join(charts(lines))}</section>',
+        *previews(out / "training"),
+        *memorised(out / "training"),
+        f"<h2>The checkpoint</h2><p><code>{escape(str(out))}</code></p>{facts(card)}",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(config.name)}: training</title><style>{STYLE}</style></head>\n"
+        "<body>" + "\n".join(parts) + "</body></html>\n"
+    )
+
+
+# ---- curves -------------------------------------------------------------------------------------------------
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; one that is still being written is left out."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def charts(lines: Sequence[dict[str, Any]]) -> Iterable[str]:
+    """Figures of all that metrics.jsonl tells."""
+    steps = [line["step"] for line in lines]
+
+    def of(key: str, name: str) -> Line:
+        return Line(name, steps, [line.get(key) for line in lines])
+
+    quarters = [line.get("quarters") or [None] * 4 for line in lines]
+    by_quarter = [Line(name, steps, [each[number] for each in quarters]) for number, name in enumerate(QUARTERS)]
+    yield figure("Loss", [of("loss", "loss"), of("image_loss", "image"), of("mask_loss", "mask")], log=True)
+    yield figure("Loss by quarter of the levels", by_quarter, log=True)
+    yield figure("Gradient norm", [of("grad_norm", "before clipping")], log=True)
+    yield figure("Learning rate", [of("learning_rate", "learning rate")])
+    yield figure("Pace", [of("images_per_second", "images per second")])
+
+
+def figure(title: str, lines: Sequence[Line], log: bool = False) -> str:
+    """A chart with a key of the lines that have values; '' if none has."""
+    drawn = chart(title, lines, log)
+    keys = (
+        f'<span class="key" style="--c: var(--c{number})">{escape(line.name)}</span>'
+        for number, line in enumerate(lines)
+        if any(value is not None for value in line.values)
+    )
+    return drawn and f"<figure><h3>{escape(title)}</h3><figcaption>{''.join(keys)}</figcaption>{drawn}</figure>"
+
+
+# ---- pictures -----------------------------------------------------------------------------------------------
+
+
+def previews(folder: Path) -> Iterable[str]:
+    """The previews in their order; of many, some from the first to the last."""
+    paths = sorted(folder.glob("preview-*.png"))
+    chosen = np.linspace(0, len(paths) - 1, min(SHOWN, len(paths))).round().astype(int)
+    if paths:
+        yield "<h2>Previews</h2><p class='soft'>The same noise each time, by the average of the weights.</p>"
+    for path in (paths[number] for number in chosen):
+        step = int(path.stem.removeprefix("preview-"))
+        yield f"<figure><figcaption>step {step}</figcaption>{embedded(path, f'samples at step {step}')}</figure>"
+
+
+def embedded(path: Path, alt: str) -> str:
+    """A picture inside the page, made smaller if it is very wide."""
+    data = path.read_bytes()
+    with Image.open(path) as picture:
+        width, height = picture.size
+        if width > WIDEST:
+            buffer = io.BytesIO()
+            picture.resize((WIDEST, round(height * WIDEST / width)), Image.Resampling.BOX).save(buffer, "PNG")
+            data = buffer.getvalue()
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+
+
+# ---- words --------------------------------------------------------------------------------------------------
+
+
+def memorised(folder: Path) -> Iterable[str]:
+    """The memorisation report, where there is one."""
+    path = folder / f"{NAME}.json"
+    if not path.exists():
+        return
+    record = json.loads(path.read_bytes())
+    yield f'<h2>Memorisation</h2><p class="soft">Distance: {escape(record["distance"])}</p>'
+    for found in record["classes"]:
+        name = found["class"]
+        counts = f"{found['samples']} samples, {found['crops']} training crops in {found['groups']} groups"
+        title = f"{name}: {counts}" if name else counts
+        rows = [("", "samples", "left-out training crops"), *found["table"]]
+        style = ' class="warning"' if found["warning"] else ""
+        yield f"<h3>{escape(title)}</h3><p{style}>{escape(found['verdict'])}</p>{table(rows)}"
+        picture = folder / (f"{NAME}-{name}.png" if name else f"{NAME}.png")
+        if picture.exists():
+            yield f"<figure>{embedded(picture, 'samples beside their nearest training crops')}</figure>"
+
+
+def facts(card: str) -> str:
+    """What the model card lists, and the command."""
+    rows = re.findall(r"^- ([^:\n]+): (.+)$", card, flags=re.MULTILINE)
+    command = re.search(r"^    (.+)$", card, flags=re.MULTILINE)
+    return table([*rows, ("made with", command[1])] if command else rows)
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
