@@ -50,7 +50,7 @@ def test_a_second_run_goes_on_where_the_first_stopped(dmix, pictures):
     dmix(*words, "--quiet")
     assert "run was already trained to step 2" in dmix(*words).stdout
     result = dmix(*words, "--seed", 1, exit_code=2)
-    assert "holds an earlier training with other settings (training.seed was 0, is 1)" in result.stderr
+    assert "'run' holds an earlier training with other settings:\n  training.seed was 0, is 1\n" in result.stderr
 
 
 def test_of_a_training_that_came_further_the_truth_is_told(dmix, pictures):

@@ -13,7 +13,7 @@ from dmix_core.errors import ImageError
 from dmix_models.data.augment import Augmentation
 from dmix_models.data.batches import Batches, order
 from dmix_models.data.components import label
-from dmix_models.data.crops import ObjectCrops, Windows, box_of, fingerprint, is_grey, shrink, whole_crops
+from dmix_models.data.crops import ObjectCrops, Windows, box_of, digests, is_grey, shrink, whole_crops
 from dmix_models.data.readers import DataError, Picture, read_images, read_pairs
 
 DRAW = np.random.default_rng(0)
@@ -298,11 +298,13 @@ def test_shrinking_averages_the_picture_and_moves_the_mask_along():
     assert np.array_equal(half.mask, blob(20, 25, (5, 10, 3, 2)))
 
 
-def test_the_fingerprint_depends_on_every_pixel():
-    other = picture()
+def test_digests_depend_on_every_pixel_and_on_nothing_else():
+    other, masked = picture(), picture(blob(at=(10, 20, 6, 6)))
     other.pixels[3, 3, 0] ^= 1
-    assert fingerprint(Windows([picture()], (16, 16))) == fingerprint(Windows([picture()], (16, 16)))
-    assert fingerprint(Windows([picture()], (16, 16))) != fingerprint(Windows([other], (16, 16)))
+    known = digests(Windows([picture()], (16, 16)))
+    assert list(known) == ["p"]
+    assert digests(Windows([picture()], (16, 24), scale=1.0)) == known
+    assert digests(Windows([other], (16, 16))) != known != digests(Windows([masked], (16, 16)))
 
 
 # ---- augmentation and batches -------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from dmix_core.errors import ImageError
 from dmix_models.data import memory
 from dmix_models.data.components import label
-from dmix_models.data.crops import ObjectCrops, Windows, fingerprint
+from dmix_models.data.crops import ObjectCrops, Windows, digests
 from dmix_models.data.memory import Kept, Recent, packed
 from dmix_models.data.readers import DataError, read_images, read_pairs
 
@@ -106,7 +106,7 @@ def test_crops_are_the_same_however_little_stays_in_memory(folder, limit, make, 
     little = make(folder)
     assert len(little) == len(everything) == 6
     assert all(np.array_equal(*pair) for pair in zip(cuts(little), cuts(everything)))
-    assert fingerprint(little) == fingerprint(everything)
+    assert digests(little) == digests(everything)
 
 
 def test_many_pictures_take_no_more_than_the_limit(folder, limit):

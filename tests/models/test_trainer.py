@@ -139,13 +139,54 @@ def test_a_damaged_state_is_passed_over(tmp_path, model, crops, settings):
     assert [step.step for step in train(model, settings, crops, tmp_path)] == [4, 5, 6]
 
 
-def test_other_settings_or_pictures_do_not_resume(tmp_path, model, crops, settings):
+def test_every_other_setting_is_named(tmp_path, model, crops, settings):
     list(islice(train(model, settings, crops, tmp_path), 3))
-    with pytest.raises(ResumeError, match=r"training\.seed was 0, is 1"):
-        train(model, settings.model_copy(update={"seed": 1}), crops, tmp_path)
-    crops.pictures[0].pixels[0, 0] ^= 1
-    with pytest.raises(ResumeError, match="data was"):
-        train(model, settings, crops, tmp_path)
+    changes = {"seed": 1, "batch_size": 2, "grad_clip": 0.5, "warmup": 3, "augment": Augmentation(gain=(0.5, 2))}
+    other = model.model_copy(update={"prediction": "v"})
+    with pytest.raises(ResumeError) as refused:
+        train(other, settings.model_copy(update=changes), crops, tmp_path)
+    assert str(refused.value).splitlines()[1:-1] == [
+        "  model.prediction was epsilon, is v",
+        "  training.batch_size was 4, is 2",
+        "  training.warmup was 2, is 3",
+        "  training.grad_clip was 1.0, is 0.5",
+        "  training.augment.flips was both, is none",
+        "  training.augment.gain was None, is [0.5, 2.0]",
+        "  training.seed was 0, is 1",
+    ]
+
+
+def test_what_happened_to_the_pictures_is_told(tmp_path, settings):
+    folder, out = tmp_path / "discs", tmp_path / "out"
+    write(folder)
+    small = {"size": (16, 16), "min_area": 20}
+    next(train_object(folder, out, settings.model_copy(update={"save_every": 1}), **small))
+    Image.fromarray(next(discs())[0] + 1).save(folder / "0.jpg", quality=95)
+    for suffix in ("jpg", "png"):
+        (folder / f"1.{suffix}").rename(folder / f"new.{suffix}")
+        (folder / f"2.{suffix}").unlink()
+    for number, (image, mask) in enumerate(discs(10)):
+        if number > 3:
+            Image.fromarray(image).save(folder / f"{number}.jpg", quality=95)
+            Image.fromarray(mask).save(folder / f"{number}.png")
+    with pytest.raises(ResumeError) as refused:
+        train_object(folder, out, settings, **small | {"min_area": 21})
+    assert str(refused.value).splitlines()[1:-1] == [
+        "  data.min_area was 20, is 21",
+        "  data.items was 4, is 9",
+        "  6 pictures added: 4.jpg, 5.jpg, 6.jpg, 7.jpg, 8.jpg, ...",
+        "  1 pictures removed: 2.jpg",
+        "  1 pictures renamed: 1.jpg",
+        "  1 pictures changed: 0.jpg",
+    ]
+
+
+def test_a_folder_that_was_moved_is_the_same(tmp_path, settings, monkeypatch):
+    write(tmp_path / "discs")
+    next(train_object(tmp_path / "discs", tmp_path / "out", settings.model_copy(update={"save_every": 1})))
+    (tmp_path / "discs").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    assert next(train_object("moved", "out", settings)).step == 2
 
 
 def test_a_run_of_constant_rate_can_be_prolonged(tmp_path, model, crops, settings):

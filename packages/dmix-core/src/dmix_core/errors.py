@@ -28,6 +28,10 @@ class ImageError(DmixError):
     """A picture that cannot be read or written."""
 
 
+class WriteError(DmixError):
+    """A file or folder that cannot be written; what was there before still is."""
+
+
 class RecipeError(DmixError):
     """A recipe that cannot be understood."""
 

@@ -4,20 +4,20 @@ import os
 import tempfile
 from pathlib import Path
 
-from .errors import DmixError
+from .errors import WriteError
 
 
 def write_atomically(path: str | Path, data: bytes) -> Path:
     """Write `data` to `path` under a temporary name in the same folder, flush it to disk, then rename.
 
     Raises:
-        DmixError: the file cannot be written; what was there before still is.
+        WriteError: the file cannot be written; what was there before still is.
     """
     path = Path(path)
     try:
         _write_and_rename(path, data)
     except OSError as error:
-        raise DmixError(
+        raise WriteError(
             f"Cannot write {str(path)!r} ({error.strerror}). "
             "Expected a file name in a folder that exists, can be written to and has room."
         ) from error
@@ -42,7 +42,7 @@ def writable_folder(path: str | Path) -> Path:
     """Create `path` if need be and prove that a file can be written there, before any work is done.
 
     Raises:
-        DmixError: the folder cannot be created or written to.
+        WriteError: the folder cannot be created or written to.
     """
     path = Path(path)
     try:
@@ -50,8 +50,19 @@ def writable_folder(path: str | Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise DmixError(
+        raise WriteError(
             f"Cannot write to the output folder {str(path)!r} ({error.strerror}). "
             "Expected a folder that exists or can be created; try another one."
         ) from error
     return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush to disk which files a folder has, so that a loss of power does not undo a rename."""
+    if os.name == "nt":  # no folder can be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from statistics import fmean
 from typing import Literal, NamedTuple, ParamSpec
@@ -27,14 +27,27 @@ from . import checkpoint
 from .config import ModelConfig, Role, Variance
 from .data.augment import Augmentation
 from .data.batches import ANY, Batch, Batches, stream
-from .data.crops import Crops, ObjectCrops, Windows, fingerprint
+from .data.crops import Crops, ObjectCrops, Windows, digests, facts
 from .data.readers import OnError, Part, check_classes, read_images, read_pairs
 from .denoiser import Dtype, UNetDenoiser
 from .ema import EMA
 from .losses import hybrid_loss
 from .presets import Preset, preset_model
 from .preview import sample, write_sheet
-from .resume import State, check_same, flat, load_optimizer, newest_state, optimizer_tensors, write_state
+from .resume import (
+    PICTURES,
+    Settings,
+    State,
+    check_room,
+    check_same,
+    clear_scratch,
+    flat,
+    load_optimizer,
+    newest_state,
+    optimizer_tensors,
+    saving,
+    write_state,
+)
 from .transfer import like, transferred
 from .unet import UNet, UNetConfig
 from .weights import build
@@ -172,7 +185,9 @@ class Training:
         self.accelerator = Accelerator()
         self.device = self.accelerator.device
         check_settings(model, config, crops, self.accelerator.num_processes)
-        self.folder = writable_folder(out / "training")
+        self.folder = out / "training"
+        if self.accelerator.is_main_process:
+            clear_scratch(writable_folder(self.folder))
         self.network = first_network(model, config).to(self.device)
         self.ema = EMA(self.network.named_parameters(), config.ema_decay)
         self.optimizer = torch.optim.AdamW(
@@ -191,6 +206,8 @@ class Training:
         self.weights = torch.tensor([1.0] * model.image_channels + [config.mask_loss_weight] * model.mask_channels)
         self.done = 0
         self._resume()
+        if self.accelerator.is_main_process:
+            check_room(out, *self._sizes, config.keep)
         self.parallel = self.accelerator.prepare_model(self.network)
         if config.compile:
             self.parallel = torch.compile(self.parallel)
@@ -205,8 +222,9 @@ class Training:
             self.done = step + 1
             report = metrics.report(self.done, measured)
             if self.accelerator.is_main_process:
-                report = self._write(report)
-                metrics.write(report)
+                with saving(self.out, self.done, sum(self._sizes)):
+                    report = self._write(report)
+                    metrics.write(report)
             yield report
 
     # ---- one step -------------------------------------------------------------------------------------------
@@ -296,6 +314,12 @@ class Training:
         place_checkpoint(self.out, self.model, self.ema.state_dict(), card)
         write_state(self.folder, State(self.done, tensors, self._settings), self.config.keep)
 
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        """Bytes of a checkpoint and of a state, which holds the weights, their average and AdamW's two moments."""
+        weights = sum(parameter.nbytes for parameter in self.network.parameters())
+        return weights, 4 * weights
+
     def _preview(self) -> Path:
         network = build(self.model.unet, self.ema.state_dict(), "The averaged weights")
         dtype: Dtype = "bfloat16" if self.config.mixed_precision == "bf16" else "float32"
@@ -315,12 +339,17 @@ class Training:
         self.ema.load_state_dict(state.tensors["average"])
         load_optimizer(self.optimizer, self.network, state.tensors["optimizer"])
 
-    @property
-    def _settings(self) -> dict[str, object]:
+    @cached_property
+    def _settings(self) -> Settings:
         """What must stay the same for a run to go on."""
         free = CADENCE | ({"steps"} if self.config.decay == "none" else set())
         train = self.config.model_dump(mode="json", exclude=free)
-        return {"model": self.model.model_dump(mode="json"), "training": train, "data": fingerprint(self.crops)}
+        return {
+            "model": self.model.model_dump(mode="json"),
+            "training": train,
+            "data": facts(self.crops),
+            PICTURES: digests(self.crops),
+        }
 
     @property
     def _card_settings(self) -> dict[str, object]:

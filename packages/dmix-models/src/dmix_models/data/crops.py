@@ -1,9 +1,10 @@
 """What a model learns from: windows and object crops at the pictures' own scale, image and mask cut as one."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import blake2b
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -53,6 +54,8 @@ class Crops(Protocol):
     pictures: list[Picture]
     skipped: dict[str, int]
     """Why pictures or objects were left out, and how many."""
+    settings: dict[str, object]
+    """How they are found in the pictures."""
 
     def __len__(self) -> int: ...
 
@@ -74,12 +77,21 @@ def is_grey(crops: Crops) -> bool:
     return all(picture.grey for picture in crops.pictures)
 
 
-def fingerprint(crops: Crops) -> str:
-    """A digest of every pixel that can be learned from."""
-    digest = blake2b(f"{crops.size} {len(crops)} {crops.skipped} {crops.class_names}".encode(), digest_size=16)
+def facts(crops: Crops) -> dict[str, object]:
+    """How the crops were found and how many there are."""
+    sources = [picture.source for picture in crops.pictures if picture.source]
+    rules = sorted({source.mask.rule for source in sources if source.mask})
+    return crops.settings | {"mask_rule": ", ".join(rules), "items": len(crops), "left out": crops.skipped}
+
+
+def digests(crops: Crops) -> dict[str, str]:
+    """A digest of all that can be learned from each picture, by the picture's path below the folder of all."""
+    root = Path(os.path.commonpath([picture.path.parent for picture in crops.pictures]))
+    found: dict[str, str] = {}
     for picture in crops.pictures:
-        digest.update(picture.digest)
-    return digest.hexdigest()
+        name = picture.path.relative_to(root).as_posix()
+        found[f"{name} ({picture.class_name})" if name in found else name] = picture.digest.hex()
+    return found
 
 
 # ---- backgrounds --------------------------------------------------------------------------------------------
@@ -99,6 +111,7 @@ class Windows:
     def __init__(self, pictures: Sequence[Picture], size: Size, scale: float = 1.0, skip_small: bool = False):
         scaled = [shrink(picture, scale) for picture in pictures]
         self.size = size
+        self.settings: dict[str, object] = {"scale": scale}
         self.pictures = _large_enough(scaled, size, skip_small)
         self.skipped = {"smaller than the window": len(scaled) - len(self.pictures)}
 
@@ -193,6 +206,11 @@ class ObjectCrops:
         scaled = [shrink(picture, scale) for picture in pictures]
         large = _large_enough(scaled, size, skip_small)
         self.size = size
+        self.settings: dict[str, object] = {
+            "scale": scale,
+            "min_area": min_area,
+            "merge_distance": merge_distance,
+        }
         self.skipped = {"smaller than the crop": len(scaled) - len(large), "specks": 0}
         self.skipped["too large or too close to others"] = 0
         self.pictures: list[Picture] = []
