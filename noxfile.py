@@ -21,7 +21,7 @@ PLUGINS = [
 MODULES = [Path(folder).name.replace("-", "_") for folder in PACKAGES + PLUGINS]
 EDITABLE = [word for folder in PACKAGES + PLUGINS for word in ("-e", folder)]
 # hatchling: the tests build and install plugin packages without fetching anything.
-TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov"]
+TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard"]
 MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included
 
 SITE_PACKAGES_CHECK = """

@@ -101,12 +101,12 @@ def test_the_composer_knows_neither_registry_nor_recipe():
 
 @pytest.mark.parametrize("package", OURS)
 def test_every_import_is_declared(package):
-    extras = [name for names in project(package).get("optional-dependencies", {}).values() for name in names]
     declared = import_names(project(package)["dependencies"])
     undeclared = {top: names for top, names in third_party(package).items() if top not in declared}
-    for top in import_names(extras):  # an extra is for `testing` modules alone
-        users = undeclared.get(top, set())
-        undeclared[top] = {name for name in users if not name.startswith(f"{package}.testing")}
+    for extra, names in project(package).get("optional-dependencies", {}).items():
+        for top in import_names(names):  # it is for `testing` modules and the module of its name alone
+            modules_of_it = (f"{package}.testing", f"{package}.{extra}")
+            undeclared[top] = {name for name in undeclared.get(top, ()) if not name.startswith(modules_of_it)}
     assert not {top: names for top, names in undeclared.items() if names}
 
 
