@@ -136,6 +136,28 @@ def test_both_kinds_are_one_where_all_is_exact(state, label, scale):
     assert torch.allclose(towards(label, scale)(*state).clean, away(label, scale)(*state).clean, atol=1e-8)
 
 
+class Member(GaussianDenoiser):
+    """A class of the mixture that runs with others of its family as one batch."""
+
+    family = "mixture"
+
+    def joined(self, members):
+        def together(x_t, t):
+            parts = [one(part, t).clean for one, part in zip(members, x_t.chunk(len(members)), strict=True)]
+            return Prediction(torch.cat(parts), torch.arange(len(x_t))[:, None, None, None])
+
+        return together
+
+
+def test_two_of_one_family_run_as_one_batch():
+    x_t = torch.ones(3, *SPEC.shape, dtype=torch.float64)
+    one, other = (Member(SPEC, mean, sd, LINEAR) for mean, sd in zip(MEANS, SDS))
+    clean, spread = ClassifierFreeGuidance(one, other, 3.0)(x_t, 500)
+    assert torch.equal(clean, ClassifierFreeGuidance(*CLASSES, 3.0)(x_t, 500).clean)
+    assert spread[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert torch.equal(ClassifierFreeGuidance(one, one, 3.0)(x_t, 500).clean, one(x_t, 500).clean)
+
+
 # ---- the formulas of guided-diffusion and of Ho & Salimans ---------------------------------------------------------
 
 
