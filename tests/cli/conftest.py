@@ -13,7 +13,7 @@ import json, time
 from dataclasses import dataclass
 
 import torch
-from dmix_core import Ancestral, Denoiser, HardMask, Prediction, Spec
+from dmix_core import Ancestral, BoxRegion, Denoiser, HardMask, Prediction, Spec
 from dmix_core.hookspecs import hookimpl
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 
@@ -84,6 +84,29 @@ def shaded(argument=None, *, device="cpu", dtype="float32", shade: float = 0.0, 
     return ConstantDenoiser(torch.full((3, 12, 12), shade))
 
 
+class Blocks(BoxRegion):
+    """A region of latents that are blocks of 2 x 2 pixels."""
+
+    @property
+    def canvas_spec(self):
+        (height, width), channels, masks = self.denoiser.spec
+        return Spec((2 * height, 2 * width), channels // 4, masks)
+
+    def lay(self, clean, size):
+        return super().lay(torch.pixel_shuffle(clean, 2), size)
+
+    def encode(self, picture):
+        return torch.pixel_unshuffle(self.place.crop(picture), 2)
+
+
+class Latents(GaussianDenoiser):
+    region_type, grey = Blocks, True
+
+
+def latents(argument=None, *, device="cpu", dtype="float32"):
+    return Latents(Spec((6, 6), 12), mean=-0.5, sd=0.1)
+
+
 @dataclass(frozen=True)
 class Towards:
     """A denoiser, part of the way to another one."""
@@ -101,7 +124,8 @@ class Towards:
 
 @hookimpl
 def dmix_denoisers():
-    return {"scene": scene, "thing": thing, "nothing": nothing, "nan": nan, "slow": slow, "shaded": shaded}
+    models = scene, thing, nothing, nan, slow, shaded, latents
+    return {model.__name__: model for model in models}
 
 
 @hookimpl

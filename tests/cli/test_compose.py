@@ -378,6 +378,23 @@ def test_a_wrapper_in_two_regions_is_set_in_both_or_in_one(dmix):
     assert settings == [{"other": "shaded"}, {"other": "shaded", "share": 0.75}]
 
 
+def test_a_region_of_latents_is_as_large_as_its_picture(dmix):
+    words = ("--object", "latents", "--steps", 10, "--jump-length", 2)
+    dmix("compose", "--background", "scene", *words, "--wrap", "latents=towards", "--set", "other=latents", "-o", "a")
+    assert Recipe.read("a/recipe.json").regions[1].box == (6, 6, 12, 12)
+    assert (pixels("a/masks/0000.png")[6:18, 6:18] == 1).all()
+    assert pixels("a/images/0000.png")[6:18, 6:18].mean() < 90
+    error = dmix("compose", "a/recipe.json", "--others", "noisy", exit_code=2).stderr
+    assert "those of region 'latents' are no pixels; expected 'clean'" in " ".join(error.split())
+
+
+def test_what_its_parts_call_grey_is_written_as_grey(dmix):
+    words = ("--object", "latents", "--steps", 10, "--jump-length", 2, "--wrap", "background=towards")
+    dmix("compose", "--background", "latents", *words, "--set", "other=latents")
+    image = Image.open("dmix-out/images/0000.png")
+    assert (image.mode, image.size) == ("L", (12, 12))
+
+
 # ---- as a process -----------------------------------------------------------------------------------------------
 
 

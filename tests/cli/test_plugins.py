@@ -30,7 +30,7 @@ def test_plugins_are_listed_with_version_hooks_and_names(dmix, words):
     assert toys == [
         "  dmix_merge_rules: lift-mask",
         "  dmix_steppers: hasty",
-        "  dmix_denoisers: nan, nothing, scene, shaded, slow, thing",
+        "  dmix_denoisers: latents, nan, nothing, scene, shaded, slow, thing",
         "  dmix_wrappers: towards",
         "  dmix_classifiers: likely",
         "  dmix_exporters: listing",

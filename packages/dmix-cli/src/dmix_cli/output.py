@@ -15,10 +15,10 @@ from dmix_core.composition import Composition, RegionResult
 from dmix_core.files import writable_folder
 from dmix_core.images import index_picture, to_picture, write_png
 from dmix_core.pictures import contact_sheet, fit, overlay
-from dmix_core.protocols import Denoiser, Exporter
+from dmix_core.protocols import Exporter, Region, attribute
 from dmix_core.quality import visibility
 from dmix_core.recipe import Recipe
-from dmix_core.still import StillImage
+from dmix_core.region import canvas_spec
 
 FOLDERS = ("images", "masks", "overlays", "amodal")
 FILES = ("recipe.json", "sheet.png", "strip.png")
@@ -36,7 +36,7 @@ class Output:
 
     def __init__(self, folder: Path, recipe: Recipe, composer: Composer, exporters: Sequence[str]) -> None:
         self.folder, self.recipe, self.exporters = folder, recipe, exporters
-        self.grey = all(is_grey(region.denoiser) for region in composer.regions)
+        self.grey = all(is_grey(region) for region in composer.regions)
         self.digits = max(4, len(str(max(recipe.samples))))
         self.records: list[Record] = []
         self._tiles: list[tuple[Image.Image, ...]] = []
@@ -107,13 +107,9 @@ class Output:
         return written
 
 
-def is_grey(denoiser: Denoiser) -> bool:
+def is_grey(region: Region) -> bool:
     """Whether all that it paints may be written as grey."""
-    if isinstance(denoiser, StillImage):
-        colours = denoiser.image[: denoiser.spec.image_channels]
-        return bool((colours == colours[:1]).all())
-    config = getattr(denoiser, "config", None)
-    return denoiser.spec.image_channels == 1 or bool(getattr(config, "grey", False))
+    return canvas_spec(region).image_channels == 1 or bool(attribute(region.denoiser, "grey", False))
 
 
 def _folder_of(exporter: str) -> str:

@@ -1,14 +1,17 @@
 """What the composer asks of its parts, with messages that name the region and the step."""
 
 from collections.abc import Sequence
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from .errors import CompositionError, DenoiserError
 from .protocols import Layer, Merged, Prediction, Region, Size
+from .region import canvas_spec, encoder
 
 MOST = 256  # regions
+Others = Literal["clean", "noisy"]
 
 
 def check_regions(regions: Sequence[Region]) -> Sequence[Region]:
@@ -22,7 +25,7 @@ def check_regions(regions: Sequence[Region]) -> Sequence[Region]:
         raise CompositionError(
             f"Region names must differ, since noise derives from them; got {names}. Give each its own name=."
         )
-    channels = {region.name: region.denoiser.spec.image_channels for region in regions}
+    channels = {region.name: canvas_spec(region).image_channels for region in regions}
     if len(set(channels.values())) > 1:
         raise CompositionError(
             f"Regions of one canvas need the same number of image channels; got {channels}. "
@@ -42,12 +45,21 @@ def check_fraction(name: str, value: float) -> float:
     return value
 
 
+def check_others(others: Others, regions: Sequence[Region]) -> Others:
+    """Noisy states can be laid on a canvas of pixels where they are pixels themselves."""
+    encoding = [region.name for region in regions if encoder(region)]
+    if others == "noisy" and encoding:
+        raise CompositionError(
+            f"others is 'noisy', which lays noisy states on the canvas, but those of region {encoding[0]!r} are no "
+            "pixels; expected 'clean'."
+        )
+    return others
+
+
 def check_cover(regions: Sequence[Region], size: Size, device: torch.device) -> Tensor:
     """Where each region can be, (N, 1, 1, H, W) of 0 and 1; every pixel of the canvas must be in one of them."""
     _check_bottom(regions[0], device)
-    specs = [region.denoiser.spec for region in regions]
-    opaque = [torch.ones(1, spec.channels, *spec.size, device=device) for spec in specs]
-    supports = torch.stack([(r.lay(clean, size).matte > 0).float() for r, clean in zip(regions, opaque)])
+    supports = torch.stack([(_support(region, size, device) > 0).float() for region in regions])
     missing = int((supports.amax(0) == 0).sum())
     if missing:
         height, width = size
@@ -68,6 +80,12 @@ def _check_bottom(region: Region, device: torch.device) -> None:
                 f"The picture of region {region.name!r} is transparent in {transparent} pixels, and nothing lies below "
                 "that could show there. Put a region with a lower z below it."
             )
+
+
+def _support(region: Region, size: Size, device: torch.device) -> Tensor:
+    if support := getattr(region, "support", None):
+        return cast(Tensor, support(size).to(device))
+    return region.lay(torch.ones(1, *region.denoiser.spec.shape, device=device), size).matte
 
 
 def check_prediction(prediction: Prediction, state: Tensor, regions: Sequence[str], t: int) -> Prediction:

@@ -11,17 +11,24 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_cover, check_fraction, check_merged, check_prediction, check_regions, check_stepped
+from .checks import (
+    check_cover,
+    check_fraction,
+    check_merged,
+    check_others,
+    check_prediction,
+    check_regions,
+    check_stepped,
+)
 from .composition import Composition, finish
 from .draws import normal
 from .errors import CompositionError, did_you_mean
 from .mattes import blend
 from .merge import HardMask
-from .noise import NoiseSchedule
 from .protocols import Denoiser, Earlier, Layer, Merged, MergeRule, Prediction, Region, Size, Stepper, TimestepSchedule
+from .region import canvas_spec, encoder
 from .steppers import Ancestral
 from .timesteps import TailResampling, check_walk
 
@@ -48,7 +55,7 @@ class Composer:
 
     Args:
         regions: one or more, in any order; sorted by their z from bottom to top.
-        size: (H, W) of the canvas; None: the grid of the bottom region.
+        size: (H, W) of the canvas; None: the own size of the bottom region.
         steps: T, the common number of levels to which every denoiser's table is respaced.
         timesteps: the walk over the levels; costs a network call for each step down.
         stepper: how a region's own state moves down, in eq. 10's place.
@@ -83,7 +90,7 @@ class Composer:
         device: torch.device | str = "cpu",
     ) -> None:
         self.regions = sorted(check_regions(regions), key=lambda region: region.z)
-        self.size = size or self.regions[0].denoiser.spec.size
+        self.size = size or canvas_spec(self.regions[0]).size
         self.timesteps = timesteps
         self.walk = check_walk(timesteps(steps), steps)
         self.T = steps
@@ -91,7 +98,7 @@ class Composer:
         self.stepper = stepper
         self.merge = merge
         self.merge_from = check_fraction("merge_from", merge_from)
-        self.others = _one_of("others", others, ("clean", "noisy"))
+        self.others = check_others(_one_of("others", others, ("clean", "noisy")), self.regions)
         self.seams = _one_of("seams", seams, ("keep-variance", "literal"))
         self.device = torch.device(device)
         self._supports = check_cover(self.regions, self.size, self.device)
@@ -150,32 +157,26 @@ class Composer:
             states = [states[i] if i in moving else predictions[i].clean for i in self._all]
             listening = [already or t <= window for already, window in zip(listening, self._windows)]
 
-            # all of them on one canvas
-            layers, merged, aims = None, None, predictions
-            if any(listening) or s == 0:
-                layers, merged = self._merge(predictions, s)
-                seen, aims = self._repainted(layers, merged, predictions)
+            # all of them on one canvas, where any region looks at it
+            layers = self._lay(predictions) if any(listening) or s == 0 else None
+            merged = self._merge(layers, s) if layers else None
 
             # eq. 10: every region's own next state
+            aims = self._aims(predictions, layers, merged, listening)
             own = [prediction.clean for prediction in predictions]
             for i in moving:
                 z = draw(i, "step", index)
-                aim = aims[i] if listening[i] else predictions[i]
-                x_s = self.stepper(noises[i], states[i], aim, z, t, s, earlier[i])
+                x_s = self.stepper(noises[i], states[i], aims[i], z, t, s, earlier[i])
                 own[i] = check_stepped(x_s, states[i], self.regions[i], t, s)
-                earlier[i] = Earlier(t, aim)
-            if layers is None or merged is None:
-                states = own
-                yield Step(t, s, states, predictions)
-                continue
+            earlier = [Earlier(t, aim) for aim in aims]
 
             # eqs. 9 and 11: where a region does not own the pixel, what the others see there, noised to level s
-            others = self._seen_of_others(seen, merged, states)
-            states = list(own)
-            for i in moving:
-                if listening[i]:
-                    z = draw(i, "others", index)
-                    states[i] = self._meet(self.regions[i], noises[i], own[i], others[i], merged.weights[i], z, s)
+            if layers and merged:
+                others = self._seen_of_others(layers, merged, states)
+                for i in moving:
+                    if listening[i]:
+                        own[i] = self._meet(i, own[i], others[i], merged, draw(i, "others", index), s)
+            states = own
             yield Step(t, s, states, predictions, layers, merged)
 
     def _draw(self, seed: int, samples: Sequence[int], i: int, purpose: str, index: int = 0) -> Tensor:
@@ -197,40 +198,51 @@ class Composer:
             predictions.update(zip(members, split(prediction, len(members))))
         return [predictions[i] for i in self._all]
 
-    def _merge(self, predictions: Sequence[Prediction], s: int) -> tuple[list[Layer], Merged]:
-        layers = [region.lay(p.clean, self.size) for region, p in zip(self.regions, predictions)]
-        merged = self.merge(layers, 1 - s / self.T)
-        return layers, check_merged(merged, layers, self._supports, self.regions, s)
+    def _lay(self, predictions: Sequence[Prediction]) -> list[Layer]:
+        return [region.lay(p.clean, self.size) for region, p in zip(self.regions, predictions)]
 
-    def _repainted(
-        self, layers: list[Layer], merged: Merged, predictions: list[Prediction]
-    ) -> tuple[list[Layer], list[Prediction]]:
-        """Layers and predictions with the new values of a rule that repaints: the states shall become its canvas."""
-        if not getattr(self.merge, "repaints", False):
-            return layers, predictions
-        change = merged.canvas - blend(layers, merged.weights).canvas
-        aims = []
-        for region, (clean, spread) in zip(self.regions, predictions):
-            masks = region.denoiser.spec.mask_channels
-            aims.append(Prediction(clean + F.pad(region.view(change), (0, 0, 0, 0, 0, masks)), spread))
-        return [Layer(image + change, matte) for image, matte in layers], aims
+    def _merge(self, layers: Sequence[Layer], s: int) -> Merged:
+        merged = self.merge(layers, 1 - s / self.T)
+        return check_merged(merged, layers, self._supports, self.regions, s)
+
+    def _aims(
+        self,
+        predictions: list[Prediction],
+        layers: Sequence[Layer] | None,
+        merged: Merged | None,
+        listening: Sequence[bool],
+    ) -> list[Prediction]:
+        """What each region steps towards: its prediction, repainted if it listens to a rule that does so."""
+        if not (layers and merged and self._repaints):
+            return predictions
+        parts = zip(self.regions, predictions, layers, repainted(layers, merged), listening)
+        return [relaid(r, p, old, new) if listens else p for r, p, old, new, listens in parts]
 
     def _seen_of_others(self, layers: Sequence[Layer], merged: Merged, states: Sequence[Tensor]) -> list[Tensor]:
         """For each region the canvas less its own share: (1 - w) times what the others see there."""
         if self.others == "noisy":
             layers = [region.lay(x, self.size) for region, x in zip(self.regions, states)]
             merged = blend(layers, merged.weights)
+        elif self._repaints:
+            layers = repainted(layers, merged)
         return [merged.canvas - share * layer.image for share, layer in zip(merged.weights, layers)]
 
-    def _meet(
-        self, region: Region, noise: NoiseSchedule, own: Tensor, others: Tensor, weights: Tensor, z: Tensor, s: int
-    ) -> Tensor:
-        """Eqs. 9 and 11 on the region's grid; the mask channel stays the region's own."""
+    def _meet(self, i: int, own: Tensor, others: Tensor, merged: Merged, z: Tensor, s: int) -> Tensor:
+        """Eqs. 9 and 11 on the grid of region number i; the mask channel stays the region's own."""
+        region, weights = self.regions[i], merged.weights[i]
         channels = region.denoiser.spec.image_channels
         share = region.view(weights).clamp(0, 1)  # resizing rounds, and 1 + 1e-7 has no root below
         fresh = 1 - share if self.seams == "literal" else (1 - share**2).sqrt()
-        image = share * own[:, :channels] + noise.diffuse(region.view(others), 0, s, fresh * z[:, :channels])
+        if encode := encoder(region):  # of whole pictures only: the canvas fills in what is the region's own
+            seen = (1 - share) * encode(others + weights * merged.canvas)
+        else:
+            seen = region.view(others)
+        image = share * own[:, :channels] + self.noises[i].diffuse(seen, 0, s, fresh * z[:, :channels])
         return torch.cat([image, own[:, channels:]], dim=1)
+
+    @property
+    def _repaints(self) -> bool:
+        return bool(getattr(self.merge, "repaints", False))
 
     @property
     def _all(self) -> range:
@@ -269,6 +281,20 @@ def joined(denoisers: Sequence[Denoiser]) -> Denoiser:
     """The denoiser of a batch in equal parts, one for each of these, which are the same or of one family."""
     first: Any = denoisers[0]
     return cast(Denoiser, first if len({*map(id, denoisers)}) == 1 else first.joined(denoisers))
+
+
+def repainted(layers: Sequence[Layer], merged: Merged) -> list[Layer]:
+    """The layers with what a rule that repaints has changed beyond weighing them."""
+    change = merged.canvas - blend(layers, merged.weights).canvas
+    return [Layer(image + change, matte) for image, matte in layers]
+
+
+def relaid(region: Region, prediction: Prediction, old: Layer, new: Layer) -> Prediction:
+    """The prediction whose layer is the new one instead of the old one; the mask stays."""
+    clean, channels = prediction.clean, region.denoiser.spec.image_channels
+    encode = encoder(region)
+    image = encode(new.image) if encode else clean[:, :channels] + region.view(new.image - old.image)
+    return prediction._replace(clean=torch.cat([image, clean[:, channels:]], dim=1))
 
 
 def split(prediction: Prediction, parts: int) -> list[Prediction]:

@@ -142,10 +142,11 @@ class DenoisingStrip:
         return [background, *(_of_height(tile, background.height) for tile in tiles)]
 
     def _split(self, number: int, step: Step) -> list[Image.Image]:
-        """A region's state as a picture, and its mask channel as another."""
+        """A region's state as a picture, latents by their first channels, and its mask channel as another."""
         state = step.states[number][self.row]
         channels = self.regions[number].denoiser.spec.image_channels
-        return [to_picture(part) for part in (state[:channels], state[channels:]) if len(part)]
+        shown = state[: 3 if channels >= 3 else 1]
+        return [to_picture(part) for part in (shown, state[channels:]) if len(part)]
 
     def _share_of_bottom(self, step: Step) -> Image.Image:
         share = torch.ones(1, *self.size) if step.merged is None else step.merged.weights[0, self.row]

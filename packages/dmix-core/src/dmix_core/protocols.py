@@ -6,7 +6,7 @@ to top. Images are in [-1, 1], mattes and weights in [0, 1]. Levels run from T (
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -58,6 +58,12 @@ class Denoiser(Protocol):
     - `family`, hashable, and `joined(members)`: denoisers of one spec and table whose families are equal can run as one
       batch. `joined` gives the denoiser of a batch in equal parts, one for each member, in their order. The composer
       calls that instead of each on its own.
+    - `region_type`: what makes its region in a recipe, called as BoxRegion(denoiser, box, name, z, listen_from) is; for
+      denoisers whose grid is not of pixels.
+    - `grey`: True where all that it paints may be written as grey.
+
+    A wrapper keeps the denoiser inside as its attribute `denoiser`; of these, `region_type` and `grey` are those of the
+    one inside, unless the wrapper has its own.
     """
 
     @property
@@ -82,6 +88,16 @@ class Classifier(Protocol):
         ...
 
 
+def attribute(denoiser: Denoiser, name: str, default: Any) -> Any:
+    """An attribute that a denoiser may have, or that the one inside of it has."""
+    inside: object | None = denoiser
+    while inside is not None:
+        if hasattr(inside, name):
+            return getattr(inside, name)
+        inside = getattr(inside, "denoiser", None)
+    return default
+
+
 class Layer(NamedTuple):
     """A region's clean prediction laid on the canvas."""
 
@@ -93,7 +109,18 @@ class Layer(NamedTuple):
 
 @runtime_checkable
 class Region(Protocol):
-    """How a model's grid meets the canvas: a box, and one day a rotated box, a strip of a panorama, a latent model."""
+    """How a model's grid meets the canvas: a box, a rotated box, a strip of a panorama, the latents of a picture.
+
+    It may have more attributes:
+
+    - `encode(picture)`, where the grid is not of pixels: the state (B, C, h, w), without mask, that shows a picture
+      (B, K, H, W) of the canvas. Such a region decodes in `lay`; `view` is then asked of weights only. What the others
+      see is a whole picture before it is encoded: where the region has a share of its own, the merged canvas has it.
+      Both are called from the merging on, and not before.
+    - `canvas_spec`, a Spec: size and channels of what it paints, on the canvas; without it, those of its denoiser.
+    - `support(size)`: (1, 1, H, W), 1 where the region can be and 0 elsewhere; without it, an opaque prediction is laid
+      when the composer is made.
+    """
 
     @property
     def denoiser(self) -> Denoiser: ...

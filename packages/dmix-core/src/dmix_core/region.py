@@ -1,12 +1,13 @@
 """A region: a denoiser and the box of the canvas that it paints."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .geometry import Box, resize
-from .protocols import Denoiser, Layer, Size
+from .protocols import Denoiser, Layer, Region, Size, Spec
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +32,18 @@ class BoxRegion:
     @property
     def place(self) -> Box:
         """The box, whether given or implied."""
-        height, width = self.denoiser.spec.size
+        height, width = self.canvas_spec.size
         return Box(0, 0, width, height) if self.box is None else Box(*self.box)
+
+    @property
+    def canvas_spec(self) -> Spec:
+        """What it paints on the canvas, at its own size: what its denoiser says, which is of pixels."""
+        return self.denoiser.spec
+
+    def support(self, size: Size) -> Tensor:
+        """The box as ones (1, 1, H, W); errors as for `lay`."""
+        place = self._placed(size)
+        return place.paste(torch.ones(1, 1, *place.size), size)
 
     def lay(self, clean: Tensor, size: Size) -> Layer:
         """Resize to the box, read the matte as (m + 1) / 2 (one everywhere without a mask channel), paste.
@@ -40,9 +51,9 @@ class BoxRegion:
         Raises:
             GeometryError: the box has no area or leaves the canvas.
         """
-        place = self.place.check_inside(size, f"region {self.name!r}")
+        place = self._placed(size)
         patch = resize(clean, place.size)
-        channels = self.denoiser.spec.image_channels
+        channels = self.canvas_spec.image_channels
         image, mask = patch[:, :channels], patch[:, channels:]
         matte = (mask / 2 + 0.5).clamp(0, 1) if mask.shape[1] else torch.ones_like(image[:, :1])
         return Layer(place.paste(image, size), place.paste(matte, size))
@@ -50,3 +61,16 @@ class BoxRegion:
     def view(self, canvas: Tensor) -> Tensor:
         """Crop the box and resize it to the denoiser's grid."""
         return resize(self.place.crop(canvas), self.denoiser.spec.size)
+
+    def _placed(self, size: Size) -> Box:
+        return self.place.check_inside(size, f"region {self.name!r}")
+
+
+def canvas_spec(region: Region) -> Spec:
+    """What a region paints on the canvas, at its own size."""
+    return getattr(region, "canvas_spec", region.denoiser.spec)
+
+
+def encoder(region: Region) -> Callable[[Tensor], Tensor] | None:
+    """The method `encode` of a region whose grid is not of pixels."""
+    return getattr(region, "encode", None)

@@ -39,6 +39,12 @@ class StillImage:
         return True
 
     @property
+    def grey(self) -> bool:
+        """Whether all of its channels are equal, so that it may be written as grey."""
+        colours = self.image[: self.spec.image_channels]
+        return bool((colours == colours[:1]).all())
+
+    @property
     def spec(self) -> Spec:
         channels, height, width = self.image.shape
         return Spec((height, width), channels - self.mask_channels, self.mask_channels)
