@@ -492,7 +492,7 @@ WRAPPERS = [
     ("noise is a NoiseSchedule", lambda inside: Saying(noise=torch.ones(9))),
     ("size and image channels are positive", lambda inside: Saying(spec=Spec((0, 5)))),
     ("there are 0 or 1 mask channels", lambda inside: Saying(spec=Spec((6, 5), 3, 2))),
-    ("it keeps the spec of the denoiser inside", lambda inside: Saying(spec=Spec((6, 5), 1))),
+    ("it keeps the channels of the denoiser inside", lambda inside: Saying(spec=Spec((6, 5), 1))),
     ("it keeps the noise table of the denoiser inside", lambda inside: Saying(spec=inside.spec, noise=COSINE)),
     ("the denoiser inside says the same after as before", spoils),
 ]
@@ -502,6 +502,31 @@ COSINE = NoiseSchedule.cosine()
 @pytest.mark.parametrize("inside", [None, GaussianDenoiser(SPEC), STILL], ids=["closed form", "with mask", "still"])
 def test_good_wrappers_pass(inside):
     check_wrapper(partial(Wrapped, change=darker), inside)
+
+
+@dataclass(frozen=True, eq=False)
+class Doubled:
+    """Paints twice the width: what the denoiser inside says of either half."""
+
+    denoiser: object
+    gain: float = 1.0
+
+    @property
+    def spec(self):
+        return self.denoiser.spec._replace(size=(6, 10))
+
+    @property
+    def noise(self):
+        return self.denoiser.noise
+
+    def __call__(self, x_t, t):
+        return Prediction(self.gain * torch.cat([self.denoiser(x, t).clean for x in x_t.chunk(2, dim=3)], dim=3))
+
+
+def test_a_wrapper_may_paint_another_size():
+    check_wrapper(Doubled)
+    with pytest.raises(BrokenPromise, match=r"torch.randn\(\d, 3, 6, 10, "):
+        check_wrapper(partial(Doubled, gain=99))
 
 
 def test_a_wrapper_leaves_the_tensors_inside_alone():

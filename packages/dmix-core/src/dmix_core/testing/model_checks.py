@@ -1,7 +1,8 @@
 """Conformance checks of denoisers, of the wrappers around them and of classifiers of noisy images."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 
 import torch
 from hypothesis import strategies as st
@@ -56,7 +57,7 @@ def check_wrapper(
 ) -> None:
     """Check what a wrapper makes of a denoiser.
 
-    Promises: all that `check_denoiser` has of the wrapped denoiser; it keeps spec and table of the one inside, and
+    Promises: all that `check_denoiser` has of the wrapped denoiser; it keeps channels and table of the one inside, and
     that says the same after as before.
 
     Args:
@@ -117,6 +118,10 @@ class _State:
         sizes = ", ".join(map(str, self.shape))
         x_t = f"torch.randn({sizes}, generator=torch.Generator().manual_seed({self.seed})){moved}"
         return f"import torch\nx_t = {x_t}\n{self.ask.format(t=self.t)}"
+
+    def of(self, spec: Spec) -> "_State":
+        """The same for a denoiser that paints this."""
+        return replace(self, shape=(self.shape[0], *spec.shape))
 
     @property
     def x_t(self) -> Tensor:
@@ -221,21 +226,32 @@ def wrapper_check(
     inside = closed_form() if denoiser is None else denoiser
 
     def judge(case: _State) -> Iterator[Verdict]:
-        before = inside(case.x_t, case.t).clean
+        x_t = case.of(inside.spec).x_t
+        before = inside(x_t, case.t).clean
         wrapped = yield from purely(wrap, inside)
         yield from _description(wrapped)
         same = torch.equal(wrapped.noise.alpha_bar, inside.noise.alpha_bar)
-        yield Verdict("it keeps the spec of the denoiser inside", wrapped.spec == inside.spec, f"{wrapped.spec}")
+        kept = wrapped.spec[1:] == inside.spec[1:]
+        yield Verdict("it keeps the channels of the denoiser inside", kept, f"{wrapped.spec}")
         yield Verdict("it keeps the noise table of the denoiser inside", same)
         yield from _predictions(wrapped, case, tolerance, limit)
-        after = inside(case.x_t, case.t).clean
+        after = inside(x_t, case.t).clean
         yield Verdict("the denoiser inside says the same after as before", torch.equal(before, after))
 
     ask = "wrap(denoiser)(x_t, {t})"
     if denoiser is None:
         ask = f"from dmix_core.testing.model_checks import closed_form\ndenoiser = closed_form()\n{ask}"
-    drawn, first = _states(inside.spec, inside.noise.steps, device, ask)
+    drawn, first = _states(_wrapped_spec(wrap, inside), inside.noise.steps, device, ask)
     return Check(drawn, judge, examples, first)
+
+
+def _wrapped_spec(wrap: Callable[[Denoiser], Denoiser], inside: Denoiser) -> Spec:
+    """What the wrapped denoiser paints, perhaps another size; the one inside where `judge` will say what is wrong."""
+    try:
+        spec = wrap(deepcopy(inside)).spec  # a copy, since what wrapping does to the one inside is judged later
+        return spec if spec[1:] == inside.spec[1:] and min(spec.shape) >= 1 else inside.spec
+    except Exception:
+        return inside.spec
 
 
 # ---- classifiers ----------------------------------------------------------------------------------------------
