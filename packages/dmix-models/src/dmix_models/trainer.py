@@ -422,11 +422,20 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def place_checkpoint(out: Path, model: ModelConfig, weights: dict[str, Tensor], card: checkpoint.ModelCard) -> None:
-    """Write a checkpoint into a folder that holds other things as well, each file whole or not at all."""
+    """Write a checkpoint into a folder that holds other things as well.
+
+    Whenever this is cut off, the folder holds the checkpoint before or this one, perhaps without a card; only where the
+    one before is of another model, it may hold none.
+    """
     scratch = out / "training" / ".checkpoint"
     shutil.rmtree(scratch, ignore_errors=True)
-    for path in checkpoint.save(scratch, model, weights, card).iterdir():
-        os.replace(path, out / path.name)
+    checkpoint.save(scratch, model, weights, card)
+    (out / checkpoint.CARD).unlink(missing_ok=True)  # it states the checksum of the weights before
+    config = out / checkpoint.CONFIG
+    if config.exists() and config.read_bytes() != (scratch / checkpoint.CONFIG).read_bytes():
+        config.unlink()
+    for name in (checkpoint.WEIGHTS, checkpoint.CONFIG, checkpoint.CARD):
+        os.replace(scratch / name, out / name)
     scratch.rmdir()
 
 
