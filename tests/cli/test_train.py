@@ -74,6 +74,20 @@ def test_the_model_card_tells_data_licence_and_settings(dmix, pictures):
     assert [json.loads(line)["step"] for line in lines] == [1, 2]
 
 
+@pytest.mark.parametrize("role", ["background", "object"])
+def test_a_dry_run_says_what_it_takes_and_writes_nothing(dmix, pictures, role):
+    words = ("train", role, pictures, "-o", "run", "--size", "16x16", *QUICK, "--steps", 4000, "--dry-run")
+    result = dmix(*words)
+    assert not Path("run").exists()
+    assert f"run: {role} of 16x16 pixels" in result.stdout
+    for what in ("parameters", "memory, computed", "memory, measured", "steps/s", "images/s in batches of 2"):
+        assert what in result.stdout
+    assert "for 4000 steps and 4 previews" in result.stdout
+    Path("run").mkdir()
+    dmix(*words, "--quiet")
+    assert list(Path("run").iterdir()) == []
+
+
 def test_a_folder_without_pictures_ends_with_1(dmix):
     Path("empty").mkdir()
     result = dmix("train", "background", "empty", "-o", "run", *QUICK, exit_code=1)

@@ -106,6 +106,7 @@ FILES: list[Decorator] = [
     click.option(
         "-o", "--out", type=NEW_FOLDER, required=True, help="The checkpoint's folder; its name is the model's."
     ),
+    click.option("--dry-run", is_flag=True, help="Say what memory and time it would take; write nothing."),
     click.option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
 ]
 MASKS: list[Decorator] = [
@@ -170,20 +171,20 @@ def train() -> None:
 @train.command(short_help="A model that fills the canvas.")
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @options(grid((64, 64)), DATA, SCALE, MODEL, TRAINING, AUGMENTATION, FILES)
-def background(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
+def background(folder: Path, out: Path, dry_run: bool, quiet: bool, **given: Any) -> None:
     """Train a background model on windows of the pictures in DIR that show no object, or of all where none is known.
 
     DIR is read in the layout that it has, such as MVTec AD, VisA, COCO or any folder; `dmix data inspect DIR` tells.
     """
     from .training import run
 
-    run("background", folder, out, quiet, given)
+    run("background", folder, out, dry_run, quiet, given)
 
 
 @train.command("object", short_help="A model of objects and their masks.")
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @options(grid((32, 32)), DATA, MASKS, OBJECTS, SCALE, MODEL, TRAINING, AUGMENTATION, FILES)
-def object_(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
+def object_(folder: Path, out: Path, dry_run: bool, quiet: bool, **given: Any) -> None:
     """Train an object model on the pictures below DIR and their masks.
 
     DIR is read in the layout that it has; `dmix data inspect DIR` tells. In a folder without a known layout a picture's
@@ -192,4 +193,4 @@ def object_(folder: Path, out: Path, quiet: bool, **given: Any) -> None:
     """
     from .training import run
 
-    run("object", folder, out, quiet, given)
+    run("object", folder, out, dry_run, quiet, given)

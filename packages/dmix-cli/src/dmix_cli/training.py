@@ -19,9 +19,11 @@ from tqdm import tqdm
 
 from dmix_models.config import Role
 from dmix_models.data.augment import Augmentation
+from dmix_models.estimate import Estimate, estimate
 from dmix_models.resume import ResumeError, newest_state
-from dmix_models.trainer import Origin, TrainConfig, TrainingError, TrainStep, train_background, train_object
+from dmix_models.trainer import Origin, TrainConfig, TrainingError, TrainStep, plan_background, plan_object, train
 
+from . import estimating
 from .datasets import check_data
 from .failures import wrong_use
 from .progress import progress
@@ -29,19 +31,27 @@ from .progress import progress
 SMOOTHED = 100  # steps over which the loss is averaged to be shown
 BETWEEN_LINES = 30  # seconds, where there is no terminal for a bar
 
-TRAIN = {"background": train_background, "object": train_object}
+PLAN = {"background": plan_background, "object": plan_object}
 
 
-def run(role: Role, folder: Path, out: Path, quiet: bool, given: dict[str, Any]) -> None:
-    """Train a model with what was typed; of several processes the first one speaks."""
+def run(role: Role, folder: Path, out: Path, dry_run: bool, quiet: bool, given: dict[str, Any]) -> None:
+    """Train a model with what was typed, or say what that would take; of several processes the first one speaks."""
     quiet = quiet or os.environ.get("RANK", "0") != "0"
     with wrong_use(TrainingError, ResumeError), _explained():
         check_data(given["layout"], given.get("mask_rule"))
         config = _taken(TrainConfig, given, augment=_taken(Augmentation, given))
-        steps = TRAIN[role](folder, out, config, origin=_origin(given), **given)
-    done = _follow(steps, config.steps, quiet)
+        plan = PLAN[role](folder, out, config, origin=_origin(given), **given)
+        begun = estimate(plan) if dry_run else train(*plan)
+    if not isinstance(begun, Estimate):
+        _train(begun, out, config.steps, quiet)
+    elif not quiet:
+        estimating.tell(begun)
+
+
+def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool) -> None:
+    done = _follow(steps, total, quiet)
     if not quiet:
-        told = f"Trained {out} to step {config.steps}" if done else f"{out} was already trained to step {_reached(out)}"
+        told = f"Trained {out} to step {total}" if done else f"{out} was already trained to step {_reached(out)}"
         click.echo(f"{told}; see {out / 'training'} for previews and metrics.")
 
 

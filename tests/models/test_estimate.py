@@ -1,0 +1,62 @@
+"""A dry run: sizes in closed form, paces that are possible, and nothing written."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dmix_models.data.crops import Windows
+from dmix_models.data.readers import Picture
+from dmix_models.estimate import Estimate, estimate, kept_for_backward
+from dmix_models.trainer import UNSTATED, Plan, TrainConfig
+from dmix_models.weights import shapes_of
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(steps=5000, batch_size=4, preview_samples=2, preview_every=2000, preview_steps=4)
+
+
+@pytest.fixture
+def background(tiny):
+    network = tiny.unet.model_copy(update={"in_channels": 3, "out_channels": 6})
+    return tiny.model_copy(update={"role": "background", "mask_channels": 0, "unet": network})
+
+
+def test_a_dry_run_measures_and_leaves_nothing_behind(tmp_path, background):
+    pictures = [Picture(Path("a"), np.random.default_rng(0).integers(0, 256, (20, 20, 1), np.uint8))]
+    out = tmp_path / "out"
+    state = torch.get_rng_state()
+    found = estimate(Plan(background, CONFIG, Windows(pictures, (16, 16)), out, UNSTATED))
+    assert list(tmp_path.iterdir()) == []
+    assert torch.equal(torch.get_rng_state(), state)
+    assert found.weights == 4 * found.parameters == 4 * sum(map(math.prod, shapes_of(background.unet).values()))
+    assert found.config == CONFIG
+    assert found.kept > 4 * 3 * 16 * 16 * 4  # at least the input
+    assert found.peak is None or found.peak >= 0
+    assert 0 < found.seconds < 5
+    assert 0 < found.preview_seconds < 20
+    assert found.device.startswith("cpu")
+
+
+def test_the_whole_run_is_its_steps_and_its_previews(tiny):
+    found = Estimate(tiny, CONFIG, "cpu", 1, 10, weights=40, peak=None, kept=1000, seconds=0.5, preview_seconds=7.0)
+    assert found.previews == 3  # at 2000, at 4000 and at the end
+    assert found.total_seconds == 5000 * 0.5 + 3 * 7
+    assert found.images_per_second == 8
+    assert found.computed == 40 + 40 + 2 * 40 + 40 + 1000
+
+
+def test_what_is_kept_grows_by_as_much_with_each_image(tiny):
+    two, three, four = (
+        kept_for_backward(tiny, CONFIG.model_copy(update={"batch_size": count}), 1, CPU) for count in (2, 3, 4)
+    )
+    assert four - three == three - two
+    assert four - three > 4 * 16 * 16 * 16 * 4  # more than the first layers' results
+
+
+def test_parts_of_a_batch_and_processes_keep_less(tiny):
+    four = kept_for_backward(tiny, CONFIG, 1, CPU)
+    half = kept_for_backward(tiny, CONFIG.model_copy(update={"accumulate": 2}), 1, CPU)
+    assert half == kept_for_backward(tiny, CONFIG, 2, CPU) < four
+    assert kept_for_backward(tiny, CONFIG.model_copy(update={"mixed_precision": "bf16"}), 1, CPU) < four
