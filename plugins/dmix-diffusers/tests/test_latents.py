@@ -2,13 +2,19 @@
 
 import gc
 import sys
+from collections import Counter
 
 import pytest
 import torch
+from click.testing import CliRunner
 from diffusers import DDPMScheduler, StableDiffusionPipeline
 
+from dmix_cli.main import main
+from dmix_core import BoxRegion, Composer, Spec, TailResampling
+from dmix_core.protocols import attribute
+from dmix_core.recipe import Recipe
 from dmix_core.registry import Registry
-from dmix_core.testing import check_denoiser
+from dmix_core.testing import ConstantDenoiser, GaussianDenoiser, check_denoiser
 from dmix_diffusers import LatentDenoiser, LatentModel, LatentRegion, PipelineError, PixelDenoiser
 from dmix_diffusers.latents import _MODELS
 
@@ -175,3 +181,105 @@ def test_transformers_is_asked_for_where_it_is_missing(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(PipelineError, match=r"pip install 'dmix-diffusers\[latent\]'"):
         LatentModel.load(folder)
+
+
+# ---- compositions ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seen(model, monkeypatch):
+    """How often the network, the decoder and the encoder were called."""
+    counts = Counter()
+    for name, part in (("network", model.unet), ("decode", model.vae.decoder), ("encode", model.vae.encoder)):
+
+        def counted(*given, name=name, forward=part.forward, **settings):
+            counts[name] += 1
+            return forward(*given, **settings)
+
+        monkeypatch.setattr(part, "forward", counted)
+    return counts
+
+
+def thing(mean=0.8):
+    """An object of 8x8 that owns the middle of its box."""
+    mask = -torch.ones(1, 8, 8)
+    mask[:, 2:6, 2:6] = 1
+    means = torch.cat([torch.full((3, 8, 8), mean), mask])
+    return GaussianDenoiser(Spec((8, 8), 3, 1), means, torch.tensor([0.1, 0.1, 0.1, 0]).view(4, 1, 1))
+
+
+SHORT = {"steps": 10, "timesteps": TailResampling(2, 1), "merge_from": 0.7}  # 12 calls, of which 5 merge
+
+
+def test_pictures_are_decoded_and_encoded_inside_the_merge_window_only(model, seen):
+    regions = [LatentRegion(LatentDenoiser(model, "steel")), BoxRegion(thing(), (4, 4, 8, 8), "thing", z=1)]
+    composer = Composer(regions, **SHORT)
+    assert not seen
+    composition = composer.compose(2, seed=0)
+    assert seen == {"network": 12, "decode": 5, "encode": 5}
+    assert composition.image.shape == (2, 3, 16, 16)
+    assert composition.index[0, 6:10, 6:10].all()
+    assert torch.allclose(composition.image[:, :, 6:10, 6:10], torch.tensor(0.8), atol=0.35)
+
+
+def test_alone_it_is_its_own_chain_decoded(model):
+    """One region of weight one everywhere: merging changes nothing."""
+    denoiser = LatentDenoiser(model, "steel")
+    *_, last = Composer([LatentRegion(denoiser)], **SHORT).steps(1, seed=3)
+    *_, apart = Composer([LatentRegion(denoiser)], **SHORT | {"merge_from": 1.0}).steps(1, seed=3)
+    assert torch.allclose(last.states[0], apart.states[0], atol=1e-4)
+    assert torch.allclose(last.merged.canvas, denoiser.decode(last.states[0]), atol=1e-5)
+
+
+def test_what_the_others_paint_is_what_the_latents_become(model):
+    """An object that covers the whole canvas: the latents below end as the encoding of its picture."""
+    white = ConstantDenoiser(torch.ones(4, 16, 16), mask_channels=1)
+    denoiser = LatentDenoiser(model, "steel")
+    regions = [LatentRegion(denoiser), BoxRegion(white, (0, 0, 16, 16), "white", z=1)]
+    *_, last = Composer(regions, **SHORT).steps(1, seed=3)
+    assert torch.equal(last.merged.canvas, torch.ones(1, 3, 16, 16))
+    assert torch.allclose(last.states[0], denoiser.encode(torch.ones(1, 3, 16, 16)), atol=1e-4)
+
+
+def test_prompts_and_guidance_belong_to_a_region_of_a_recipe(folder, seen):
+    pair = [
+        {"name": name, "model": f"latent-diffusion:{folder}", "box": box, "z": z, "settings": settings}
+        for z, (name, box, settings) in enumerate(
+            [
+                ("scene", None, {"prompt": "steel", "height": 24, "width": 32}),
+                ("cat", (8, 4, 16, 16), {"prompt": "a cat", "negative_prompt": "a dog", "guidance_scale": 3}),
+            ]
+        )
+    ]
+    recipe = Recipe.from_data({"regions": pair, "steps": 4, "timesteps": {"use": "descent"}})
+    composer = recipe.composer(Registry.load())
+    assert composer.size == (24, 32)
+    scene, cat = (region.denoiser for region in composer.regions)
+    assert scene.model is cat.model
+    assert (scene.guidance_scale, cat.guidance_scale) == (7.5, 3)
+    assert composer.compose(1).image.shape == (1, 3, 24, 32)
+
+
+def test_a_wrapped_one_still_decodes(model):
+    class Wrapped:
+        def __init__(self, denoiser):
+            self.denoiser, self.spec, self.noise = denoiser, denoiser.spec, denoiser.noise
+
+        def __call__(self, x_t, t):
+            return self.denoiser(x_t, t)
+
+    plain = LatentDenoiser(model, "steel")
+    assert attribute(Wrapped(plain), "region_type", None) is LatentRegion
+    latents = torch.randn(1, 4, 8, 8)
+    ours, theirs = (LatentRegion(each).lay(latents, (16, 16)).image for each in (Wrapped(plain), plain))
+    assert torch.equal(ours, theirs)
+
+
+def test_the_command_line_takes_prompts(folder, tmp_path):
+    words = f"--background latent-diffusion:{folder} --set background.prompt=steel --set background.guidance_scale=2"
+    few = "--object blowhole@0,0,16,16 --steps 4 --jump-length 1 -q"
+    result = CliRunner().invoke(main, ["compose", *words.split(), *few.split(), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    scene = Recipe.read(tmp_path / "out" / "recipe.json").regions[0]
+    assert scene.settings == {"prompt": "steel", "guidance_scale": 2}
+    assert (tmp_path / "out" / "strip.png").is_file()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
 from dmix_core.errors import DenoiserError
-from dmix_core.geometry import Box, resize
-from dmix_core.protocols import Layer, Prediction, Size, Spec
+from dmix_core.geometry import resize
+from dmix_core.protocols import Layer, Prediction, Size, Spec, attribute
+from dmix_core.region import BoxRegion
 
 from .folder import PipelineError, PipelineFolder
 from .schedulers import Scheduling
@@ -204,42 +204,30 @@ class LatentDenoiser:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class LatentRegion:
-    """A LatentDenoiser that paints an upright box: `lay` decodes, `encode` encodes.
+class LatentRegion(BoxRegion):
+    """A LatentDenoiser, wrapped or not, that paints an upright box: `lay` decodes, `encode` encodes.
 
-    Attributes as of a BoxRegion; without a box it is as large as the decoded picture, from the canvas' corner.
+    It owns its whole box. Without one it is as large as the decoded picture, from the canvas' corner; a box of another
+    size is met by resizing pictures.
     """
 
-    denoiser: LatentDenoiser
-    box: Box | tuple[int, int, int, int] | None = None
-    name: str = "background"
-    z: int = 0
-    listen_from: float | None = None
-
     @property
-    def place(self) -> Box:
-        """The box, whether given or implied."""
-        height, width = self.denoiser.picture_size
-        return Box(0, 0, width, height) if self.box is None else Box(*self.box)
+    def canvas_spec(self) -> Spec:
+        """The decoded picture."""
+        return Spec(attribute(self.denoiser, "picture_size", None))
 
     def lay(self, clean: Tensor, size: Size) -> Layer:
-        """Decode, resize to the box, paste; it owns its whole box.
+        """Decode latents (B, c, h, w), resize to the box, paste.
 
         Raises:
             GeometryError: the box has no area or leaves the canvas.
         """
-        place = self.place.check_inside(size, f"region {self.name!r}")
-        picture = resize(self.denoiser.decode(clean), place.size)
-        return Layer(place.paste(picture, size), place.paste(torch.ones_like(picture[:, :1]), size))
-
-    def view(self, canvas: Tensor) -> Tensor:
-        """Crop the box and resize it to the grid of latents: for weights, not for pictures."""
-        return resize(self.place.crop(canvas), self.denoiser.spec.size)
+        return super().lay(attribute(self.denoiser, "decode", None)(clean), size)
 
     def encode(self, picture: Tensor) -> Tensor:
         """The latents (B, c, h, w) of what a picture (B, 3, H, W) of the canvas shows in the box."""
-        return self.denoiser.encode(resize(self.place.crop(picture), self.denoiser.picture_size))
+        seen = resize(self.place.crop(picture), self.canvas_spec.size)
+        return cast(Tensor, attribute(self.denoiser, "encode", None)(seen))
 
 
 def _grid(model: LatentModel, height: int | None, width: int | None) -> Size:

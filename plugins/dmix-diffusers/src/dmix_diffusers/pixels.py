@@ -52,6 +52,11 @@ class PixelDenoiser:
         self.spec = Spec(size, unet.config.in_channels - mask_channels, mask_channels)
         self._label = None if label is None else torch.tensor([label], device=unet.device)
 
+    @property
+    def grey(self) -> bool:
+        """Whether all that it paints may be written as grey."""
+        return self.config is not None and self.config.grey
+
     @classmethod
     def load(
         cls,
