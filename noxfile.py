@@ -15,6 +15,7 @@ PACKAGES = ["packages/dmix-core", "packages/dmix-models", "packages/dmix-cli"]
 PLUGINS = [
     "plugins/dmix-fewsteps",
     "plugins/dmix-guidance",
+    "plugins/dmix-multidiffusion",
     "plugins/dmix-repaint",
     "plugins/dmix-soft-mask",
 ]
