@@ -1,9 +1,6 @@
 """Training: it learns, it resumes to the bit, and it stops with an explanation."""
 
 import json
-import os
-import subprocess
-import sys
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -277,29 +274,6 @@ def test_a_crop_of_no_such_class_is_refused(tmp_path, tiny, crops, named_crops, 
         train(model, settings, named_crops, tmp_path)
     with pytest.raises(DataError, match="4 of 4 crops show 'no named class'"):
         train(model, settings, crops, tmp_path)
-
-
-def test_two_processes_learn_what_one_does(tmp_path, tiny, settings):
-    folder, script = tmp_path / "discs", tmp_path / "script.py"
-    write(folder)
-    script.write_text(
-        "import json, sys\n"
-        "from dmix_models.trainer import TrainConfig, train_object\n"
-        "config = TrainConfig.model_validate_json(sys.argv[3])\n"
-        "steps = train_object(sys.argv[1], sys.argv[2], config, size=(16, 16))\n"
-        "losses = [step.loss for step in steps]\n"
-        "open(f'{sys.argv[2]}/losses-{len(losses)}.json', 'w').write(json.dumps(losses))\n"
-    )
-    settings = settings.model_copy(update={"steps": 2})
-    arguments = [str(script), str(folder), str(tmp_path / "out"), settings.model_dump_json()]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launch, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    expected = [step.loss for step in train_object(folder, tmp_path / "alone", settings, size=(16, 16))]
-    assert json.loads((tmp_path / "out/losses-2.json").read_text()) == pytest.approx(expected, rel=1e-4)
-    together, alone = weights(tmp_path / "out"), weights(tmp_path / "alone")
-    assert all(torch.allclose(together[key], alone[key], atol=1e-4) for key in alone)
 
 
 def test_the_rate_rises_then_falls_to_zero():
