@@ -2,12 +2,13 @@
 
 A plugin is a module, named by an entry point of the group "dmix", with one or more of these functions under
 `@hookimpl`. None takes an argument; each returns a mapping from names to factories. Names start with a letter or a
-digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds.
+digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds. What a factory makes is a protocol
+of `dmix_core.protocols`; a class that is one is its own factory.
 
 A factory's keyword arguments are its settings. Their annotations are checked and strings are converted to them, so
 that `--set threshold=0.7` arrives as a float; a ValueError for a bad value is shown without a traceback. A setting
-annotated `Denoiser` or `Classifier` is given as a reference, such as "checkpoint:runs/defects", and arrives as the
-object, on the device and in the dtype of the composition.
+annotated `Denoiser` or `Classifier`, alone or as one of several types, is given as a reference, such as
+"checkpoint:runs/defects", and arrives as the object, on the device and in the dtype of the composition.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,34 +36,40 @@ ClassifierFactory = Callable[..., Classifier]
 
 @hookspec
 def dmix_merge_rules() -> Mapping[str, Callable[..., MergeRule]]:  # type: ignore[empty-body]
-    """Merge rules by name, such as {"hard-mask": HardMask}."""
+    """Merge rules by name, such as {"hard-mask": HardMask}: a recipe's `merge`, `--plugin NAME`."""
 
 
 @hookspec
 def dmix_timestep_schedules() -> Mapping[str, Callable[..., TimestepSchedule]]:  # type: ignore[empty-body]
-    """Timestep schedules by name, such as {"descent": Descent}."""
+    """Timestep schedules by name, such as {"descent": Descent}: a recipe's `timesteps`, `--plugin NAME`."""
 
 
 @hookspec
 def dmix_steppers() -> Mapping[str, Callable[..., Stepper]]:  # type: ignore[empty-body]
-    """Steppers by name, such as {"ancestral": Ancestral}."""
+    """Steppers by name, such as {"ancestral": Ancestral}: a recipe's `stepper`, `--plugin NAME`."""
 
 
 @hookspec
 def dmix_denoisers() -> Mapping[str, DenoiserFactory]:  # type: ignore[empty-body]
-    """Denoisers by name, such as {"photo": photo}."""
+    """Denoisers by name, such as {"photo": photo}: the `model` of a recipe's region, `--object NAME:ARGUMENT`.
+
+    Their settings are those of the region, `--set REGION.KEY=VALUE`.
+    """
 
 
 @hookspec
 def dmix_wrappers() -> Mapping[str, WrapperFactory]:  # type: ignore[empty-body]
-    """Wrappers by name: denoisers that say something else than the one that they wrap, such as guidance."""
+    """Wrappers by name: denoisers that say something else than the one that they wrap, such as guidance.
+
+    They are a region's `wrap`, `--wrap REGION=NAME`, and take settings by `--set NAME.KEY=VALUE`.
+    """
 
 
 @hookspec
 def dmix_classifiers() -> Mapping[str, ClassifierFactory]:  # type: ignore[empty-body]
-    """Classifiers of noisy images by name, for the settings of wrappers."""
+    """Classifiers of noisy images by name, for settings annotated `Classifier`: `--set WRAPPER.KEY=NAME:ARGUMENT`."""
 
 
 @hookspec
 def dmix_exporters() -> Mapping[str, Callable[..., Exporter]]:  # type: ignore[empty-body]
-    """Exporters by name, such as {"coco": Coco}."""
+    """Exporters by name, such as {"coco": Coco}: `--plugin NAME`, which may be given for several."""
