@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dmix_core.images import PALETTE
 from dmix_core.recipe import Recipe
+from dmix_models import ModelCard, ModelConfig, UNet, UNetConfig, save
 from dmix_models.checkpoint import bundled
 
 
@@ -393,6 +395,62 @@ def test_what_its_parts_call_grey_is_written_as_grey(dmix):
     dmix("compose", "--background", "latents", *words, "--set", "other=latents")
     image = Image.open("dmix-out/images/0000.png")
     assert (image.mode, image.size) == ("L", (12, 12))
+
+
+@pytest.fixture
+def defects(tmp_path):
+    """A checkpoint of two classes in runs/defects, beneath the working directory."""
+    torch.manual_seed(0)
+    unet = UNetConfig(
+        in_channels=4,
+        out_channels=4,
+        model_channels=8,
+        num_res_blocks=1,
+        channel_mult=(1,),
+        norm_groups=4,
+        num_classes=2,
+    )
+    names = {"name": "defects", "role": "object", "classes": ("crack", "hole")}
+    config = ModelConfig(size=(8, 8), mask_channels=1, unet=unet, prediction="x0", **names)
+    weights = {key: value + 0.1 * torch.randn_like(value) for key, value in UNet(unet).state_dict().items()}
+    card = ModelCard(data="none", command="none", licence="CC0")
+    return save(tmp_path / "runs/defects", config, weights, card)
+
+
+def test_classes_of_one_model_stand_side_by_side(dmix, defects):
+    words = ("--background", "scene", "--steps", 4, "--plugin", "descent")
+    for crack, hole in [
+        ("runs/defects:crack", "checkpoint:runs/defects:hole"),
+        (f"{defects}:crack", "runs/defects:hole"),
+    ]:
+        boxes = "--object", f"{crack}@0,0,8,8", "--object", f"{hole}@8,8,8,8", "--object", crack
+        dmix("compose", *words, *boxes, "--listen-from", "crack-2=0.5", "-o", "out")
+        recipe = Recipe.read("out/recipe.json")
+        assert [region.name for region in recipe.regions] == ["background", "crack", "hole", "crack-2"]
+        assert [region.model.removeprefix("checkpoint:") for region in recipe.regions[1:]] == [
+            f"{defects}:{name}" for name in ("crack", "hole", "crack")
+        ]
+        assert recipe.regions[3].box == (8, 8, 8, 8)
+        assert (
+            recipe.made_with[f"model {recipe.regions[1].model}"] == recipe.made_with[f"model {recipe.regions[2].model}"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            "runs/defects",
+            "Model 'defects' is class-conditional; expected {}:CLASS with one of its classes: crack, hole.",
+        ),
+        ("runs/defects:crak", "Model 'defects' knows no class 'crak'. Did you mean 'crack'?"),
+        ("blowhole:crack", "knows no class 'crack'. It is not class-conditional; leave the label out."),
+    ],
+)
+def test_a_wrong_class_is_wrong_use(dmix, defects, model, message):
+    error = dmix("compose", "--background", "scene", "--object", f"{model}@0,0,8,8", exit_code=2).stderr
+    assert message.format(defects) in " ".join(error.split())
+    assert not Path("dmix-out").exists()
 
 
 # ---- as a process -----------------------------------------------------------------------------------------------
