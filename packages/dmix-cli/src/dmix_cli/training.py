@@ -20,6 +20,7 @@ from tqdm import tqdm
 from dmix_models.config import Role
 from dmix_models.data.augment import Augmentation
 from dmix_models.estimate import Estimate, estimate
+from dmix_models.page import PAGE
 from dmix_models.resume import ResumeError, newest_state
 from dmix_models.trainer import Origin, TrainConfig, TrainingError, TrainStep, plan_background, plan_object, train
 
@@ -52,7 +53,7 @@ def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool) -> No
     done = _follow(steps, total, quiet)
     if not quiet:
         told = f"Trained {out} to step {total}" if done else f"{out} was already trained to step {_reached(out)}"
-        click.echo(f"{told}; see {out / 'training'} for previews and metrics.")
+        click.echo(f"{told}; see {out / 'training' / PAGE}.")
 
 
 def _reached(out: Path) -> int:
@@ -116,3 +117,5 @@ def _tell(step: TrainStep, bar: tqdm) -> None:
     for what, path in (("checkpoint", step.saved), ("preview", step.preview)):
         if path:
             bar.write(f"step {step.step}: {what} {path}", file=sys.stderr)
+    for verdict in step.verdicts:
+        bar.write(f"memorisation: {verdict}", file=sys.stderr)

@@ -1,12 +1,13 @@
 """Training: a generator of steps, like the sampler. On one CPU, one GPU or, started by torchrun, on many."""
 
 import json
+import logging
 import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, wraps
 from pathlib import Path
 from statistics import fmean
@@ -32,6 +33,9 @@ from .data.readers import OnError, Part, check_classes, read_images, read_pairs
 from .denoiser import Dtype, UNetDenoiser
 from .ema import EMA
 from .losses import hybrid_loss
+from .memorisation import MemorisationError, memorisation
+from .memorisation import write as write_memorisation
+from .page import write_page
 from .presets import Preset, preset_model
 from .preview import sample, write_sheet
 from .resume import (
@@ -48,11 +52,15 @@ from .resume import (
     saving,
     write_state,
 )
+from .tensorboard import Board, check_installed
 from .transfer import like, transferred
 from .unet import UNet, UNetConfig
 from .weights import build
 
+logger = logging.getLogger(__name__)
+
 EXPLODED = 100.0  # mean squared error; a network that says nothing has about 1
+FEW = 100  # pictures, of which a model may repeat what it was shown
 
 
 class TrainingError(DmixError):
@@ -73,6 +81,9 @@ class TrainConfig(BaseModel):
         compile: run the network through torch.compile, which takes a minute or more to start.
         save_every, preview_every, log_every: in steps.
         keep: how many training states stay on disk.
+        memorisation_samples: of each class, to be held against the training crops at the end, where these are cut from
+            100 pictures or fewer.
+        tensorboard: write event files, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,9 +110,12 @@ class TrainConfig(BaseModel):
     preview_steps: PositiveInt = 50
     log_every: PositiveInt = 10
     keep: PositiveInt = 2
+    memorisation_samples: NonNegativeInt = 32
+    tensorboard: bool = False
 
 
 CADENCE = {"save_every", "preview_every", "preview_samples", "preview_steps", "log_every", "keep"}
+CADENCE |= {"memorisation_samples", "tensorboard"}
 
 
 class Quarters(NamedTuple):
@@ -136,6 +150,10 @@ class TrainStep(NamedTuple):
     saved: Path | None = None
     """The checkpoint, where one was written."""
     preview: Path | None = None
+    page: Path | None = None
+    """The page of the run, where it was written again."""
+    verdicts: tuple[str, ...] = ()
+    """What the memorisation report says, after the last step on few pictures."""
 
 
 class Origin(NamedTuple):
@@ -156,8 +174,8 @@ def train(
     """Train a model, going on where an earlier run into the same folder stopped.
 
     The folder becomes a checkpoint, written every `save_every` steps from the average of the weights; `out/training`
-    holds the states to go on from, metrics.jsonl and previews. All randomness derives from (seed, step), so that on a
-    CPU a run that was interrupted ends in the same bits.
+    holds the states to go on from, metrics.jsonl, previews and report.html. All randomness derives from (seed, step),
+    so that on a CPU a run that was interrupted ends in the same bits.
 
     Raises:
         TrainingError: settings that do not fit each other; later, a loss that is not finite.
@@ -217,15 +235,17 @@ class Training:
         metrics = Metrics(self.folder / "metrics.jsonl", self.config, self.done)
         if self.accelerator.is_main_process:
             metrics.start()
-        for step, batch in enumerate(self.batches.ahead(self.done, self.config.steps, self._rows), self.done):
-            measured = self._learn(batch.to(self.device), step)
-            self.done = step + 1
-            report = metrics.report(self.done, measured)
-            if self.accelerator.is_main_process:
-                with saving(self.out, self.done, sum(self._sizes)):
-                    report = self._write(report)
-                    metrics.write(report)
-            yield report
+        with self._board() as board:
+            for step, batch in enumerate(self.batches.ahead(self.done, self.config.steps, self._rows), self.done):
+                measured = self._learn(batch.to(self.device), step)
+                self.done = step + 1
+                report = metrics.report(self.done, measured)
+                if self.accelerator.is_main_process:
+                    with saving(self.out, self.done, sum(self._sizes)):
+                        report = self._write(report)
+                        self._show(board, metrics.write(report), report)
+                        report = self._tell(report)
+                yield report
 
     # ---- one step -------------------------------------------------------------------------------------------
 
@@ -321,13 +341,46 @@ class Training:
         return weights, 4 * weights
 
     def _preview(self) -> Path:
-        network = build(self.model.unet, self.ema.state_dict(), "The averaged weights")
-        dtype: Dtype = "bfloat16" if self.config.mixed_precision == "bf16" else "float32"
-        denoiser = UNetDenoiser(self.model, network, dtype=dtype)
         count, steps = self.config.preview_samples, self.config.preview_steps
-        kinds = [denoiser.with_label(name) for name in self.model.classes] or [denoiser]
+        kinds = self._denoiser().kinds().values()
         images = torch.cat([sample(kind, count, steps, device=self.device) for kind in kinds])
         return write_sheet(self.folder / f"preview-{self.done:08d}.png", images, self.model.image_channels)
+
+    def _denoiser(self) -> UNetDenoiser:
+        """The model with the average of the weights."""
+        network = build(self.model.unet, self.ema.state_dict(), "The averaged weights")
+        dtype: Dtype = "bfloat16" if self.config.mixed_precision == "bf16" else "float32"
+        return UNetDenoiser(self.model, network, dtype=dtype)
+
+    def _board(self) -> AbstractContextManager[Board | None]:
+        if self.config.tensorboard and self.accelerator.is_main_process and self.done < self.config.steps:
+            return Board(self.folder / "tensorboard", self.done)
+        return nullcontext()
+
+    def _show(self, board: Board | None, line: dict[str, object] | None, report: TrainStep) -> None:
+        if board and line:
+            board.write(line)
+        if board and report.preview:
+            board.show(report.preview, report.step)
+
+    def _tell(self, report: TrainStep) -> TrainStep:
+        """Write the page of the run with each checkpoint, and with the last one what the model has learned by heart."""
+        if not report.saved:
+            return report
+        verdicts = self._memorisation() if report.step == self.config.steps else ()
+        return report._replace(page=write_page(self.out), verdicts=verdicts)
+
+    def _memorisation(self) -> tuple[str, ...]:
+        samples, steps = self.config.memorisation_samples, self.config.preview_steps
+        if not samples or len(self.crops.pictures) > FEW:
+            return ()
+        try:
+            found = memorisation(self._denoiser().kinds(), self.crops, samples, steps, device=self.device)
+        except MemorisationError as error:
+            logger.info("No memorisation report: %s", error)
+            return ()
+        write_memorisation(self.folder, found)
+        return tuple(f"{each.name}: {each.verdict}" if each.name else each.verdict for each in found)
 
     def _resume(self) -> None:
         state = newest_state(self.folder)
@@ -377,10 +430,11 @@ class Metrics:
         seconds = (time.monotonic() - self.started) / (done - self.first)
         return TrainStep(done, *measured, self.config.batch_size / seconds, seconds * (self.config.steps - done))
 
-    def write(self, report: TrainStep) -> None:
+    def write(self, report: TrainStep) -> dict[str, object] | None:
+        """Add a step; returns the line that was written, if one was due."""
         self.recent.append(report)
         if report.step % self.config.log_every and report.step != self.config.steps:
-            return
+            return None
         numbers = {key: value for key, value in report._asdict().items() if isinstance(value, float)}
         for key in ("loss", "image_loss", "mask_loss", "grad_norm"):
             if key in numbers:
@@ -390,6 +444,7 @@ class Metrics:
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         self.recent.clear()
+        return line
 
     def _quarters(self) -> Quarters:
         """Those of all steps since the line before."""
@@ -441,6 +496,8 @@ def place_checkpoint(out: Path, model: ModelConfig, weights: dict[str, Tensor], 
 
 def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, processes: int) -> None:
     """Refuse what cannot be trained, before any file is written."""
+    if config.tensorboard:
+        check_installed()
     given = (*crops.size, 3, crops.mask_channels)
     if given != (*model.size, model.image_channels, model.mask_channels):
         raise TrainingError(
