@@ -17,7 +17,7 @@ from dmix_fewsteps import Ddim, DpmSolver2M, FewSteps
 
 NEVER = 1.0  # ancestral_from
 PURE = [Ddim(0.0, NEVER), Ddim(0.5, NEVER), Ddim(1.0, NEVER), DpmSolver2M(NEVER)]
-few = settings(deadline=None, max_examples=30)
+few = settings(deadline=None, max_examples=20)
 
 
 @pytest.mark.parametrize("stepper", [*PURE, Ddim(), DpmSolver2M()], ids=str)

@@ -77,7 +77,7 @@ def states(draw):
 
 labels = st.integers(0, 1)
 scales = st.floats(-2, 10)
-few = settings(deadline=None, max_examples=50)
+few = settings(deadline=None, max_examples=25)
 
 
 @pytest.mark.parametrize(
