@@ -58,7 +58,9 @@ def test_json_holds_what_is_written_beside_a_training(dmix, pictures):
     model = saved(Path("model"))
     (model / "training").mkdir()
     told = json.loads(dmix("models", "memorisation", model, pictures, *QUICK, "--json").stdout)
-    assert told["files"] == ["model/training/memorisation.json", "model/training/memorisation.png"]
+    names = ("memorisation.json", "memorisation.png", "report.html")
+    assert told["files"] == [f"model/training/{name}" for name in names]
+    assert "No sign of copying" in Path(told["files"][2]).read_text()
     assert told["classes"] == json.loads(Path(told["files"][0]).read_text())["classes"]
 
 

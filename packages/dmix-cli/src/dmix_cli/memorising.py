@@ -11,6 +11,7 @@ from dmix_models import checkpoint
 from dmix_models.data.batches import ANY
 from dmix_models.denoiser import UNetDenoiser
 from dmix_models.memorisation import Memorisation, as_record, memorisation, write
+from dmix_models.page import write_page
 from dmix_models.trainer import background_crops, object_crops
 from dmix_models.weights import CheckpointError
 
@@ -41,6 +42,8 @@ def run(
     crops = _crops(denoiser, folder, given)
     found = memorisation(denoiser.kinds(), crops, samples, steps, seed, device)
     written = write(out, found) if out else []
+    if out == found_at / "training":
+        written.append(write_page(found_at))
     if as_json:
         record = {"classes": [as_record(each) for each in found], "files": list(map(str, written))}
         click.echo(json.dumps(record, indent=2))
