@@ -20,7 +20,8 @@ PLUGINS = [
     "plugins/dmix-soft-mask",
 ]
 MODULES = [Path(folder).name.replace("-", "_") for folder in PACKAGES + PLUGINS]
-EDITABLE = [word for folder in PACKAGES + PLUGINS for word in ("-e", folder)]
+BASE = [word for folder in PACKAGES for word in ("-e", folder)]
+EDITABLE = BASE + [word for folder in PLUGINS for word in ("-e", folder)]
 # hatchling: the tests build and install plugin packages without fetching anything.
 TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard"]
 MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included
@@ -47,7 +48,7 @@ def install(session: nox.Session, *words: str) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Compose eight tiles with blowholes from the bundled pair of models."""
-    install(session, *EDITABLE)
+    install(session, *BASE)
     session.run("dmix", "compose", "-n", "8", "-o", "demo", *session.posargs)
     for sheet in ROOT.glob("demo/*sheet*.png"):
         session.log(f"Look at {sheet}")
