@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,32 @@ def pip_install(folder: Path, target: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return target
+
+
+def link(package: Path) -> Path:
+    """Leave a package from `dmix plugins new` as an editable install does; returns the folder to import from."""
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    info = package / "src" / f"{project['name']}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    entries = "".join(f"{name} = {module}\n" for name, module in project["entry-points"]["dmix"].items())
+    (info / "entry_points.txt").write_text(f"[dmix]\n{entries}")
+    return info.parent
+
+
+@pytest.fixture
+def linked(monkeypatch):
+    """linked(*packages): these folders are as good as installed until the test ends."""
+    before = set(sys.modules)
+
+    def add(*packages: Path) -> None:
+        for package in packages:
+            monkeypatch.syspath_prepend(link(package))
+
+    yield add
+    for name in set(sys.modules) - before:
+        if name.startswith("dmix_my_"):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session", name="pip_install")

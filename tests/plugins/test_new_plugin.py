@@ -1,13 +1,17 @@
-"""`dmix plugins new`: a package that installs and passes its own test."""
+"""`dmix plugins new`: a package that installs and passes its own test, for every kind."""
 
+import ast
 import os
+import runpy
 import subprocess
 import sys
 
 import pytest
 
-from dmix_cli.new_plugin import _compatible, write_plugin
+from dmix_cli.new_plugin import WORDS, _compatible, plugin_files, write_plugin
+from dmix_cli.plugins import NEW
 from dmix_core.errors import DmixError, PluginError
+from dmix_core.registry import HOOKS, Registry
 
 
 def test_a_new_package_installs_and_passes_its_own_test(tmp_path, pip_install):
@@ -23,6 +27,36 @@ def test_a_new_package_installs_and_passes_its_own_test(tmp_path, pip_install):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
+
+
+def test_there_is_a_template_for_every_kind():
+    assert [*NEW] == [*WORDS]
+    assert {words.noun for words in WORDS.values()} == {*HOOKS.values()}
+
+
+@pytest.mark.parametrize("kind", NEW)
+def test_a_package_of_every_kind_passes_its_own_test(kind, tmp_path, linked):
+    package = write_plugin(f"my-{kind}", tmp_path, kind)
+    linked(package)
+    (test,) = (package / "tests").iterdir()
+    tests = [value for name, value in runpy.run_path(str(test)).items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for function in tests:
+        function()
+    (record,) = [plugin for plugin in Registry.load().plugins if plugin.distribution == f"dmix-my-{kind}"]
+    assert (record.status, record.provides) == ("ok", {WORDS[kind].noun: (f"my-{kind}",)})
+
+
+@pytest.mark.parametrize("kind", NEW)
+def test_a_package_is_small_and_every_part_of_it_says_what_it_is(kind):
+    text = plugin_files("my-own", kind)["src/dmix_my_own/__init__.py"]
+    assert len(text.splitlines()) <= 45
+    assert max(map(len, text.splitlines())) <= 120
+    module = ast.parse(text)
+    (part,) = [node for node in module.body if isinstance(node, ast.ClassDef)]
+    assert ast.get_docstring(module)
+    assert ast.get_docstring(part)
+    assert part.name == f"MyOwn{WORDS[kind].noun.split()[-1].title()}"
 
 
 def test_the_packages_files(tmp_path):

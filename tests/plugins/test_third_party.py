@@ -23,10 +23,18 @@ EVERY = ["acme-mix", "acme-absent", "acme-typo", "acme-taken"]
 RECIPE = {
     "regions": [
         {"name": "below", "model": "flat:-0.5"},
-        {"name": "above", "model": "flat:0.5", "box": [0, 0, 8, 4], "z": 1},
+        {
+            "name": "above",
+            "model": "flat:0.7",
+            "settings": {"shift": 0.1},
+            "wrap": [{"use": "lean", "settings": {"other": "flat:0.2"}}],
+            "box": [0, 0, 8, 4],
+            "z": 1,
+        },
     ],
     "steps": 4,
     "timesteps": {"use": "yoyo"},
+    "stepper": {"use": "sure"},
     "merge": {"use": "average", "settings": {"threshold": 0.3}},
     "seed": 7,
 }
@@ -57,7 +65,10 @@ def test_a_package_is_a_plugin_by_being_installed(load):
     assert found.provides == {
         "merge rule": ("average",),
         "timestep schedule": ("yoyo",),
+        "stepper": ("sure",),
         "denoiser": ("flat",),
+        "wrapper": ("lean",),
+        "classifier": ("bright",),
         "exporter": ("means",),
     }
 
@@ -71,7 +82,7 @@ def test_what_it_brings_keeps_its_promises(load):
     registry = load("acme-mix")
     check_merge_rule(registry.create("merge rule", "average", {"threshold": "0.2"}), examples=20)
     check_timestep_schedule(registry.create("timestep schedule", "yoyo"), examples=20)
-    check_denoiser(registry.denoiser("flat:0.25"), examples=2)
+    check_denoiser(registry.denoiser("flat:0.25", settings={"shift": "0.5"}), examples=2)
 
 
 def test_a_recipe_composes_with_it(load, tmp_path):

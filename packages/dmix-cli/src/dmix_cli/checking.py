@@ -102,7 +102,8 @@ def _references(name: str, registry: Registry) -> list[str]:
         )
     for record in records:
         if record.status != "ok":
-            raise PluginError(f"{record} is {record.error or f'left out by the environment variable {ALLOW_LIST}'}.")
+            why = f"broken: {record.error}" if record.error else f"left out by the environment variable {ALLOW_LIST}."
+            raise PluginError(f"{record} is {why}")
     return [name for record in records for names in record.provides.values() for name in names]
 
 

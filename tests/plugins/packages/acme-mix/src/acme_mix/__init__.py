@@ -1,11 +1,11 @@
-"""One of each: a merge rule, a timestep schedule, a denoiser, an exporter."""
+"""One of each kind."""
 
 import json
 from dataclasses import dataclass
 
 import torch
 
-from dmix_core import Descent, NoiseSchedule, Prediction, Spec
+from dmix_core import Denoiser, Descent, NoiseSchedule, Prediction, Spec
 from dmix_core.hookspecs import hookimpl
 from dmix_core.mattes import blend
 
@@ -30,17 +30,51 @@ class Yoyo:
         return [*Descent()(steps), *range(1, steps + 1), *range(steps - 1, -1, -1)]
 
 
+@dataclass(frozen=True)
+class Sure:
+    """The clean prediction, noised anew; it forgets the state."""
+
+    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
+        return noise.diffuse(prediction.clean, 0, s, z)
+
+
 class Flat:
     """A denoiser that always sees one grey: `argument`, from -1 to 1."""
 
     noise = NoiseSchedule.cosine(200)
     spec = Spec((8, 8), 3)
 
-    def __init__(self, argument: str | None = None, *, device: str = "cpu", dtype: str = "float32"):
-        self.grey = float(argument or 0)
+    def __init__(self, argument: str | None = None, *, device: str = "cpu", dtype: str = "float32", shift: float = 0.0):
+        self.grey = float(argument or 0) + shift
 
     def __call__(self, x_t, t):
         return Prediction(torch.full_like(x_t, self.grey))
+
+
+@dataclass(frozen=True, eq=False)
+class Lean:
+    """Leans to where the other denoiser leads."""
+
+    denoiser: Denoiser
+    other: Denoiser
+    share: float = 0.5
+
+    spec = property(lambda self: self.denoiser.spec)
+    noise = property(lambda self: self.denoiser.noise)
+
+    def __call__(self, x_t, t):
+        clean = torch.lerp(self.denoiser(x_t, t).clean, self.other(x_t, t).clean, self.share)
+        return Prediction(clean)
+
+
+class Bright:
+    """Says how likely it is that an image is bright."""
+
+    def __init__(self, argument: str | None = None, *, device: str = "cpu"):
+        self.steepness = float(argument or 1)
+
+    def __call__(self, x_t, t, noise):
+        return torch.nn.functional.logsigmoid(self.steepness * x_t.mean((1, 2, 3)))
 
 
 def means(precision: int = 3):
@@ -64,8 +98,23 @@ def dmix_timestep_schedules():
 
 
 @hookimpl
+def dmix_steppers():
+    return {"sure": Sure}
+
+
+@hookimpl
 def dmix_denoisers():
     return {"flat": Flat}
+
+
+@hookimpl
+def dmix_wrappers():
+    return {"lean": Lean}
+
+
+@hookimpl
+def dmix_classifiers():
+    return {"bright": Bright}
 
 
 @hookimpl
