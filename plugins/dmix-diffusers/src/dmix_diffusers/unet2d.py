@@ -12,7 +12,6 @@ from torch import Tensor
 
 from dmix_core.protocols import Size
 from dmix_models.unet import UNetConfig
-from dmix_models.weights import shapes_of
 
 from .folder import PipelineError
 
@@ -156,22 +155,28 @@ def check_same(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
 def to_unet2d(weights: Mapping[str, Tensor], config: UNetConfig) -> dict[str, Tensor]:
     """Our UNet's state dict as a UNet2DModel's."""
     theirs: dict[str, Tensor] = {}
-    for key, (*module, kind) in _parameters(config):
-        whole = weights[key].squeeze(-1) if weights[key].ndim == 3 else weights[key]  # Conv1d there, Linear here
-        parts = _split(whole, config) if len(module) == 3 else [whole]
-        theirs |= {f"{name}.{kind}": part.contiguous() for name, part in zip(module, parts)}
+    for ours, names, kind in _parameters(config):
+        if (whole := weights.get(f"{ours}.{kind}")) is None:
+            continue
+        flat = whole.squeeze(-1) if whole.ndim == 3 else whole  # a Conv1d of ours is a Linear of theirs
+        parts = [flat] if len(names) == 1 else _split(flat, config)
+        theirs |= {f"{name}.{kind}": part.contiguous() for name, part in zip(names, parts)}
     return theirs
 
 
 def from_unet2d(weights: Mapping[str, Tensor], config: UNetConfig) -> dict[str, Tensor]:
     """A UNet2DModel's state dict as our UNet's."""
-    shapes, ours = shapes_of(config), {}
-    for key, (*module, kind) in _parameters(config):
-        parts = [weights[f"{name}.{kind}"] for name in module]
-        whole = _joined(parts, config) if len(module) == 3 else parts[0]
-        ours[key] = whole.reshape(shapes[key]).contiguous()
-    return ours
+    made: dict[str, Tensor] = {}
+    for ours, names, kind in _parameters(config):
+        if f"{names[0]}.{kind}" not in weights:
+            continue
+        parts = [weights[f"{name}.{kind}"] for name in names]
+        whole = parts[0] if len(names) == 1 else _joined(parts, config)
+        made[f"{ours}.{kind}"] = (whole[..., None] if f"{ours}.{kind}".endswith(CONV1D) else whole).contiguous()
+    return made
 
+
+CONV1D = ("qkv.weight", "proj_out.weight")
 
 # the 3C channels of our projection, and the C channels of each of their three
 _THEIRS = "three (heads c) ..."
@@ -188,16 +193,15 @@ def _joined(parts: Sequence[Tensor], config: UNetConfig) -> Tensor:
     return rearrange(torch.stack([*parts]), f"{_THEIRS} -> {_OURS[config.qkv_order]}", heads=heads)
 
 
-def _parameters(config: UNetConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Every parameter of ours, with their module's name, or the three of a projection, and "weight" or "bias"."""
-    modules = dict(_modules(config))
-    for key in shapes_of(config):
-        module, _, kind = key.rpartition(".")
-        yield key, (*modules[module], kind)
+def _parameters(config: UNetConfig) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Every module of ours and theirs, with each kind of parameter that it may have."""
+    for ours, theirs in _modules(config):
+        yield ours, theirs, "weight"
+        yield ours, theirs, "bias"
 
 
 def _modules(config: UNetConfig) -> Iterator[Pair]:
-    """Modules of ours with those of theirs, in the order in which an image passes them."""
+    """Modules that ours may have with those of theirs, in the order in which an image passes them."""
     yield "time_embed.0", ("time_embedding.linear_1",)
     yield "time_embed.2", ("time_embedding.linear_2",)
     yield "label_emb", ("class_embedding",)
