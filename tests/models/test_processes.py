@@ -93,7 +93,7 @@ def runs(tmp_path_factory, discs):
     (folder / "script.py").write_text(SCRIPT)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     arguments = [folder / "script.py", Path(__file__).parent, discs, folder / "two", config.model_dump_json()]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launch, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     both = [json.loads((folder / f"two-{rank}.json").read_text()) for rank in range(2)]

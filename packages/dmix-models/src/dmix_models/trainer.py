@@ -200,7 +200,7 @@ class Training:
 
     def __init__(self, model: ModelConfig, config: TrainConfig, crops: Crops, out: Path, origin: Origin):
         self.model, self.config, self.crops, self.out, self.origin = model, config, crops, out, origin
-        self.accelerator = Accelerator()
+        self.accelerator = new_accelerator()
         self.device = self.accelerator.device
         check_settings(model, config, crops, self.accelerator.num_processes)
         self.folder = out / "training"
@@ -454,6 +454,12 @@ class Metrics:
 
 def _short(value: float) -> float:
     return float(f"{value:.6g}")
+
+
+def new_accelerator() -> Accelerator:
+    """The device and the other processes; of several on a machine without GPUs, Accelerate has to be told."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return Accelerator(cpu=several and not torch.cuda.is_available())
 
 
 def first_network(model: ModelConfig, config: TrainConfig) -> UNet:
