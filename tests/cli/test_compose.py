@@ -461,9 +461,14 @@ def process(toys, *words, **more):
     return subprocess.Popen([sys.executable, "-m", "dmix_cli", *words], env=environment, text=True, **more)
 
 
+def heed_interrupts():
+    """A shell that runs the tests in the background lets all that they start ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupting_ends_with_130_and_no_traceback(toys, tmp_path):
     words = ("compose", "--background", "slow", "--object", "thing", "--steps", "1000")
-    running = process(toys, *words, cwd=tmp_path, stderr=subprocess.PIPE)
+    running = process(toys, *words, cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=heed_interrupts)
     recipe = tmp_path / "dmix-out/recipe.json"
     deadline = time.monotonic() + 120
     while not recipe.exists() and running.poll() is None and time.monotonic() < deadline:
