@@ -9,7 +9,7 @@ import torch
 
 from dmix_models.data.crops import Windows
 from dmix_models.data.readers import Picture
-from dmix_models.estimate import Estimate, estimate, kept_for_backward
+from dmix_models.estimate import Estimate, estimate, kept_for_backward, resident_peak
 from dmix_models.trainer import UNSTATED, Plan, TrainConfig
 from dmix_models.weights import shapes_of
 
@@ -60,3 +60,12 @@ def test_parts_of_a_batch_and_processes_keep_less(tiny):
     half = kept_for_backward(tiny, CONFIG.model_copy(update={"accumulate": 2}), 1, CPU)
     assert half == kept_for_backward(tiny, CONFIG, 2, CPU) < four
     assert kept_for_backward(tiny, CONFIG.model_copy(update={"mixed_precision": "bf16"}), 1, CPU) < four
+
+
+def test_resident_memory_grows_by_what_is_used():
+    before = resident_peak()
+    if before is None:
+        pytest.skip("the system does not tell resident memory")
+    used = torch.ones(before // 4 + 25_000_000)  # more than has ever been
+    assert resident_peak() - before > 50_000_000
+    assert len(used)

@@ -1,5 +1,6 @@
 """What a training would take: memory, pace and time, from a few real steps in a folder that is thrown away."""
 
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -128,12 +129,15 @@ def peak_since(before: int, device: torch.device) -> int | None:
 
 def resident_peak() -> int | None:
     """The most resident memory that the process has had, in bytes; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, where ru_maxrss begins with that of the process that started this one
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(found[1]) * 1024 if found else None
     try:
         import resource
     except ImportError:  # on Windows
         return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def kept_for_backward(model: ModelConfig, config: TrainConfig, processes: int, device: torch.device) -> int:
