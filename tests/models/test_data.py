@@ -354,6 +354,18 @@ def test_a_batch_depends_on_seed_and_step_alone():
     assert not same(one(0), batches(seed=1)(0))
 
 
+def test_batches_are_made_ahead_but_none_that_nobody_learns_from(monkeypatch):
+    monkeypatch.setattr("dmix_models.data.batches.LOADERS", 3)
+    made, make = [], Batches.__call__
+    monkeypatch.setattr(Batches, "__call__", lambda self, step, rows: [made.append(step), make(self, step, rows)][1])
+    coming = batches().ahead(2, 9)
+    next(coming)
+    assert len(made) <= 4
+    assert len(list(coming)) == 6
+    assert sorted(made) == list(range(2, 9))
+    assert list(batches().ahead(5, 5)) == []
+
+
 def test_processes_share_a_batch_out():
     whole, even, odd = batches()(3), batches()(3, range(0, 6, 2)), batches()(3, range(1, 6, 2))
     assert all(torch.equal(w[::2], e) and torch.equal(w[1::2], o) for w, e, o in zip(whole, even, odd))

@@ -1,8 +1,11 @@
 """Batches as a function of (seed, step), whoever asks: resuming and several processes change nothing."""
 
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +19,7 @@ from .augment import Augmentation
 from .crops import Crops
 from .files import DataError
 
+LOADERS = min(4, os.cpu_count() or 1)  # threads; decoding a picture takes longer than a step on a GPU
 ANY = "any"  # the class of a picture whose class is not told, for guidance without a classifier
 
 
@@ -74,12 +78,17 @@ class Batches:
         return Batch(clean / 127.5 - 1, noise, torch.tensor(t), torch.tensor(labels))
 
     def ahead(self, start: int, stop: int, rows: Sequence[int] | None = None) -> Iterator[Batch]:
-        """The batches of steps start..stop-1; while one is learned from, the next is made."""
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self, start, rows)
-            for step in range(start, stop):
-                batch, coming = coming.result(), pool.submit(self, step + 1, rows)
-                yield batch
+        """The batches of steps start..stop-1; while one is learned from, the next ones are made."""
+        with ThreadPoolExecutor(LOADERS) as pool:
+            steps = iter(range(start, stop))
+            coming = deque(pool.submit(self, step, rows) for step in islice(steps, LOADERS))
+            try:
+                while coming:
+                    batch = coming.popleft().result()
+                    coming.extend(pool.submit(self, step, rows) for step in islice(steps, 1))
+                    yield batch
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _item(self, number: int) -> int:
         epoch, place = divmod(number, len(self.crops))
