@@ -108,7 +108,8 @@ def compose(**given: Any) -> None:
 
     MODEL is the name of a bundled model (see `dmix models`), a checkpoint folder, or NAME or NAME:ARGUMENT of a plugin;
     for a model of several classes FOLDER:CLASS. Each object's region is called after the last part of what was typed.
-    IMAGE is a picture: under the hard mask, pixels that no object owns come out as they are.
+    IMAGE is a picture: under the hard mask, pixels that no object owns come out as they are. As an object, a
+    picture owns what is opaque in it.
 
     RECIPE is a file as every run writes it, and makes the same images again; options go before what it says. Where
     versions or weights are other ones than it was made with, a line on stderr names them.
