@@ -13,6 +13,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 ROOT = Path(__file__).parent
 PACKAGES = ["packages/dmix-core", "packages/dmix-models", "packages/dmix-cli"]
 PLUGINS = [
+    "plugins/dmix-diffusers",
     "plugins/dmix-fewsteps",
     "plugins/dmix-guidance",
     "plugins/dmix-multidiffusion",
@@ -23,7 +24,7 @@ MODULES = [Path(folder).name.replace("-", "_") for folder in PACKAGES + PLUGINS]
 BASE = [word for folder in PACKAGES for word in ("-e", folder)]
 EDITABLE = BASE + [word for folder in PLUGINS for word in ("-e", folder)]
 # hatchling: the tests build and install plugin packages without fetching anything.
-TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard"]
+TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard", "transformers"]
 MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included
 
 SITE_PACKAGES_CHECK = """
