@@ -47,7 +47,7 @@ def install(folder: Path, count: int) -> None:
     for number in range(count):
         name = f"startup-{number}"
         (folder / f"dmix_startup_{number}.py").write_text(MODULE.replace("NAME", name))
-        info = folder / f"dmix_{name}-1.0.dist-info"
+        info = folder / f"dmix_startup_{number}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dmix-{name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[dmix]\n{name} = dmix_startup_{number}\n")

@@ -612,7 +612,7 @@ def test_every_promise_of_a_kind_has_an_offender(kind):
 
 
 def test_a_message_shows_what_was_seen():
-    with pytest.raises(BrokenPromise, match=r"sum to one at every pixel \(off by 0.01\)\. Input: Scene\(size=\(1, 1\)"):
+    with pytest.raises(BrokenPromise, match=r"sum to one at every pixel \(off by 0.01\)\.\nInput: Scene\(size=\(1, 1\)"):
         check_merge_rule(says(weights=lambda weights: weights * 1.01))
     with pytest.raises(BrokenPromise, match=r"region 1 has 0\.5"):
         check_merge_rule(leaks)

@@ -23,7 +23,7 @@ def pip_install(folder: Path, target: Path) -> Path:
 def link(package: Path) -> Path:
     """Leave a package from `dmix plugins new` as an editable install does; returns the folder to import from."""
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-    info = package / "src" / f"{project['name']}-{project['version']}.dist-info"
+    info = package / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
     entries = "".join(f"{name} = {module}\n" for name, module in project["entry-points"]["dmix"].items())
@@ -33,17 +33,17 @@ def link(package: Path) -> Path:
 
 @pytest.fixture
 def linked(monkeypatch):
-    """linked(*packages): these folders are as good as installed until the test ends."""
-    before = set(sys.modules)
+    """linked(*packages): these folders, each called as its package, are as good as installed until the test ends."""
+    modules = []
 
     def add(*packages: Path) -> None:
         for package in packages:
             monkeypatch.syspath_prepend(link(package))
+            modules.append(package.name.replace("-", "_"))
 
     yield add
-    for name in set(sys.modules) - before:
-        if name.startswith("dmix_my_"):
-            del sys.modules[name]
+    for name in modules:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="session", name="pip_install")

@@ -208,7 +208,7 @@ def _is_walk(walk: Sequence[int], steps: int) -> Iterator[Verdict]:
     try:
         check_walk(walk, steps)
     except ScheduleError as error:
-        yield Verdict(promise, False, str(error), error)
+        yield Verdict(promise, False, str(error).rstrip("."), error)
         raise Unanswered from error
     yield Verdict(promise, True)
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from torch import Tensor
@@ -46,7 +46,7 @@ class BrokenPromise(AssertionError):
         self.verdict, self.input, self.code = verdict, str(broken_by), broken_by.code
         seen = f" ({verdict.seen})" if verdict.seen else ""
         code = "\n".join(f"    {line}" for line in self.code.splitlines())
-        super().__init__(f"Broken promise: {verdict.promise}{seen}. Input: {self.input}.\nTo see it again:\n{code}")
+        super().__init__(f"Broken promise: {verdict.promise}{seen}.\nInput: {self.input}.\nTo see it again:\n{code}")
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,7 @@ def _drawing(examples: int) -> Callable[[Callable[..., None]], Callable[..., Non
         derandomize=True,
         database=None,
         report_multiple_bugs=False,
+        verbosity=Verbosity.quiet,  # what broke is said by BrokenPromise
         phases=[Phase.explicit, Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
