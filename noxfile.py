@@ -17,6 +17,7 @@ PLUGINS = [
     "plugins/dmix-fewsteps",
     "plugins/dmix-guidance",
     "plugins/dmix-multidiffusion",
+    "plugins/dmix-poisson",
     "plugins/dmix-repaint",
     "plugins/dmix-soft-mask",
 ]
