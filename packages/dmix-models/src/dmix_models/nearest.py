@@ -81,7 +81,7 @@ def _nearest(pictures: Tensor, places: Sequence[Place]) -> Nearest:
     closest = torch.full((len(pictures), len(groups)), -1.0, device=pictures.device)
     best = torch.full((len(pictures),), -2.0, device=pictures.device)
     where = torch.zeros(len(pictures), 3, dtype=torch.long, device=pictures.device)  # place, symmetry, corner
-    for number, place in enumerate(places):
+    for number, place in sorted(enumerate(places), key=lambda numbered: numbered[1].pixels.shape):
         r = _correlations(image, mask, place, size).unflatten(0, (len(ways), -1))
         value, flat = r.transpose(0, 1).flatten(1).max(1)
         group = groups.index(place.group)
@@ -98,10 +98,11 @@ def _correlations(image: "Templates", mask: "Templates | None", place: Place, si
     low, high = place.corners.min(0), place.corners.max(0)
     window = np.s_[low[0] : high[0] + size[0], low[1] : high[1] + size[1]]
     rows, columns = torch.from_numpy((place.corners - low).T.copy())
-    r = image.correlations(_planes(place.pixels[window]))[:, rows, columns]
-    if mask is None or place.mask is None:
-        return r
-    return (r + mask.correlations(_planes(place.mask[window][..., None]))[:, rows, columns]) / 2
+    r = image.correlations(_planes(place.pixels[window]))
+    if mask is not None and place.mask is not None:
+        r = (r + mask.correlations(_planes(place.mask[window][..., None]))) / 2
+    everywhere = len(place.corners) == r[0].numel()
+    return r.flatten(1) if everywhere else r[:, rows, columns]
 
 
 def _crop(place: Place, way: Symmetry, corner: int, size: Size) -> Tensor:
@@ -126,7 +127,7 @@ class Templates:
         norms = centred.flatten(1).norm(dim=1)
         self.flat = FLAT * math.sqrt(centred[0].numel())
         self.values = torch.where(norms > self.flat, 1 / norms, 0)[:, None, None, None] * centred
-        self._spectra: dict[Size, Tensor] = {}
+        self._spectra: tuple[Size, Tensor] | None = None
 
     def correlations(self, picture: Tensor) -> Tensor:
         """r with all windows of a picture (1 or C, H, W): (T, H - h + 1, W - w + 1); 0 where either is flat."""
@@ -139,9 +140,10 @@ class Templates:
         return products * torch.where(norms > self.flat, 1 / norms, 0)
 
     def _spectrum(self, size: Size) -> Tensor:
-        if size not in self._spectra:
-            self._spectra[size] = torch.fft.rfft2(self.values, s=size).conj()
-        return self._spectra[size]
+        """For one size at a time: these are large."""
+        if self._spectra is None or self._spectra[0] != size:
+            self._spectra = size, torch.fft.rfft2(self.values, s=size).conj()
+        return self._spectra[1]
 
 
 def _window_norms(picture: Tensor, h: int, w: int) -> Tensor:
