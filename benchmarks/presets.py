@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/presets.py
 
-Paces are medians of whole training steps, taken in turn in one process, so that their ratios hold on a busy machine,
-where images per second do not. Memory is what a process of its own grows by in two steps.
+Paces are medians of whole training steps, taken in turn in one process, in seconds of CPU time: on one thread these are
+the seconds of a machine that does nothing else. Memory is what a process of its own grows by in two steps.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import process_time
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +62,7 @@ def begun(kind: Kind, folder: str) -> Training:
 
 
 def paces(kinds: list[Kind], rounds: int) -> list[float]:
-    """Seconds of a step of each kind."""
+    """Seconds of CPU time of a step of each kind."""
     with TemporaryDirectory() as folder:
         runs = [begun(kind, f"{folder}/{number}").run() for number, kind in enumerate(kinds)]
         times = [[seconds(run) for run in runs] for _ in range(rounds + 1)]
@@ -70,9 +70,9 @@ def paces(kinds: list[Kind], rounds: int) -> list[float]:
 
 
 def seconds(run: Iterator[object]) -> float:
-    start = perf_counter()
+    start = process_time()
     next(run)
-    return perf_counter() - start
+    return process_time() - start
 
 
 def grown(kind: Kind) -> int:
