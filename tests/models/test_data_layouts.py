@@ -18,7 +18,8 @@ from dmix_models.data.inspection import inspect
 from dmix_models.data.layouts import candidates, find, layouts
 from dmix_models.data.layouts.coco import polygons, run_lengths, uncompressed
 from dmix_models.data.masks import apply_rule, divide, named, read_values
-from dmix_models.data.readers import DataError, check_classes, read_images, read_pairs, read_pixels
+from dmix_models.data.pictures import read_pixels
+from dmix_models.data.readers import DataError, check_classes, read_images, read_pairs
 
 
 def shown(pictures):

@@ -73,6 +73,14 @@ COUNT = click.IntRange(min=1)
 )
 @click.option("--class", "classes", multiple=True, metavar="NAME", help="Only this class; may be repeated.")
 @click.option("--layout", metavar="NAME", help="How DIR is laid out.  [default: found out]")
+@click.option(
+    "--every",
+    type=COUNT,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Of each group of pictures of one thing, such as the frames of a clip, take every N-th.",
+)
 @click.option("--mask-rule", help="Which mask values are the object.  [default: the layout's own]")
 @click.option("--mask-suffix", help="What a mask's stem has after its picture's.")
 @click.option("--min-area", type=COUNT, default=16, show_default=True, help="Smaller parts of a mask are left out.")

@@ -22,6 +22,14 @@ DATA: list[Decorator] = [
         help="The part of a divided data set to learn from.  [default: train]",
     ),
     click.option(
+        "--every",
+        type=COUNT,
+        default=1,
+        show_default=True,
+        help="Of each group of pictures of one thing, such as the frames of a clip, take every N-th.",
+        metavar="N",
+    ),
+    click.option(
         "--on-error",
         type=click.Choice(["fail", "skip"]),
         default="fail",

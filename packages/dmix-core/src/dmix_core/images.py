@@ -2,6 +2,8 @@
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ PALETTE = ((0, 0, 0), *(_COLOURS[i % len(_COLOURS)] for i in range(255)))
 
 _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
 _SIXTEEN_BIT = re.compile(r";16[BLN]")  # in the raw mode that a decoder reads
+_ORIENTATION = 274  # EXIF's tag
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -113,10 +116,16 @@ def decode(path: str | Path) -> Image.Image:
         ImageError: the file is missing, damaged, no picture, or one that Pillow would not decode as it is: of more
             pixels than `Image.MAX_IMAGE_PIXELS`, or with several channels of 16 bits, of which it would drop 8.
     """
+    with _opened(path) as picture:
+        _check_header(picture, path)
+        return ImageOps.exif_transpose(picture) or picture.copy()
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as picture:
-            _check_header(picture, path)
-            return ImageOps.exif_transpose(picture) or picture.copy()
+            yield picture
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -128,6 +137,16 @@ def decode(path: str | Path) -> Image.Image:
             f"Cannot read {str(path)!r} as a picture ({error}). "
             "Expected a whole PNG, JPEG or other file that Pillow knows; try to open and save it again."
         ) from error
+
+
+def is_turned(path: str | Path) -> bool:
+    """Whether EXIF says that a picture has to be turned or mirrored to be upright.
+
+    Raises:
+        ImageError: the file is missing, damaged, or no picture.
+    """
+    with _opened(path) as picture:
+        return picture.getexif().get(_ORIENTATION) in range(2, 9)
 
 
 def _check_header(picture: Image.Image, path: str | Path) -> None:

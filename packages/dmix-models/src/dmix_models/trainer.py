@@ -547,6 +547,7 @@ def plan_background(
     size: Size = (64, 64),
     layout: str | None = None,
     split: Part | None = None,
+    every: int = 1,
     on_error: OnError = "fail",
     scale: float = 1.0,
     skip_small: bool = False,
@@ -560,7 +561,7 @@ def plan_background(
     Arguments as for background_crops, preset_model and train.
     """
     crops = background_crops(
-        folder, size, layout=layout, split=split, on_error=on_error, scale=scale, skip_small=skip_small
+        folder, size, layout=layout, split=split, every=every, on_error=on_error, scale=scale, skip_small=skip_small
     )
     model = _model("background", crops, out, config, preset, variance, prediction)
     return Plan(model, config, crops, Path(out), _named(origin, folder))
@@ -574,6 +575,7 @@ def plan_object(
     size: Size = (32, 32),
     layout: str | None = None,
     split: Part | None = None,
+    every: int = 1,
     on_error: OnError = "fail",
     scale: float = 1.0,
     mask_rule: str | None = None,
@@ -598,6 +600,7 @@ def plan_object(
         size,
         layout=layout,
         split=split,
+        every=every,
         on_error=on_error,
         scale=scale,
         mask_rule=mask_rule,
@@ -637,12 +640,14 @@ def background_crops(
     *,
     layout: str | None = None,
     split: Part | None = None,
+    every: int = 1,
     on_error: OnError = "fail",
     scale: float = 1.0,
     skip_small: bool = False,
 ) -> Windows:
     """What a background is learned from; arguments as for read_images and Windows."""
-    return Windows(read_images(folder, layout=layout, split=split, on_error=on_error), size, scale, skip_small)
+    pictures = read_images(folder, layout=layout, split=split, every=every, on_error=on_error)
+    return Windows(pictures, size, scale, skip_small or on_error == "skip")
 
 
 def object_crops(
@@ -651,6 +656,7 @@ def object_crops(
     *,
     layout: str | None = None,
     split: Part | None = None,
+    every: int = 1,
     on_error: OnError = "fail",
     scale: float = 1.0,
     mask_rule: str | None = None,
@@ -663,10 +669,18 @@ def object_crops(
 ) -> ObjectCrops:
     """What objects are learned from; arguments as for read_pairs and ObjectCrops."""
     pairs = read_pairs(
-        folder, mask_rule, mask_suffix, skip_empty, layout=layout, split=split, classes=classes, on_error=on_error
+        folder,
+        mask_rule,
+        mask_suffix,
+        skip_empty,
+        layout=layout,
+        split=split,
+        every=every,
+        classes=classes,
+        on_error=on_error,
     )
     check_classes(pairs)
-    return ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small)
+    return ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small or on_error == "skip")
 
 
 def _labels(classes: Sequence[str], label_dropout: float) -> list[str]:

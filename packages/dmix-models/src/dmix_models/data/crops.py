@@ -1,5 +1,6 @@
 """What a model learns from: windows and object crops at the pictures' own scale, image and mask cut as one."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,9 @@ from dmix_core.protocols import Size
 from .components import label
 from .files import DataError, Pixels
 from .memory import Stored, derived, now, remade, replaced
-from .readers import Picture
+from .pictures import Picture, reasons
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Windows:
         self.size = size
         self.settings: dict[str, object] = {"scale": scale}
         self.pictures = _large_enough(scaled, size, skip_small)
-        self.skipped = {"smaller than the window": len(scaled) - len(self.pictures)}
+        self.skipped = reasons(pictures) | {"smaller than the window": len(scaled) - len(self.pictures)}
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -159,13 +162,20 @@ def _resized(stored: Stored, size: Size, by: Image.Resampling = Image.Resampling
 
 
 def _large_enough(pictures: Sequence[Picture], size: Size, skip_small: bool) -> list[Picture]:
-    large = [picture for picture in pictures if picture.size[0] >= size[0] and picture.size[1] >= size[1]]
-    if len(large) == len(pictures) > 0 or (large and skip_small):
+    def fits(picture: Picture) -> bool:
+        return picture.size[0] >= size[0] and picture.size[1] >= size[1]
+
+    large = [picture for picture in pictures if fits(picture)]
+    small = [picture for picture in pictures if not fits(picture)]
+    if large and not small:
         return large
-    small = next((picture for picture in pictures if picture not in large), None)
-    example = f" ({small.path.name!r} is {small.size[1]}x{small.size[0]})" if small else ""
+    if large and skip_small:
+        names = "".join(f"\n  {picture.path}" for picture in small)
+        logger.warning("Left out %d of %d pictures, which are too small:%s", len(small), len(pictures), names)
+        return large
+    example = f" ({small[0].path.name!r} is {small[0].size[1]}x{small[0].size[0]})" if small else ""
     raise DataError(
-        f"{len(pictures) - len(large)} of {len(pictures)} pictures are smaller than the crop of "
+        f"{len(small)} of {len(pictures)} pictures are smaller than the crop of "
         f"{size[1]}x{size[0]} pixels{example}. Expected larger ones; choose a smaller size or skip_small."
     )
 
@@ -211,7 +221,7 @@ class ObjectCrops:
             "min_area": min_area,
             "merge_distance": merge_distance,
         }
-        self.skipped = {"smaller than the crop": len(scaled) - len(large), "specks": 0}
+        self.skipped = reasons(pictures) | {"smaller than the crop": len(scaled) - len(large), "specks": 0}
         self.skipped["too large or too close to others"] = 0
         self.pictures: list[Picture] = []
         self.items: list[tuple[Picture, Stored]] = []  # of each object, its picture and the corners of its crops

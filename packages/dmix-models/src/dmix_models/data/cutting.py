@@ -23,7 +23,8 @@ from .crops import box_of, objects_of, whole_crops
 from .files import DataError, Pixels
 from .layouts import Record, Split
 from .manifest import MANIFEST, CropEntry
-from .readers import OnError, Picture, check_complete, pairs_layout, pairs_listing, pictures_of, with_objects
+from .pictures import OnError, Picture, pictures_of
+from .readers import check_complete, incomplete, pairs_layout, pairs_listing, thinned, with_objects
 
 
 class Cutting(BaseModel):
@@ -97,13 +98,14 @@ def cut_objects(
     mask_rule: str | None = None,
     mask_suffix: str | None = None,
     classes: Sequence[str] | None = None,
+    every: int = 1,
     on_error: OnError = "fail",
     seen: Callable[[], object] = lambda: None,
 ) -> Cut:
     """Cut every object of a data set out into OUT/CLASS/NUMBER.png; OUT/crops.jsonl is written last.
 
     Args:
-        layout, mask_rule, mask_suffix, classes, on_error: as for read_pairs.
+        layout, mask_rule, mask_suffix, classes, every, on_error: as for read_pairs.
         seen: called after each picture.
 
     Raises:
@@ -115,12 +117,13 @@ def cut_objects(
     listing = pairs_listing(root, found, mask_rule)
     if on_error == "fail":
         check_complete(listing, root)
-    records = with_objects(listing, root)
+    records = thinned(with_objects(listing, root), every, root)
     if (out / MANIFEST).exists():
         raise DataError(f"{str(out)!r} holds crops already; expected a new folder, or move {MANIFEST} away.")
     writable_folder(out)
     cutter = _Cutter(root, out, cutting, found.name, divide_groups(records, root, cutting))
     cut = cutter.run(records, classes, on_error, seen)
+    cut.failed.extend((left.path, left.why) for left in incomplete(listing) if on_error == "skip")
     if not cut.entries:
         raise DataError(f"No object of {len(records)} pictures in {str(root)!r} was cut out{_told(cut)}.")
     lines = "".join(f"{entry.model_dump_json()}\n" for entry in cut.entries)

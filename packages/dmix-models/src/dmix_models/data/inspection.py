@@ -13,13 +13,14 @@ from PIL import Image
 
 from dmix_core.errors import ImageError
 from dmix_core.geometry import Box
+from dmix_core.images import is_turned
 
 from .crops import box_of, objects_of
 from .files import DataError, Pixels
 from .layouts import Listing, Match, Record, find
 from .masks import Alpha, MaskFile, apply_rule, parse
 from .memory import digest_of
-from .readers import Picture, picture_of, with_mask
+from .pictures import Picture, picture_of, with_mask
 
 MODEL_SIDES = (16, 32, 64, 128, 256)
 CONTEXT = 1.25
@@ -33,7 +34,10 @@ FEW = 20
 FITTING = 0.8
 """The share of objects that an advised model holds."""
 CLASSES_ADVISED = 4
-ORIENTATION = 274  # EXIF's tag
+ALIKE = 3.0
+"""Grey levels by which neighbours in a group differ in the mean, at a few pixels, where they are nearly the same."""
+THINNING = 10
+"""Of groups of such pictures, every so many-th one is advised."""
 
 
 @dataclass
@@ -104,6 +108,10 @@ class Inspection:
     empty: list[Path] = field(default_factory=list)
     same: defaultdict[bytes, list[Record]] = field(default_factory=lambda: defaultdict(list))
     samples: list[Sample] = field(default_factory=list)
+    before: dict[str, Pixels] = field(default_factory=dict)
+    """Of each group, the last picture at a few pixels."""
+    differences: list[float] = field(default_factory=list)
+    """Of each picture from the one before in its group, in grey levels."""
 
     def record(self) -> dict[str, Any]:
         records = self.listing.records
@@ -138,6 +146,11 @@ class Inspection:
         """Pictures with the same pixels."""
         return [records for records in self.same.values() if len(records) > 1]
 
+    @property
+    def alike(self) -> bool:
+        """Whether most pictures are nearly the same as the one before in their group, as frames of a clip are."""
+        return len(self.differences) >= FEW and float(np.median(self.differences)) < ALIKE
+
     def warnings(self) -> list[str]:
         said = [_said_of_rules(name, of, self.match.layout.rule) for name, of in sorted(self.classes.items())]
         leaks = [each for each in self.duplicates() if len({record.split for record in each}) > 1]
@@ -151,6 +164,11 @@ class Inspection:
             said.append(
                 f"{len(divided)} groups of pictures of one thing are in several parts of the data set, such as "
                 f"{divided[0]!r}."
+            )
+        if self.alike:
+            said.append(
+                f"Pictures of one group follow each other that are nearly the same: --every {THINNING} takes one of "
+                f"{THINNING}."
             )
         if self.turned:
             said.append(f"{self.turned} pictures with masks are turned by EXIF; see whether their masks were, too.")
@@ -171,18 +189,19 @@ class Inspection:
         if not self.sizes:
             return []
         skip = " --on-error skip" if self.problems() else ""
+        thin = f" --every {THINNING}" if self.alike else ""
         crops = self.match.layout.rule == Alpha.rule
-        commands = [] if crops else [self._background() + skip]
+        commands = [] if crops else [self._background() + thin + skip]
         boxed = {name: of for name, of in sorted(self.classes.items()) if of.sides and not of.whole_pictures}
         parts = {record.split or "train" for record in self.listing.records if record.mask}
         if crops or (len(boxed) == 1 and "train" in parts):
-            return [*commands, *(f"{_train(self.folder, 'object', of)}{skip}" for of in list(boxed.values())[:1])]
+            return [*commands, *(f"{_train(self.folder, 'object', of)}{thin}{skip}" for of in list(boxed.values())[:1])]
         for name, of in list(boxed.items())[:CLASSES_ADVISED]:
             side, short = _model_side(of), re.sub(r"[^\w.-]+", "-", name)
             hold_out = "" if "train" in parts else " --hold-out 0.5"
             only = f" --class {shlex.quote(name)}" if len(boxed) > 1 else ""
             cut = f"dmix data crops {shlex.quote(str(self.folder))} -o {short}-crops{only} --size {side}x{side}"
-            commands += [f"{cut}{hold_out}{skip}", _train(Path(f"{short}-crops"), short, of, scaled=False)]
+            commands += [f"{cut}{hold_out}{thin}{skip}", _train(Path(f"{short}-crops"), short, of, scaled=False)]
         return commands
 
     def _divided_groups(self) -> list[str]:
@@ -226,10 +245,20 @@ def _look(record: Record, inspection: Inspection) -> None:
     inspection.sizes[picture.size] += 1
     with Image.open(record.image) as file:
         inspection.modes[file.mode] += 1
-        inspection.turned += record.mask is not None and file.getexif().get(ORIENTATION, 1) != 1
+    inspection.turned += record.mask is not None and is_turned(record.image)
     inspection.same[digest_of(picture.pixels)].append(record)
+    if record.group is not None:
+        _compare(picture, record.group, inspection)
     for masked in with_mask(picture, record):
         _look_at_objects(masked, record, inspection)
+
+
+def _compare(picture: Picture, group: str, inspection: Inspection) -> None:
+    small = np.asarray(Image.fromarray(picture.pixels.squeeze()).convert("L").resize((16, 16), Image.Resampling.BOX))
+    before = inspection.before.get(group)
+    if before is not None:
+        inspection.differences.append(float(np.abs(small.astype(int) - before).mean()))
+    inspection.before[group] = small
 
 
 def _look_at_objects(picture: Picture, record: Record, inspection: Inspection) -> None:

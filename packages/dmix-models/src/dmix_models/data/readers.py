@@ -1,114 +1,36 @@
 """Folders of pictures, with or without masks."""
 
 import logging
-import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
-from hashlib import blake2b
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dmix_core.errors import DmixError, ImageError, did_you_mean
-from dmix_core.images import decode
-from dmix_core.images import read_pixels as image_pixels
+from dmix_core.errors import did_you_mean
+from dmix_core.images import is_turned
 
 from .files import DataError, Pixels, some
 from .layouts import Layout, Listing, Record, Split, find
 from .layouts.general import General
-from .masks import Alpha, Found, MaskFile, parse
-from .memory import Recent, Stored, digest_of, now, packed, read
+from .masks import Alpha, MaskFile, parse
+from .pictures import LeftOut, OnError, Picture, Pictures, load, picture_of, pictures_of
 
-__all__ = ["DataError", "LeftOut", "Loaded", "OnError", "Part", "Picture", "Pixels", "read_images", "read_pairs"]
+__all__ = ["DataError", "OnError", "Part", "Picture", "Pictures", "Pixels", "read_images", "read_pairs"]
 
-OnError = Literal["fail", "skip"]
 Part = Split | Literal["all"]
-
-THREADS = min(8, os.cpu_count() or 1)
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture: pixels (H, W, 1) uint8 if grey, (H, W, 3) otherwise.
-
-    Attributes:
-        path: the file that it came from.
-        stored_pixels, stored_mask, stored_objects: `pixels`, `mask` and `objects`, or how to have them again.
-        class_name: of its objects; None where the data set names none.
-        source: where its data set has it; None for a picture that came from elsewhere.
-    """
-
-    path: Path
-    stored_pixels: Stored
-    stored_mask: Stored | None = None
-    stored_objects: Stored | None = None
-    class_name: str | None = None
-    source: Record | None = None
-
-    @property
-    def pixels(self) -> Pixels:
-        return now(self.stored_pixels)
-
-    @property
-    def mask(self) -> Pixels | None:
-        """(H, W) uint8, 255 where objects are; None without a mask."""
-        return None if self.stored_mask is None else now(self.stored_mask)
-
-    @property
-    def objects(self) -> NDArray[np.integer] | None:
-        """(H, W), the number 1, 2, ... of the object that owns the pixel, 0 for none; None: each connected part of
-        the mask is an object.
-        """
-        return None if self.stored_objects is None else now(self.stored_objects)
-
-    @property
-    def digest(self) -> bytes:
-        """Of all that can be learned from it, as it was read."""
-        stored = (self.stored_pixels, self.stored_mask, self.stored_objects)
-        digests = [b"none" if each is None else digest_of(each) for each in stored]
-        return blake2b(b" ".join([*digests, str(self.class_name).encode()]), digest_size=16).digest()
-
-    @property
-    def grey(self) -> bool:
-        return self.stored_pixels.shape[2] == 1
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.stored_pixels.shape[0], self.stored_pixels.shape[1]
-
-    @property
-    def group(self) -> str:
-        """Pictures of one thing share it; a picture that stands alone has its own."""
-        return str(self.path) if self.source is None else self.source.group_name
-
-
-class LeftOut(NamedTuple):
-    """A file that was left out, and why."""
-
-    path: Path
-    why: str
-
-
-class Loaded(NamedTuple):
-    """Pictures, and the files that could not be taken."""
-
-    pictures: list[Picture]
-    left_out: list[LeftOut]
-
-
-# ---- folders ------------------------------------------------------------------------------------------------
-
-
 def read_images(
-    folder: str | Path, *, layout: str | None = None, split: Part | None = None, on_error: OnError = "fail"
-) -> list[Picture]:
+    folder: str | Path,
+    *,
+    layout: str | None = None,
+    split: Part | None = None,
+    every: int = 1,
+    on_error: OnError = "fail",
+) -> Pictures:
     """Read the pictures of a folder that a background is learned from, in the order of their names.
 
     These are the ones without an object where the data set tells, and all of them where it does not; masks are none.
@@ -116,6 +38,7 @@ def read_images(
     Args:
         layout: how the folder is laid out; by default that is found out.
         split: which part of a divided data set; by default "train".
+        every: of each group of pictures of one thing, such as the frames of a clip, take every so many-th one.
         on_error: "skip" leaves files out that cannot be read, and logs which.
 
     Raises:
@@ -130,8 +53,8 @@ def read_images(
             f"{str(root)!r} holds crops of objects; expected whole pictures. "
             "Learn the background from the data set that they were cut from."
         )
-    chosen = _of_split(records, split, root)
-    return _told(load(chosen, lambda *record: [picture_of(*record)], on_error), len(chosen))
+    chosen = thinned(_of_split(records, split, root), every, root)
+    return _told(load(chosen, lambda *record: [picture_of(*record)], on_error))
 
 
 def read_pairs(
@@ -142,9 +65,10 @@ def read_pairs(
     *,
     layout: str | None = None,
     split: Part | None = None,
+    every: int = 1,
     classes: Sequence[str] | None = None,
     on_error: OnError = "fail",
-) -> list[Picture]:
+) -> Pictures:
     """Read the pictures of a folder that show objects, and their masks.
 
     Args:
@@ -155,8 +79,10 @@ def read_pairs(
         skip_empty: leave pictures with an empty mask out; by default they are refused.
         layout: how the folder is laid out; by default that is found out.
         split: which part of a divided data set; by default "train".
+        every: of each group of pictures of one thing, such as the frames of a clip, take every so many-th one.
         classes: which classes; by default all.
-        on_error: "skip" leaves out what cannot be read or does not fit together, empty masks too, and logs which.
+        on_error: "skip" leaves out what cannot be read or does not fit together, empty masks and classes of a single
+            picture too, and logs which.
 
     Raises:
         DataError: ambiguous pairs, pictures without a mask, sizes that differ, empty masks.
@@ -166,10 +92,15 @@ def read_pairs(
     listing = pairs_listing(root, pairs_layout(root, mask_suffix, layout), mask_rule)
     if on_error == "fail":
         check_complete(listing, root)
-    records = _of_split(with_objects(listing, root), split, root)
+    records = thinned(_of_split(with_objects(listing, root), split, root), every, root)
     loaded = load(records, pictures_of, on_error)
-    loaded = loaded._replace(pictures=of_classes(loaded.pictures, classes))
-    return _told(_without_empty(loaded, skip_empty or on_error == "skip"), len(records))
+    chosen = Pictures(of_classes(loaded, classes), loaded.left_out)
+    full = _without_empty(chosen, skip_empty or on_error == "skip")
+    _warn_of_turned(full)
+    if on_error == "skip":
+        full = _without_lonely(full)
+        full.left_out += incomplete(listing)
+    return _told(full)
 
 
 def pairs_layout(root: Path, mask_suffix: str | None = None, layout: str | None = None) -> Layout:
@@ -230,6 +161,33 @@ def check_complete(listing: Listing, root: Path) -> None:
         )
 
 
+def incomplete(listing: Listing) -> list[LeftOut]:
+    """What `check_complete` refuses."""
+    lacking = {"no mask": listing.maskless, "a mask without a picture": listing.orphans}
+    lacking["listed, but not there"] = listing.missing
+    return [LeftOut(path, why, why) for why, paths in lacking.items() for path in paths]
+
+
+def thinned(records: Sequence[Record], every: int, root: Path) -> list[Record]:
+    """Of the pictures of each group every so many-th one, beginning with the first.
+
+    Raises:
+        DataError: there are no groups.
+    """
+    if every > 1 and all(record.group is None for record in records):
+        raise DataError(
+            f"every is {every}, but {str(root)!r} has no groups of pictures of one thing, such as the frames of a "
+            "clip, that are told by its layout. Expected 1; move pictures that are nearly the same away."
+        )
+    numbers: Counter[str] = Counter()
+    chosen = []
+    for record in records:
+        if numbers[record.group_name] % every == 0:
+            chosen.append(record)
+        numbers[record.group_name] += 1
+    return chosen
+
+
 def of_classes(pictures: Sequence[Picture], classes: Sequence[str] | None) -> list[Picture]:
     """The pictures of these classes, or all of them.
 
@@ -252,13 +210,18 @@ def check_classes(pictures: Sequence[Picture]) -> None:
     Raises:
         DataError: naming these classes.
     """
-    counts = Counter(picture.class_name for picture in pictures)
-    lonely = [name or "object" for name, count in counts.items() if count < 2]
+    lonely = [name or "object" for name in lonely_classes(pictures)]
     if lonely:
         raise DataError(
             f"The class {', '.join(map(repr, lonely))} has only one picture; expected at least two of each class. "
             "Add pictures, or leave the class out."
         )
+
+
+def lonely_classes(pictures: Sequence[Picture]) -> list[str | None]:
+    """The classes that only one picture shows."""
+    counts = Counter(picture.class_name for picture in pictures)
+    return [name for name, count in counts.items() if count < 2]
 
 
 def _of_split(records: Sequence[Record], split: Part | None, root: Path) -> list[Record]:
@@ -274,119 +237,50 @@ def _of_split(records: Sequence[Record], split: Part | None, root: Path) -> list
     )
 
 
-def _without_empty(loaded: Loaded, skip: bool) -> Loaded:
+def _without_empty(pictures: Pictures, skip: bool) -> Pictures:
     """Take out what shows no object; refuse it unless that was asked for, and anyway if nothing is left."""
-    full = [picture for picture in loaded.pictures if picture.mask is not None and picture.mask.any()]
-    empty = [picture for picture in loaded.pictures if picture.mask is None or not picture.mask.any()]
+    shows = [picture.mask is not None and bool(picture.mask.any()) for picture in pictures]
+    full = [picture for picture, whether in zip(pictures, shows) if whether]
+    empty = [picture for picture, whether in zip(pictures, shows) if not whether]
     if empty and not (skip and full):
         masks = [Path(picture.source.mask.name) for picture in empty if picture.source and picture.source.mask]
         rule = empty[0].source and empty[0].source.mask and empty[0].source.mask.rule
         raise DataError(
-            f"{len(empty)} of {len(loaded.pictures)} masks show no object under the rule {rule!r}{some(masks)}. "
+            f"{len(empty)} of {len(pictures)} masks show no object under the rule {rule!r}{some(masks)}. "
             "Try another mask_rule (nonzero, threshold:N, index:N), skip_empty, or move these pictures away."
         )
-    return Loaded(full, [*loaded.left_out, *(LeftOut(picture.path, "the mask shows no object") for picture in empty)])
+    why = "the mask shows no object"
+    return Pictures(full, [*pictures.left_out, *(LeftOut(picture.path, why, why) for picture in empty)])
 
 
-def _told(loaded: Loaded, total: int) -> list[Picture]:
-    if loaded.left_out:
-        lines = "".join(f"\n  {path}: {why}" for path, why in loaded.left_out)
-        logger.warning("Left out %d of %d pictures:%s", len(loaded.left_out), total, lines)
-    return loaded.pictures
+def _without_lonely(pictures: Pictures) -> Pictures:
+    """Take out classes that only one picture shows, unless nothing would be left."""
+    lonely = lonely_classes(pictures)
+    rest = [picture for picture in pictures if picture.class_name not in lonely]
+    if not rest:
+        return pictures
+    why = "the only picture of its class"
+    alone = [LeftOut(picture.path, why, why) for picture in pictures if picture.class_name in lonely]
+    return Pictures(rest, [*pictures.left_out, *alone])
 
 
-# ---- files --------------------------------------------------------------------------------------------------
-
-
-Reader = Callable[[Record, Recent], list[Picture]]
-
-
-def load(records: Sequence[Record], reader: Reader, on_error: OnError = "fail") -> Loaded:
-    """Read records, several at a time; with "skip", failures are kept beside what could be read.
-
-    What does not fit into the memory is read again when it is needed.
-
-    Raises:
-        DataError: nothing could be read.
-    """
-    recent = Recent()
-
-    def attempt(record: Record) -> list[Picture] | DmixError:
-        try:
-            return reader(record, recent)
-        except (DataError, ImageError) as error:
-            return error
-
-    loaded = Loaded([], [])
-    with ThreadPoolExecutor(THREADS) as pool:
-        for record, result in zip(records, pool.map(attempt, records)):
-            if not isinstance(result, DmixError):
-                loaded.pictures.extend(result)
-            elif on_error == "skip":
-                loaded.left_out.append(LeftOut(record.image, str(result)))
-            else:
-                pool.shutdown(cancel_futures=True)
-                raise result
-    if loaded.left_out and not loaded.pictures:
-        raise DataError(f"None of {len(loaded.left_out)} pictures can be used. The first: {loaded.left_out[0].why}")
-    return loaded
-
-
-def pictures_of(record: Record, recent: Recent | None = None) -> list[Picture]:
-    """A record's picture with its mask, once for each class that the mask shows."""
-    return with_mask(picture_of(record, recent), record, recent)
-
-
-def picture_of(record: Record, recent: Recent | None = None) -> Picture:
-    """A record's picture without its mask; in memory, or kept where `recent` says."""
-    reader = partial(_opaque if isinstance(record.mask, Alpha) else read_pixels, record.image)
-    pixels = reader() if recent is None else read(reader, str(record.image), recent)
-    return Picture(record.image, pixels, class_name=record.class_name, source=record)
-
-
-def with_mask(picture: Picture, record: Record, recent: Recent | None = None) -> list[Picture]:
-    """A picture with its record's mask, once for each class that the mask shows."""
-    found = record.mask.read() if record.mask else []
-    for each in found:
-        _check_size(record, picture, each.mask)
-    names = dict.fromkeys(each.class_name for each in found)
-    return [_masked(picture, [each for each in found if each.class_name == name], recent) for name in names]
-
-
-def _masked(picture: Picture, found: Sequence[Found], recent: Recent | None) -> Picture:
-    """A picture with the objects of one class."""
-
-    def stored(array: NDArray) -> Stored:
-        return array if recent is None else packed(array, recent)
-
-    mask = np.maximum.reduce([each.mask for each in found])
-    masked = replace(picture, stored_mask=stored(mask), class_name=found[0].class_name or picture.class_name)
-    if not any(each.whole for each in found):
-        return masked
-    objects = np.zeros(mask.shape, np.int32)
-    for number, each in enumerate(found, 1):
-        objects[each.mask > 127] = number
-    return replace(masked, stored_objects=stored(objects))
-
-
-def _check_size(record: Record, picture: Picture, mask: Pixels) -> None:
-    if mask.shape != picture.size:
-        raise DataError(
-            f"{record.image.name!r} is {picture.size[1]}x{picture.size[0]} pixels, but its mask "
-            f"{record.mask and record.mask.name!r} is {mask.shape[1]}x{mask.shape[0]}. "
-            "Expected equal sizes; export the mask again from this picture."
+def _warn_of_turned(pictures: Sequence[Picture]) -> None:
+    """Tell which pictures are turned by EXIF and their masks are not, where the sizes do not tell whether that fits."""
+    sources = [picture.source for picture in pictures if picture.source]
+    masks = [(source.image, source.mask.path) for source in sources if isinstance(source.mask, MaskFile)]
+    turned = [image for image, mask in masks if is_turned(image) and not is_turned(mask)]
+    if turned:
+        logger.warning(
+            "%d pictures are turned upright by EXIF and their masks are not%s. The masks are taken as drawn on upright "
+            "pictures; look at some with `dmix data inspect DIR -o sheet.png`.",
+            len(turned),
+            some(turned),
         )
 
 
-def read_pixels(path: Path) -> Pixels:
-    """A picture (H, W, 3) uint8, or (H, W, 1) if it is grey, however it is stored."""
-    return _squeezed(image_pixels(path))
-
-
-def _opaque(path: Path) -> Pixels:
-    return _squeezed(np.asarray(decode(path).convert("RGB")))
-
-
-def _squeezed(pixels: Pixels) -> Pixels:
-    grey = bool((pixels == pixels[..., :1]).all())
-    return np.ascontiguousarray(pixels[..., :1] if grey else pixels)
+def _told(pictures: Pictures) -> Pictures:
+    if pictures.left_out:
+        lines = "".join(f"\n  {left.path}: {left.why}" for left in pictures.left_out)
+        total = len(pictures) + len(pictures.left_out)
+        logger.warning("Left out %d of %d pictures:%s", len(pictures.left_out), total, lines)
+    return pictures
