@@ -88,6 +88,19 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(dmix, pictures, role):
     assert list(Path("run").iterdir()) == []
 
 
+def test_what_a_model_repeats_of_few_pictures_is_told_at_the_end(dmix, pictures):
+    for i in range(2, 4):
+        pixels = np.random.default_rng(i).integers(90, 110, (40, 40), np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{i}.jpg")
+        Image.fromarray(np.pad(np.full((8, 10), 255, np.uint8), 15)).resize((40, 40), 0).save(pictures / f"{i}.png")
+    words = ("train", "object", pictures, "-o", "run", "--size", "16x16", *QUICK)
+    result = dmix(*words, "--memorisation-samples", 3)
+    assert "memorisation: No sign of copying: 0 of 3 samples" in result.stderr
+    assert "Trained run to step 2; see run/training/report.html." in result.stdout
+    page = Path("run/training/report.html").read_text()
+    assert "3 samples, 4 training crops in 4 groups" in page
+
+
 def test_a_folder_without_pictures_ends_with_1(dmix):
     Path("empty").mkdir()
     result = dmix("train", "background", "empty", "-o", "run", *QUICK, exit_code=1)
