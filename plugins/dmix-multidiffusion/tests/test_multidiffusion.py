@@ -22,7 +22,7 @@ RULES = [MultiDiffusion(), GaussianWindow(), GaussianWindow(0.3), QuarticWindow(
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_they_are_merge_rules(rule):
-    check_merge_rule(rule, examples=40)
+    check_merge_rule(rule, examples=20)
 
 
 # ---- the numbers ---------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class Mean:
         return Prediction(mean, mean[:, :1] / 2)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=15)
 @given(st.integers(6, 30), st.integers(6, 14), st.integers(1, 6))
 def test_overlapping_windows_are_averaged(width, height, stride):
     """Against the sum over the windows, counted in plain loops."""
