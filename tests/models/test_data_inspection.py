@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from dmix_models.data.inspection import inspect
@@ -41,6 +42,19 @@ def test_it_warns_where_the_rule_matters(tree):
     changes = record["classes"]["crack"]["area_under_other_rules"]
     assert changes == {"nonzero": 0.125, "index:255": 0}
     assert any("+12% under nonzero" in warning for warning in record["warnings"])
+
+
+@pytest.mark.parametrize(("noise", "alike"), [(2, True), (60, False)])
+def test_it_advises_to_thin_clips_of_frames_that_are_nearly_the_same(tree, noise, alike):
+    random = np.random.default_rng(0)
+    scene = random.integers(60, 200, (16, 16)).repeat(4, 0).repeat(4, 1)
+    for frame in range(22):
+        moved = scene + random.integers(-noise, noise + 1, (16, 16)).repeat(4, 0).repeat(4, 1)
+        tree.save(f"00001/images/{frame:04}.png", moved.clip(0, 255).astype(np.uint8))
+        tree.mask(f"00001/masks/{frame:04}.png", height=64, width=64)
+    record = inspect(tree.root).record()
+    assert any("--every 10 takes one of 10" in warning for warning in record["warnings"]) == alike
+    assert all(("--every 10" in command) == alike for command in record["next"])
 
 
 def test_it_lists_what_is_broken(tree):

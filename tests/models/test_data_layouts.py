@@ -499,6 +499,23 @@ def test_clips_of_tiktok_are_groups(tree, nested):
     assert [picture.source.group for picture in pictures] == ["clip 00001"] * 2 + ["clip 00002"] * 2
 
 
+@pytest.mark.parametrize(("every", "frames"), [(1, "0123456"), (3, "036"), (7, "0"), (9, "0")])
+def test_of_each_clip_every_so_many_th_frame_is_taken(tree, every, frames):
+    for clip in ("00001", "00002"):
+        for frame in range(7):
+            tree.picture(f"{clip}/images/{frame}.png")
+            tree.mask(f"{clip}/masks/{frame}.png")
+    paths = [picture.path.relative_to(tree.root).as_posix() for picture in read_pairs(tree.root, every=every)]
+    assert paths == [f"{clip}/images/{frame}.png" for clip in ("00001", "00002") for frame in frames]
+    assert len(read_images(tree.root, every=every)) == len(paths)
+
+
+def test_pictures_without_groups_cannot_be_thinned(tree):
+    pairs(tree)
+    with pytest.raises(DataError, match=r"every is 2, but .* has no groups"):
+        read_pairs(tree.root, every=2)
+
+
 # ---- pictures and masks by name -------------------------------------------------------------------------------------
 
 
@@ -570,6 +587,22 @@ def test_bad_files_are_left_out_and_listed_where_that_is_asked_for(tree, caplog)
         "c.jpg: the mask shows no object",
     ):
         assert fact in caplog.text
+
+
+def test_a_data_set_may_have_empty_folders_with_any_name(tree):
+    mvtec(tree)
+    (tree.root / "images").mkdir()
+    (tree.root / "masks").mkdir()
+    assert find(tree.root).layout.name == "mvtec"
+
+
+def test_masks_alone_are_no_backgrounds(tree):
+    tree.mask("masks/1.png")
+    (tree.root / "images").mkdir()
+    with pytest.raises(DataError, match="No pictures below"):
+        read_images(tree.root)
+    with pytest.raises(DataError, match=r"1 masks in .* have no picture"):
+        read_pairs(tree.root)
 
 
 def test_nothing_left_is_an_error_all_the_same(tree):

@@ -12,6 +12,7 @@ from dmix_core.images import is_turned
 
 from .files import DataError, Pixels, some
 from .layouts import Layout, Listing, Record, Split, find
+from .layouts.base import no_pictures
 from .layouts.general import General
 from .masks import Alpha, MaskFile, parse
 from .pictures import LeftOut, OnError, Picture, Pictures, load, picture_of, pictures_of
@@ -48,7 +49,9 @@ def read_images(
     root = Path(folder)
     listing = find(root, layout).layout.read(root)
     records = [record for record in listing.records if record.normal] or listing.records
-    if records and all(isinstance(record.mask, Alpha) for record in records):
+    if not records:
+        raise no_pictures(root)
+    if all(isinstance(record.mask, Alpha) for record in records):
         raise DataError(
             f"{str(root)!r} holds crops of objects; expected whole pictures. "
             "Learn the background from the data set that they were cut from."

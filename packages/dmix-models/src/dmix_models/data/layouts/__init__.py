@@ -36,8 +36,12 @@ def candidates(folder: str | Path) -> list[Match]:
         DataError: no such folder.
     """
     root = _folder(folder)
-    matches = [Match(layout, said) for layout in layouts().values() if (said := layout.detect(root))]
-    return [match for match in matches if not match.layout.fallback] or matches
+    return _fitting(root, fallback=False) or _fitting(root, fallback=True)
+
+
+def _fitting(root: Path, fallback: bool) -> list[Match]:
+    asked = [layout for layout in layouts().values() if layout.fallback == fallback]
+    return [Match(layout, said) for layout in asked if (said := layout.detect(root))]
 
 
 def find(folder: str | Path, name: str | None = None) -> Match:

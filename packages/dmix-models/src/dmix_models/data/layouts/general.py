@@ -30,7 +30,7 @@ class General:
 
     def detect(self, root: Path) -> str | None:
         pairs = match(root, self.mask_suffix) if pictures_below(root) else None
-        if not pairs or not pairs.masks:
+        if not pairs or not (pairs.masks or pairs.orphans):
             return None
         return f"{len(pairs.masks)} pictures with masks, matched by name"
 
@@ -69,7 +69,7 @@ def match(folder: Path, mask_suffix: str | None = None) -> Pairs:
         images = pictures_below(folder)
         found = _beside(images, folder, images, folder, suffixes)
         orphans = []
-    if not images:
+    if not (images or orphans):
         raise no_pictures(folder)
     taken = set(found.values())
     return Pairs(found, [image for image in images if image not in found and image not in taken], orphans)
@@ -80,7 +80,7 @@ def _apart(folder: Path) -> tuple[Path, Path] | None:
     mask_roots = [folder / name for name in MASK_FOLDERS if (folder / name).is_dir()]
     if len(mask_roots) != 1:
         return None
-    if (folder / "images").is_dir():
+    if (folder / "images").is_dir() and (pictures_below(folder / "images") or pictures_below(mask_roots[0])):
         return folder / "images", mask_roots[0]
     others = [each for each in folders_in(folder) if each not in mask_roots and pictures_below(each)]
     return (others[0], mask_roots[0]) if len(others) == 1 else None

@@ -17,7 +17,8 @@ class ImageFolder:
 
     def detect(self, root: Path) -> str | None:
         pictures = pictures_below(root)
-        if not pictures or match(root).masks:
+        pairs = match(root) if pictures else None
+        if not pairs or pairs.masks or pairs.orphans:
             return None
         return f"{len(pictures)} pictures, no masks"
 
