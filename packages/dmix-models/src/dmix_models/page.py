@@ -49,7 +49,8 @@ polyline.line-3 { stroke: var(--c3); } .band.line-0, circle.line-0 { fill: var(-
 .band.line-1, circle.line-1 { fill: var(--c1); } .band.line-2, circle.line-2 { fill: var(--c2); }
 .band.line-3, circle.line-3 { fill: var(--c3); }
 table { border-collapse: collapse; } td, th { padding: .15rem 1.2rem .15rem 0; text-align: left; vertical-align: top; }
-td { border-top: 1px solid var(--rule); overflow-wrap: anywhere; } th { font-weight: 600; }
+td { border-top: 1px solid var(--rule); overflow-wrap: anywhere; } td:first-child { white-space: nowrap; }
+th { font-weight: 600; }
 code { font-size: .92em; overflow-wrap: anywhere; } .warning { background: var(--warn); padding: .6rem .8rem; }
 """
 
