@@ -4,6 +4,7 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from dmix_core import (
     Ancestral,
+    Box,
+    BoxRegion,
     Descent,
     HardMask,
     Layer,
@@ -35,6 +38,7 @@ from dmix_core.testing import (
     check_denoiser,
     check_exporter,
     check_merge_rule,
+    check_region,
     check_stepper,
     check_timestep_schedule,
     check_wrapper,
@@ -46,6 +50,7 @@ from dmix_core.testing import (
 )
 from dmix_core.testing.checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
 from dmix_core.testing.model_checks import classifier_check, denoiser_check, wrapper_check
+from dmix_core.testing.region_checks import region_check
 from dmix_core.timesteps import check_walk
 
 
@@ -384,6 +389,17 @@ def no_inference(x_t):
     return x_t
 
 
+@dataclass(eq=False)
+class Related(Saying):
+    """One of a family, whose joint answer is made by `jointly(x_t)`."""
+
+    jointly: object = lambda x_t: x_t
+    family: object = "the family"
+
+    def joined(self, members):
+        return cleanly(self.jointly)
+
+
 STILL = StillImage(torch.zeros(1, 4, 4))
 COUNTS = Counting(lambda calls, x_t, t: Prediction(x_t + calls % 9))
 SAYS = [
@@ -409,6 +425,8 @@ SAYS = [
     ("it says the same under torch.inference_mode()", cleanly(no_inference)),
     ("a sample comes out the same alone and in its batch", cleanly(lambda x: x - x.mean())),
     ("a still one says the same of every state", Saying(still=True)),
+    ("its family is hashable", Related(family=[])),
+    ("joined with its family, each says of its part what it says alone", Related(jointly=lambda x: x + 0.1)),
 ]
 DENOISERS = [
     *SAYS,
@@ -427,6 +445,7 @@ DENOISERS = [
         ConstantDenoiser(torch.zeros(4, 6, 5), mask_channels=1),
         spreading(lambda x: x.new_ones(())),
         STILL,
+        Related(),
     ],
     ids=lambda denoiser: type(denoiser).__name__,
 )
@@ -459,8 +478,10 @@ def darker(prediction):
     return Prediction(prediction.clean - 0.1)
 
 
-def with_spec(denoiser):
-    return Saying(spec=SPEC)
+def with_other(denoiser, **other):
+    wrapped = Wrapped(denoiser)
+    vars(wrapped).update(other)
+    return wrapped
 
 
 def spoils(denoiser):
@@ -479,8 +500,14 @@ def blackens(denoiser):
 
 
 def broken_inside(denoiser):
-    """For each broken denoiser what makes it one."""
-    return lambda inside: replace(denoiser, spec=inside.spec)
+    """A wrapper that makes this broken one, with what it wraps inside."""
+
+    def wrap(inside):
+        wrapped = replace(denoiser, spec=inside.spec)
+        wrapped.denoiser = inside
+        return wrapped
+
+    return wrap
 
 
 WRAPPERS = [
@@ -492,8 +519,9 @@ WRAPPERS = [
     ("noise is a NoiseSchedule", lambda inside: Saying(noise=torch.ones(9))),
     ("size and image channels are positive", lambda inside: Saying(spec=Spec((0, 5)))),
     ("there are 0 or 1 mask channels", lambda inside: Saying(spec=Spec((6, 5), 3, 2))),
-    ("it keeps the channels of the denoiser inside", lambda inside: Saying(spec=Spec((6, 5), 1))),
-    ("it keeps the noise table of the denoiser inside", lambda inside: Saying(spec=inside.spec, noise=COSINE)),
+    ("it keeps the denoiser inside as its attribute `denoiser`", lambda inside: Saying()),
+    ("it keeps the channels of the denoiser inside", lambda inside: with_other(inside, spec=Spec((6, 5), 1))),
+    ("it keeps the noise table of the denoiser inside", lambda inside: with_other(inside, noise=COSINE)),
     ("the denoiser inside says the same after as before", spoils),
 ]
 COSINE = NoiseSchedule.cosine()
@@ -532,6 +560,110 @@ def test_a_wrapper_may_paint_another_size():
 def test_a_wrapper_leaves_the_tensors_inside_alone():
     with pytest.raises(BrokenPromise, match="the input is left as it was"):
         check_wrapper(blackens, ConstantDenoiser(torch.zeros(3, 6, 5)))
+
+
+# ---- regions --------------------------------------------------------------------------------------------------
+
+PLACE = Box(2, 1, 7, 6)
+CANVAS = (9, 12)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks(BoxRegion):
+    """Latents that are blocks of 2 x 2 pixels."""
+
+    @property
+    def canvas_spec(self):
+        (height, width), channels, _ = self.denoiser.spec
+        return Spec((2 * height, 2 * width), channels // 4)
+
+    def lay(self, clean, size):
+        return super().lay(torch.pixel_shuffle(clean, 2), size)
+
+    def encode(self, picture):
+        return torch.pixel_unshuffle(self.place.crop(picture), 2)
+
+
+LATENTS = Blocks(GaussianDenoiser(Spec((3, 4), 12)), (1, 2, 8, 6))
+OBJECT = BoxRegion(GaussianDenoiser(SPEC), PLACE, "object", 1)
+
+
+def placed(base=BoxRegion, place=PLACE, spec=SPEC, name="object", z=1, listen_from=None, **methods):
+    """A region with some of its methods changed: each is given the method of the class, and its arguments."""
+    broken = {
+        name: lambda self, *given, name=name, change=change: change(getattr(super(Broken, self), name), *given)
+        for name, change in methods.items()
+    }
+    Broken = type("Broken", (base,), broken)
+    return Broken(GaussianDenoiser(spec), place, name, z, listen_from)
+
+
+def lays(image=lambda image: image, matte=lambda matte: matte):
+    def lay(method, clean, size):
+        layer = method(clean, size)
+        return Layer(image(layer.image), matte(layer.matte))
+
+    return placed(lay=lay)
+
+
+def sees(change):
+    return placed(view=lambda method, canvas: change(method(canvas)))
+
+
+def encodes(change):
+    return placed(Blocks, (1, 2, 8, 6), Spec((3, 4), 12), encode=lambda method, picture: change(method(picture)))
+
+
+COUNTED = Counting(lambda calls, seen: seen * (1 - 1e-6 * (calls % 7)))
+
+
+REGIONS = [
+    ("it answers without an error", placed(lay=raises)),
+    ("the input is left as it was", placed(lay=lambda method, clean, size: method(clean.mul_(0.5), size))),
+    ("global random generators are left alone", sees(lambda seen: seen + 0 * torch.rand(1))),
+    ("its name is a text", placed(name=3)),
+    ("its z is a whole number", placed(z=0.5)),
+    ("listen_from is None or within 0..1", placed(listen_from=1.5)),
+    ("the answer is a Layer", placed(lay=lambda method, *given: tuple(method(*given)))),
+    ("the image: the right shape", lays(image=lambda image: image[:, :2])),
+    ("the image: the input's dtype", lays(image=lambda image: image.double())),
+    ("the image: the input's device", lays(image=lambda image: image.to("meta"))),
+    ("the image: neither NaN nor infinity", lays(image=lambda image: image / 0)),
+    ("the matte: the right shape", lays(matte=lambda matte: matte[:, 0])),
+    ("the matte: the input's dtype", lays(matte=lambda matte: matte.double())),
+    ("the matte: the input's device", lays(matte=lambda matte: matte.to("meta"))),
+    ("the matte: neither NaN nor infinity", lays(matte=lambda matte: matte / 0)),
+    ("the matte lies in 0..1", lays(matte=lambda matte: 1.1 * matte)),
+    ("the support is (1, 1, H, W)", placed(support=lambda method, size: method(size)[0])),
+    ("image and matte are zero outside of the support", lays(image=lambda image: image + 0.1)),
+    ("the view: the right shape", sees(lambda seen: seen[:, :, 1:])),
+    ("the view: the input's dtype", sees(lambda seen: seen.double())),
+    ("the view: the input's device", sees(lambda seen: seen.to("meta"))),
+    ("the view: neither NaN nor infinity", sees(lambda seen: seen * torch.nan)),
+    ("the view keeps the range of what it shows", sees(lambda seen: 2 * seen - 1)),
+    ("the view of ones is one", sees(lambda seen: 0.9 * seen)),
+    ("what it encodes: the right shape", encodes(lambda state: state[:, :3])),
+    ("what it encodes: the input's dtype", encodes(lambda state: state.double())),
+    ("what it encodes: the input's device", encodes(lambda state: state.to("meta"))),
+    ("what it encodes: neither NaN nor infinity", encodes(lambda state: state / 0)),
+    ("the same input gives the same bits", sees(COUNTED)),
+    ("a sample comes out the same alone and in its batch", encodes(lambda state: state - state.mean(0))),
+]
+
+
+@pytest.mark.parametrize("region", [OBJECT, LATENTS, BoxRegion(STILL)], ids=["object", "latents", "picture"])
+def test_good_regions_pass(region):
+    check_region(region, CANVAS)
+
+
+def test_a_region_may_leave_its_support_to_what_it_lays():
+    bare = SimpleNamespace(
+        denoiser=OBJECT.denoiser, name="bare", z=1, listen_from=0.5, lay=OBJECT.lay, view=OBJECT.view
+    )
+    check_region(bare, CANVAS)
+    bare.lay = lays(image=lambda image: image + 0.1).lay
+    with pytest.raises(BrokenPromise, match="zero outside of the support"):
+        check_region(bare, CANVAS)
 
 
 # ---- classifiers ----------------------------------------------------------------------------------------------
@@ -586,6 +718,7 @@ KINDS = {
     "denoiser": (denoiser_check, DENOISERS, [spreading(lambda x: x.new_ones(())), STILL]),
     "wrap": (wrapper_check, WRAPPERS, [Wrapped]),
     "classifier": (classifier_check, CLASSIFIERS, [bright]),
+    "region": (partial(region_check, size=CANVAS), REGIONS, [OBJECT, LATENTS]),
 }
 OFFENCES = [(kind, promise, broken) for kind, (_, broken_ones, _) in KINDS.items() for promise, broken in broken_ones]
 
@@ -612,7 +745,9 @@ def test_every_promise_of_a_kind_has_an_offender(kind):
 
 
 def test_a_message_shows_what_was_seen():
-    with pytest.raises(BrokenPromise, match=r"sum to one at every pixel \(off by 0.01\)\.\nInput: Scene\(size=\(1, 1\)"):
+    with pytest.raises(
+        BrokenPromise, match=r"sum to one at every pixel \(off by 0.01\)\.\nInput: Scene\(size=\(1, 1\)"
+    ):
         check_merge_rule(says(weights=lambda weights: weights * 1.01))
     with pytest.raises(BrokenPromise, match=r"region 1 has 0\.5"):
         check_merge_rule(leaks)

@@ -20,6 +20,7 @@ from .checks import check_exporter, check_merge_rule, check_stepper, check_times
 from .denoisers import ConstantDenoiser, GaussianDenoiser
 from .model_checks import check_classifier, check_denoiser, check_wrapper
 from .promises import BrokenPromise
+from .region_checks import check_region
 from .strategies import Move, Scene, boxes, layers, moves, noise_schedules, scenes, walks
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "check_denoiser",
     "check_exporter",
     "check_merge_rule",
+    "check_region",
     "check_stepper",
     "check_timestep_schedule",
     "check_wrapper",

@@ -1,7 +1,8 @@
 """Conformance checks: does a part of a composition keep the promises that the composer builds on?
 
 Inputs are drawn by hypothesis, always the same ones, and shrunk to the simplest that breaks a promise. Here are the
-merge rules, timestep schedules, steppers and exporters; `model_checks` has the denoisers and what goes with them.
+merge rules, timestep schedules, steppers and exporters; `model_checks` has the denoisers and what goes with them,
+`region_checks` the regions.
 """
 
 import operator

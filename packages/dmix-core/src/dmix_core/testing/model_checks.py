@@ -1,8 +1,9 @@
 """Conformance checks of denoisers, of the wrappers around them and of classifiers of noisy images."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -33,7 +34,8 @@ def check_denoiser(
     Promises: spec and noise are what they should be; the clean prediction has the state's shape, dtype and device, is
     finite, without gradient and within the limit; the spread broadcasts to it, is finite and within the limit; the
     same input gives the same bits, under torch.inference_mode() too; samples of a batch do not depend on each other;
-    the state and the global random generators are left alone; a still one says the same of every state.
+    the state and the global random generators are left alone; a still one says the same of every state; one that has a
+    family says the same joined with it.
 
     Args:
         device: where the denoiser is.
@@ -187,6 +189,17 @@ def _predictions(denoiser: Denoiser, case: _State, tolerance: float, limit: floa
     if getattr(denoiser, "still", False):
         other = yield from answered(denoiser, -x_t, 1)
         yield Verdict("a still one says the same of every state", torch.equal(other.clean, said.clean))
+    if hasattr(denoiser, "family"):
+        yield from _family(denoiser, x_t, t, said.clean, tolerance)
+
+
+def _family(denoiser: Any, x_t: Tensor, t: int, clean: Tensor, tolerance: float) -> Iterator[Verdict]:
+    """Joined with itself it says of each part what it says of that alone."""
+    yield Verdict("its family is hashable", isinstance(denoiser.family, Hashable))
+    joined = yield from answered(denoiser.joined, [denoiser, denoiser])
+    both = yield from answered(joined, torch.cat([x_t, x_t]), t)
+    same = torch.allclose(both.clean, torch.cat([clean, clean]), rtol=tolerance, atol=tolerance)
+    yield Verdict("joined with its family, each says of its part what it says alone", same)
 
 
 def _prediction(denoiser: Denoiser, x_t: Tensor, t: int, limit: float) -> Judged[Prediction]:
@@ -230,6 +243,8 @@ def wrapper_check(
         before = inside(x_t, case.t).clean
         wrapped = yield from purely(wrap, inside)
         yield from _description(wrapped)
+        kept = getattr(wrapped, "denoiser", None) is inside
+        yield Verdict("it keeps the denoiser inside as its attribute `denoiser`", kept)
         same = torch.equal(wrapped.noise.alpha_bar, inside.noise.alpha_bar)
         kept = wrapped.spec[1:] == inside.spec[1:]
         yield Verdict("it keeps the channels of the denoiser inside", kept, f"{wrapped.spec}")
