@@ -245,6 +245,11 @@ def test_a_foreign_pipeline_that_dmix_has_no_like_of_is_refused_by_key(pipeline,
     assert not (tmp_path / "checkpoint").exists()
 
 
+def test_a_grid_that_dmix_would_not_halve_is_told(pipeline, tmp_path):
+    with pytest.raises(PipelineError, match=r"no such model: .*9 x 9.*multiples of 2.*diffusers:FOLDER"):
+        import_pipeline(pipeline(sample_size=9), tmp_path / "checkpoint")
+
+
 def test_what_dmix_wrote_beside_a_pipeline_must_fit_it(tmp_path):
     folder = export_pipeline(model(), tmp_path / "pipeline")
     said = json.loads((folder / "dmix.json").read_text())

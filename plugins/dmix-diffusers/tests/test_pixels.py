@@ -45,7 +45,7 @@ def test_the_reference_ddim_step_agrees(reference):
 
 
 def test_it_is_a_denoiser(reference):
-    check_denoiser(PixelDenoiser.load(reference), examples=5)
+    check_denoiser(PixelDenoiser.load(reference), examples=3)
 
 
 SCHEDULES = [
@@ -211,6 +211,14 @@ def test_code_that_comes_with_a_model_is_never_run(pipeline):
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps(index | {"unet": ["my_unet", "MyUNet"]}))
     with pytest.raises(PipelineError, match=r"parts of my_unet.*never run"):
+        PixelDenoiser.load(folder)
+
+
+def test_a_network_of_latents_is_no_network_of_pixels(pipeline):
+    folder = pipeline()
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"vqvae": ["diffusers", "VQModel"]}))
+    with pytest.raises(PipelineError, match=r"has vqvae beside unet and scheduler"):
         PixelDenoiser.load(folder)
 
 

@@ -81,8 +81,11 @@ def import_pipeline(pipeline: str | Path, folder: str | Path, mask_channels: Lit
     from diffusers import UNet2DModel
 
     found = PipelineFolder.find(pipeline, "diffusers")
-    unet = found.load("unet", UNet2DModel)
-    config = _model_config(found, dict(unet.config), mask_channels)
+    unet = found.load_alone("unet", UNet2DModel)
+    try:
+        config = _model_config(found, dict(unet.config), mask_channels)
+    except ValidationError as error:
+        raise PipelineError(f"dmix has no such model: {error.errors()[0]['msg']}. {AS_IT_IS}") from error
     card = ModelCard(
         data=f"that of the diffusers pipeline {pipeline}",
         command=f'import_pipeline("{pipeline}", ...)',

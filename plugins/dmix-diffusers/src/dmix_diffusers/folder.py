@@ -54,7 +54,7 @@ class PipelineFolder:
         Raises:
             PipelineError: it is of another class, its files are damaged or no safetensors, weights are missing.
         """
-        self.check_class(name, [cls.__name__])
+        self._check_class(name, cls.__name__)
         try:
             with _quiet():
                 model, said = cls.from_pretrained(self._place(name), use_safetensors=True, output_loading_info=True)
@@ -71,6 +71,16 @@ class PipelineFolder:
             )
         return model.requires_grad_(False).eval()
 
+    def load_alone(self, name: str, cls: Any) -> Any:
+        """As `load`, of a pipeline that has no other part but a scheduler."""
+        model = self.load(name, cls)
+        if others := sorted(self.parts.keys() - {name, "scheduler"}):
+            raise PipelineError(
+                f"The pipeline {str(self.path)!r} has {', '.join(others)} beside {name} and scheduler; expected these "
+                "two alone: with an autoencoder, say, the network paints no pixels."
+            )
+        return model
+
     def load_config(self, name: str, cls: Any) -> Any:
         """The part `name`, which has no weights, as this class makes it of its files."""
         try:
@@ -81,19 +91,13 @@ class PipelineFolder:
                 "Copy or download the pipeline again."
             ) from error
 
-    def check_class(self, name: str, expected: list[str]) -> str:
-        """The class of a part, which must be one of these.
-
-        Raises:
-            PipelineError: there is no such part, or it is something else.
-        """
-        _, found = self.parts.get(name, (None, None))
-        if found not in expected:
+    def _check_class(self, name: str, expected: str) -> None:
+        _, found = self.parts.get(name, ("", "nothing"))
+        if found != expected:
             raise PipelineError(
-                f"The pipeline {str(self.path)!r} has {found or 'nothing'} as {name!r} in {INDEX}; "
-                f"expected {' or '.join(expected)}.{HINTS.get(found or '', '')}"
+                f"The pipeline {str(self.path)!r} has {found} as {name!r} in {INDEX}; expected {expected}."
+                f"{HINTS.get(found, '')}"
             )
-        return str(found)
 
     def sha256(self) -> str:
         """One checksum over all weights."""

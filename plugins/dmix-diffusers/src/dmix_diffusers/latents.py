@@ -49,7 +49,7 @@ class LatentModel:
         scheduling: Scheduling,
         sha256: str | None = None,
     ) -> None:
-        _check(unet.config, vae.config, text_encoder.config, scheduling)
+        _check_configs(unet.config, vae.config, text_encoder.config, scheduling)
         self.unet, self.vae, self.text_encoder, self.tokenizer = unet, vae, text_encoder, tokenizer
         self.scheduling, self.sha256 = scheduling, sha256
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
@@ -237,7 +237,7 @@ def _grid(model: LatentModel, height: int | None, width: int | None) -> Size:
     return grid_size(model.unet.config.sample_size, *(side // model.factor for side in sides))
 
 
-def _check(unet: Any, vae: Any, text: Any, scheduling: Scheduling) -> None:
+def _check_configs(unet: Any, vae: Any, text: Any, scheduling: Scheduling) -> None:
     def refuse(what: str, config: Any, key: str, expected: str) -> None:
         raise PipelineError(f"The {what}'s config has {key} = {config.get(key)!r}; expected {expected}.")
 

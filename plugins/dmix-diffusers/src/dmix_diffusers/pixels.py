@@ -46,7 +46,7 @@ class PixelDenoiser:
         config: ModelConfig | None = None,
         sha256: str | None = None,
     ) -> None:
-        _check(unet.config, scheduling, mask_channels, label)
+        _check_config(unet.config, scheduling, mask_channels, label)
         self.unet, self.scheduling = unet, scheduling
         self.noise, self.dtype, self.config, self.sha256 = scheduling.noise, dtype, config, sha256
         self.spec = Spec(size, unet.config.in_channels - mask_channels, mask_channels)
@@ -82,7 +82,7 @@ class PixelDenoiser:
 
         folder = PipelineFolder.find(reference, "diffusers")
         scheduling = Scheduling.load(folder)
-        unet = folder.load("unet", UNet2DModel).to(device)
+        unet = folder.load_alone("unet", UNet2DModel).to(device)
         known = read_sidecar(folder.path)
         if mask_channels is None:
             mask_channels = known.mask_channels if known else 0
@@ -130,7 +130,7 @@ class PixelDenoiser:
             raise DenoiserError(f"The pipeline was given {tuple(x_t.shape)}; expected (B, *{self.spec.shape}).")
 
 
-def _check(config: Any, scheduling: Scheduling, mask_channels: int, label: int | None) -> None:
+def _check_config(config: Any, scheduling: Scheduling, mask_channels: int, label: int | None) -> None:
     def refuse(key: str, expected: str) -> None:
         raise PipelineError(f"The network's config has {key} = {config[key]!r}; expected {expected}.")
 
