@@ -14,7 +14,7 @@ from dmix_core import BoxRegion, Composer, Spec, TailResampling
 from dmix_core.protocols import attribute
 from dmix_core.recipe import Recipe
 from dmix_core.registry import Registry
-from dmix_core.testing import ConstantDenoiser, GaussianDenoiser, check_denoiser
+from dmix_core.testing import ConstantDenoiser, GaussianDenoiser, check_denoiser, check_region
 from dmix_diffusers import LatentDenoiser, LatentModel, LatentRegion, PipelineError, PixelDenoiser
 from dmix_diffusers.latents import _MODELS
 
@@ -89,6 +89,11 @@ def test_encoding_is_the_mean_and_decoding_its_way_back(latent_pipeline):
 
 
 # ---- regions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("box", [None, (4, 2, 16, 16), (4, 2, 10, 12)])
+def test_it_is_a_region(model, box):
+    check_region(LatentRegion(LatentDenoiser(model), box), (20, 24), examples=2)
 
 
 def test_its_region_decodes_into_the_box_and_encodes_out_of_it(model):
