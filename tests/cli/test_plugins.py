@@ -57,7 +57,7 @@ def test_a_missing_name_may_have_been_a_broken_plugins(broken, compose):
 
 
 def test_a_new_plugin_is_a_package_with_its_own_test(dmix):
-    assert "pip install -e sub/dmix-rim-light[test]" in dmix("plugins", "new", "rim-light", "-o", "sub").stdout
+    assert 'pip install -e "sub/dmix-rim-light[test]"' in dmix("plugins", "new", "rim-light", "-o", "sub").stdout
     assert {path.name for path in Path("sub/dmix-rim-light").iterdir()} >= {"pyproject.toml", "src", "tests"}
 
 

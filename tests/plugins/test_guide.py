@@ -94,7 +94,7 @@ def test_a_broken_promise_is_told_as_the_guide_has_it(guide, capsys):
 
 SETUP = {
     "python3 -m venv .venv && . .venv/bin/activate",
-    "pip install packages/dmix-core packages/dmix-models packages/dmix-cli",
+    "pip install dmix/packages/dmix-core dmix/packages/dmix-models dmix/packages/dmix-cli",
     "pip install build twine",
 }
 QUICK = ["--object", "toy@8,8,16,16", "--steps", "12", "--no-strip", "-q"]
@@ -199,7 +199,7 @@ def test_its_commands_for_each_kind_work(guide, shell, linked):
 
 
 def test_the_setup_is_that_of_this_repository(guide, repo):
-    packages = {f"packages/{folder.name}" for folder in (repo / "packages").iterdir() if folder.is_dir()}
+    packages = {f"dmix/packages/{folder.name}" for folder in (repo / "packages").iterdir() if folder.is_dir()}
     assert all(line in guide for line in SETUP)
     assert any({*shlex.split(line)[2:]} == packages for line in SETUP)
 

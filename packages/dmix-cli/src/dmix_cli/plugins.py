@@ -83,7 +83,8 @@ def new(name: str, kind: str, out: Path) -> None:
 
     with wrong_use():
         folder = write_plugin(name, out, kind)
-    click.echo(f"Wrote {folder}. Next:\n  pip install -e {folder}[test]\n  pytest {folder}\n  dmix plugins")
+    lines = [f'pip install -e "{folder}[test]"', f"pytest {folder}", f"dmix plugins check {folder.name}"]
+    click.echo("\n  ".join([f"Wrote {folder}. Next:", *lines]))
 
 
 def _described(plugin: "PluginRecord") -> str:
