@@ -605,6 +605,31 @@ def test_masks_alone_are_no_backgrounds(tree):
         read_pairs(tree.root)
 
 
+def two_classes_of_tiles(tree):
+    magnetic_tile(tree)
+    tree.text("MT_Crack/Imgs/exp1_num_9000.jpg", "no picture")
+    tree.mask("MT_Crack/Imgs/exp1_num_9000.png")
+
+
+def two_classes_of_coco(tree):
+    table = coco(tree)
+    content = json.loads(table.read_text())
+    content["annotations"].append(content["annotations"][0] | {"image_id": 8, "category_id": 4})
+    content["categories"].append({"id": 4, "name": "crack"})
+    table.write_text(json.dumps(content))
+    tree.text("train2017/b.jpg", "no picture")
+
+
+@pytest.mark.parametrize(("make", "name"), [(two_classes_of_tiles, "blowhole"), (two_classes_of_coco, "car")])
+def test_of_known_classes_only_those_asked_for_are_opened(tree, make, name):
+    make(tree)
+    assert {picture.class_name for picture in read_pairs(tree.root, classes=[name])} == {name}
+    with pytest.raises(ImageError, match="Cannot read"):
+        read_pairs(tree.root, classes=[name, "crack"])
+    with pytest.raises(DataError, match=r"No picture shows the class 'crac'. Did you mean 'crack'"):
+        read_pairs(tree.root, classes=[name, "crac"])
+
+
 def test_nothing_left_is_an_error_all_the_same(tree):
     tree.text("a.png", "no picture")
     with pytest.raises(DataError, match="None of 1 pictures can be used"):

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -96,8 +96,9 @@ def read_pairs(
     if on_error == "fail":
         check_complete(listing, root)
     records = thinned(_of_split(with_objects(listing, root), split, root), every, root)
-    loaded = load(records, pictures_of, on_error)
-    chosen = Pictures(of_classes(loaded, classes), loaded.left_out)
+    loaded = load(_may_show(records, classes), pictures_of, on_error)
+    known = {name for record in records for name in record.class_names or ()}
+    chosen = Pictures(of_classes(loaded, classes, known), loaded.left_out)
     full = _without_empty(chosen, skip_empty or on_error == "skip")
     _warn_of_turned(full)
     if on_error == "skip":
@@ -191,18 +192,29 @@ def thinned(records: Sequence[Record], every: int, root: Path) -> list[Record]:
     return chosen
 
 
-def of_classes(pictures: Sequence[Picture], classes: Sequence[str] | None) -> list[Picture]:
+def _may_show(records: list[Record], classes: Sequence[str] | None) -> list[Record]:
+    """The records that may show one of these classes; if none does, all of them."""
+    if classes is None:
+        return records
+    return [each for each in records if each.class_names is None or each.class_names & {*classes}] or records
+
+
+def of_classes(pictures: Sequence[Picture], classes: Sequence[str] | None, known: Iterable[str] = ()) -> list[Picture]:
     """The pictures of these classes, or all of them.
+
+    Args:
+        known: classes of the data set beside those that these pictures show.
 
     Raises:
         DataError: a class that no picture shows.
     """
-    known = sorted({picture.class_name for picture in pictures if picture.class_name})
-    unknown = [name for name in classes or () if name not in known]
-    if unknown:
+    shown = {picture.class_name for picture in pictures if picture.class_name}
+    missing = [name for name in classes or () if name not in shown]
+    if missing:
+        names = sorted(shown | {*known})
         raise DataError(
-            f"No picture shows the class {unknown[0]!r}.{did_you_mean(unknown[0], known)} "
-            f"Expected some of: {', '.join(known) or 'none, the data set names no classes'}."
+            f"No picture shows the class {missing[0]!r}.{did_you_mean(missing[0], names)} "
+            f"Expected some of: {', '.join(names) or 'none, the data set names no classes'}."
         )
     return [picture for picture in pictures if classes is None or picture.class_name in classes]
 

@@ -30,6 +30,13 @@ class Record:
     normal: bool = False
 
     @property
+    def class_names(self) -> frozenset[str] | None:
+        """The classes that it shows, where that is known without opening it."""
+        if self.class_name is not None:
+            return frozenset({self.class_name})
+        return getattr(self.mask, "class_names", None)  # of a table, which lists them
+
+    @property
     def group_name(self) -> str:
         return str(self.image) if self.group is None else self.group
 

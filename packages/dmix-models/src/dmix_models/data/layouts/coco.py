@@ -35,6 +35,10 @@ class Instances:
     def name(self) -> str:
         return self.table.name
 
+    @property
+    def class_names(self) -> frozenset[str]:
+        return frozenset(name for name, _ in self.objects)
+
     def read(self) -> list[Found]:
         return [Found(name, self._mask(segmentation), whole=True) for name, segmentation in self.objects]
 
