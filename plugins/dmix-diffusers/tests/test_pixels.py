@@ -15,7 +15,7 @@ from diffusers import (
 from safetensors.torch import load_file, save_file
 
 from dmix_core import Composer, NoiseSchedule
-from dmix_core.errors import PluginError
+from dmix_core.errors import DenoiserError, PluginError
 from dmix_core.recipe import Recipe
 from dmix_core.registry import Registry
 from dmix_core.testing import check_denoiser
@@ -106,6 +106,15 @@ def test_a_learned_variance_is_told_as_a_spread(pipeline):
     clean, spread = denoiser(x, 42)
     assert clean.shape == x.shape
     assert torch.allclose(spread, (v + 1) / 2)
+
+
+def test_a_fixed_large_variance_is_a_spread_of_one(pipeline):
+    denoiser, x = PixelDenoiser.load(pipeline(noise={"variance_type": "fixed_large"})), torch.randn(2, 3, 8, 8)
+    assert denoiser(x, 42).spread == 1
+    with pytest.raises(DenoiserError, match=r"Level 0 is outside 1\.\.1000"):
+        denoiser(x, 0)
+    with pytest.raises(DenoiserError, match=r"given \(2, 1, 8, 8\); expected"):
+        denoiser(x[:, :1], 42)
 
 
 # ---- what a pipeline may be -----------------------------------------------------------------------------------
