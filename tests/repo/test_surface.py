@@ -58,7 +58,8 @@ def is_own(module: object, key: str) -> bool:
 def described(name: str, value: object) -> dict[str, list[str]]:
     if not isinstance(value, type):
         return {name: parameters(value)} if inspect.isfunction(value) else {name: []}
-    methods = {key: method for key, method in vars(value).items() if key == "__call__" or not key.startswith("_")}
+    own = (key for key in vars(value) if key == "__call__" or not key.startswith(("_", "model_config")))  # pydantic's
+    methods = {key: vars(value)[key] for key in own}
     bare = getattr(value, "_is_protocol", False) or issubclass(value, Exception)
     made = {name: [] if bare else parameters(value)}
     return made | {f"{name}.{key}": parameters(method) for key, method in methods.items()}
