@@ -765,6 +765,13 @@ def test_the_lines_of_a_message_break_the_promise_again():
     assert not names["said"].clean.isfinite().all()
 
 
+def test_a_promise_that_is_broken_once_is_told_too():
+    """Where the input that broke it breaks nothing when asked again, hypothesis itself would call that flaky."""
+    once = Counting(lambda calls, x_t, t: Prediction(x_t + (calls == 40)))
+    with pytest.raises(BrokenPromise, match="alone and in its batch|the same bits|inference_mode"):
+        check_denoiser(Saying(once), examples=50)
+
+
 def test_a_report_has_every_promise_and_goes_on_after_a_broken_one():
     findings = merge_rule_check(says(canvas=lambda canvas: canvas + 0.01, weights=lambda w: w * 1.01), 20).report()
     broken = [finding.verdict.promise for finding in findings if isinstance(finding, BrokenPromise)]
