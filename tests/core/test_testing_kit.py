@@ -768,7 +768,7 @@ def test_the_lines_of_a_message_break_the_promise_again():
 def test_a_promise_that_is_broken_once_is_told_too():
     """Where the input that broke it breaks nothing when asked again, hypothesis itself would call that flaky."""
     once = Counting(lambda calls, x_t, t: Prediction(x_t + (calls == 40)))
-    with pytest.raises(BrokenPromise, match="alone and in its batch|the same bits|inference_mode"):
+    with pytest.raises(BrokenPromise, match=r"alone and in its batch|the same bits|inference_mode"):
         check_denoiser(Saying(once), examples=50)
 
 
