@@ -11,7 +11,8 @@ from PIL import Image
 from dmix_cli.train import background, object_
 from dmix_models import checkpoint
 from dmix_models.data.augment import Augmentation
-from dmix_models.trainer import TrainConfig, train_background, train_object
+from dmix_models.plans import train_background, train_object
+from dmix_models.trainer import TrainConfig
 
 QUICK = ("--steps", 2, "--batch-size", 2, "--warmup", 0, "--preview-samples", 2, "--preview-steps", 2)
 

@@ -10,7 +10,8 @@ import torch
 from dmix_models.data.crops import Windows
 from dmix_models.data.readers import Picture
 from dmix_models.estimate import Estimate, estimate, kept_for_backward, resident_peak
-from dmix_models.trainer import UNSTATED, Plan, TrainConfig
+from dmix_models.plans import Plan
+from dmix_models.trainer import UNSTATED, TrainConfig
 from dmix_models.weights import shapes_of
 
 CPU = torch.device("cpu")

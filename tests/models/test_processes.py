@@ -13,7 +13,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from dmix_models.data.batches import Batches
-from dmix_models.trainer import TrainConfig, train_object
+from dmix_models.plans import train_object
+from dmix_models.trainer import TrainConfig
 
 SCRIPT = '''
 import json, os, sys

@@ -17,6 +17,7 @@ from dmix_models.data.augment import Augmentation
 from dmix_models.data.batches import Batch, Batches
 from dmix_models.data.crops import ObjectCrops
 from dmix_models.data.readers import DataError, Picture
+from dmix_models.plans import train_background, train_object
 from dmix_models.presets import PRESETS, preset_model
 from dmix_models.resume import ResumeError
 from dmix_models.trainer import (
@@ -25,8 +26,6 @@ from dmix_models.trainer import (
     TrainingError,
     learning_rate,
     train,
-    train_background,
-    train_object,
 )
 
 

@@ -12,7 +12,7 @@ from dmix_models.data.batches import ANY
 from dmix_models.denoiser import UNetDenoiser
 from dmix_models.memorisation import Memorisation, as_record, memorisation, write
 from dmix_models.page import write_page
-from dmix_models.trainer import background_crops, object_crops
+from dmix_models.plans import background_crops, object_crops
 from dmix_models.weights import CheckpointError
 
 from .datasets import check_data

@@ -20,9 +20,11 @@ from tqdm import tqdm
 from dmix_models.config import Role
 from dmix_models.data.augment import Augmentation
 from dmix_models.estimate import Estimate, estimate
+from dmix_models.metrics import TrainStep
 from dmix_models.page import PAGE
+from dmix_models.plans import plan_background, plan_object
 from dmix_models.resume import ResumeError, newest_state
-from dmix_models.trainer import Origin, TrainConfig, TrainingError, TrainStep, plan_background, plan_object, train
+from dmix_models.trainer import Origin, TrainConfig, TrainingError, train
 
 from . import estimating
 from .datasets import check_data

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from .config import ModelConfig
 from .denoiser import UNetDenoiser
+from .plans import Plan
 from .preview import sample
-from .trainer import Plan, TrainConfig, Training, new_network
+from .trainer import TrainConfig, Training, new_network
 
 WARM = 2  # steps that are not timed
 TIMED = 10

@@ -1,17 +1,14 @@
 """Training: a generator of steps, like the sampler. On one CPU, one GPU or, started by torchrun, on many."""
 
-import json
 import logging
 import math
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property, wraps
+from functools import cached_property
 from pathlib import Path
-from statistics import fmean
-from typing import Literal, NamedTuple, ParamSpec
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,23 +17,20 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 from torch import Tensor
 
 from dmix_core.errors import DmixError
-from dmix_core.files import writable_folder, write_atomically
-from dmix_core.noise import PredictionType
-from dmix_core.protocols import Size
+from dmix_core.files import writable_folder
 
 from . import checkpoint
-from .config import ModelConfig, Role, Variance
+from .config import ModelConfig
 from .data.augment import Augmentation
 from .data.batches import ANY, Batch, Batches, stream
-from .data.crops import Crops, ObjectCrops, Windows, digests, facts
-from .data.readers import OnError, Part, check_classes, read_images, read_pairs
+from .data.crops import Crops, digests, facts
 from .denoiser import Dtype, UNetDenoiser
 from .ema import EMA
 from .losses import hybrid_loss
 from .memorisation import MemorisationError, memorisation
 from .memorisation import write as write_memorisation
+from .metrics import Measured, Metrics, Quarters, TrainStep
 from .page import write_page
-from .presets import Preset, preset_model
 from .preview import sample, write_sheet
 from .resume import (
     PICTURES,
@@ -53,7 +47,7 @@ from .resume import (
     write_state,
 )
 from .tensorboard import Board, check_installed
-from .transfer import like, transferred
+from .transfer import transferred
 from .unet import UNet, UNetConfig
 from .weights import build
 
@@ -118,44 +112,6 @@ CADENCE = {"save_every", "preview_every", "preview_samples", "preview_steps", "l
 CADENCE |= {"memorisation_samples", "tensorboard"}
 
 
-class Quarters(NamedTuple):
-    """The weighted squared errors of a batch by the quarter of the levels, 1..T, that they were drawn in."""
-
-    sums: tuple[float, ...]
-    counts: tuple[float, ...]
-
-    @property
-    def means(self) -> list[float | None]:
-        """The loss of each quarter, from the clean end; None where no sample fell into it."""
-        return [total / count if count else None for total, count in zip(self.sums, self.counts)]
-
-
-class TrainStep(NamedTuple):
-    """What a training step reports."""
-
-    step: int
-    """How many steps are done."""
-    loss: float
-    image_loss: float
-    """Mean squared error of the image channels."""
-    mask_loss: float | None
-    """Mean squared error of the mask channel; None without one."""
-    quarters: Quarters
-    """The loss in each quarter of the levels, from the clean end."""
-    learning_rate: float
-    grad_norm: float
-    images_per_second: float
-    eta: float
-    """Seconds left."""
-    saved: Path | None = None
-    """The checkpoint, where one was written."""
-    preview: Path | None = None
-    page: Path | None = None
-    """The page of the run, where it was written again."""
-    verdicts: tuple[str, ...] = ()
-    """What the memorisation report says, after the last step on few pictures."""
-
-
 class Origin(NamedTuple):
     """What the model card says of a model's making."""
 
@@ -182,17 +138,6 @@ def train(
         ResumeError: the folder holds a training with other settings or other pictures.
     """
     return Training(model, config, crops, Path(out), origin).run()
-
-
-class Measured(NamedTuple):
-    """The numbers of a step, as in TrainStep."""
-
-    loss: float
-    image_loss: float
-    mask_loss: float | None
-    quarters: Quarters
-    learning_rate: float
-    grad_norm: float
 
 
 class Training:
@@ -232,11 +177,12 @@ class Training:
 
     def run(self) -> Iterator[TrainStep]:
         """Learn from one batch after the other."""
-        metrics = Metrics(self.folder / "metrics.jsonl", self.config, self.done)
+        config = self.config
+        metrics = Metrics(self.folder / "metrics.jsonl", self.done, config.steps, config.batch_size, config.log_every)
         if self.accelerator.is_main_process:
             metrics.start()
         with self._board() as board:
-            for step, batch in enumerate(self.batches.ahead(self.done, self.config.steps, self._rows), self.done):
+            for step, batch in enumerate(self.batches.ahead(self.done, config.steps, self._rows), self.done):
                 measured = self._learn(batch.to(self.device), step)
                 self.done = step + 1
                 report = metrics.report(self.done, measured)
@@ -411,51 +357,6 @@ class Training:
         return flat(crops | self.config.model_dump(mode="json", exclude=CADENCE))
 
 
-class Metrics:
-    """metrics.jsonl: a line every `log_every` steps, with means over the steps since the line before."""
-
-    def __init__(self, path: Path, config: TrainConfig, done: int):
-        self.path, self.config, self.first = path, config, done
-        self.started = time.monotonic()
-        self.recent: list[TrainStep] = []
-
-    def start(self) -> None:
-        """Drop the lines of steps that will be done again, and one that was cut off."""
-        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
-        kept = (line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.first)
-        write_atomically(self.path, "".join(kept).encode())
-
-    def report(self, done: int, measured: Measured) -> TrainStep:
-        """A step's numbers with its pace."""
-        seconds = (time.monotonic() - self.started) / (done - self.first)
-        return TrainStep(done, *measured, self.config.batch_size / seconds, seconds * (self.config.steps - done))
-
-    def write(self, report: TrainStep) -> dict[str, object] | None:
-        """Add a step; returns the line that was written, if one was due."""
-        self.recent.append(report)
-        if report.step % self.config.log_every and report.step != self.config.steps:
-            return None
-        numbers = {key: value for key, value in report._asdict().items() if isinstance(value, float)}
-        for key in ("loss", "image_loss", "mask_loss", "grad_norm"):
-            if key in numbers:
-                numbers[key] = fmean(getattr(step, key) for step in self.recent)
-        line: dict[str, object] = {"step": report.step} | {key: _short(value) for key, value in numbers.items()}
-        line["quarters"] = [None if mean is None else _short(mean) for mean in self._quarters().means]
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        self.recent.clear()
-        return line
-
-    def _quarters(self) -> Quarters:
-        """Those of all steps since the line before."""
-        sums, counts = zip(*(step.quarters for step in self.recent))
-        return Quarters(tuple(map(sum, zip(*sums))), tuple(map(sum, zip(*counts))))
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
 def new_accelerator() -> Accelerator:
     """The device and the other processes; of several on a machine without GPUs, Accelerate has to be told."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -524,196 +425,3 @@ def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, proces
             f"batch_size is {config.batch_size}; "
             f"expected a multiple of {processes} processes x {config.accumulate} parts."
         )
-
-
-# ---- from a folder of pictures to a model -----------------------------------------------------------------------
-
-
-class Plan(NamedTuple):
-    """A training that may begin; the arguments of `train`."""
-
-    model: ModelConfig
-    config: TrainConfig
-    crops: Crops
-    out: Path
-    origin: Origin
-
-
-def plan_background(
-    folder: str | Path,
-    out: str | Path,
-    config: TrainConfig,
-    *,
-    size: Size = (64, 64),
-    layout: str | None = None,
-    split: Part | None = None,
-    every: int = 1,
-    on_error: OnError = "fail",
-    scale: float = 1.0,
-    skip_small: bool = False,
-    preset: Preset | None = None,
-    variance: Variance | None = None,
-    prediction: PredictionType | None = None,
-    origin: Origin = UNSTATED,
-) -> Plan:
-    """The training of a background model on windows of a folder's pictures.
-
-    Arguments as for background_crops, preset_model and train.
-    """
-    crops = background_crops(
-        folder, size, layout=layout, split=split, every=every, on_error=on_error, scale=scale, skip_small=skip_small
-    )
-    model = _model("background", crops, out, config, preset, variance, prediction)
-    return Plan(model, config, crops, Path(out), _named(origin, folder))
-
-
-def plan_object(
-    folder: str | Path,
-    out: str | Path,
-    config: TrainConfig,
-    *,
-    size: Size = (32, 32),
-    layout: str | None = None,
-    split: Part | None = None,
-    every: int = 1,
-    on_error: OnError = "fail",
-    scale: float = 1.0,
-    mask_rule: str | None = None,
-    mask_suffix: str | None = None,
-    classes: Sequence[str] | None = None,
-    min_area: int = 16,
-    merge_distance: int = 4,
-    skip_small: bool = False,
-    skip_empty: bool = False,
-    preset: Preset | None = None,
-    variance: Variance | None = None,
-    prediction: PredictionType | None = None,
-    origin: Origin = UNSTATED,
-) -> Plan:
-    """The training of an object model on pictures and masks; arguments as for object_crops, preset_model and train.
-
-    Two or more `classes` make a class-conditional model, which with label_dropout knows the class "any" too; one class
-    alone, or all of them together by default, make a plain one.
-    """
-    crops = object_crops(
-        folder,
-        size,
-        layout=layout,
-        split=split,
-        every=every,
-        on_error=on_error,
-        scale=scale,
-        mask_rule=mask_rule,
-        mask_suffix=mask_suffix,
-        classes=classes,
-        min_area=min_area,
-        merge_distance=merge_distance,
-        skip_small=skip_small,
-        skip_empty=skip_empty,
-    )
-    labels = _labels(classes or (), config.label_dropout)
-    model = _model("object", crops, out, config, preset, variance, prediction, labels)
-    return Plan(model, config, crops, Path(out), _named(origin, folder))
-
-
-P = ParamSpec("P")
-
-
-def _trained(plan: Callable[P, Plan]) -> Callable[P, Iterator[TrainStep]]:
-    @wraps(plan)
-    def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[TrainStep]:
-        return train(*plan(*args, **kwargs))
-
-    return run
-
-
-train_background = _trained(plan_background)
-"""Train what `plan_background` plans."""
-
-train_object = _trained(plan_object)
-"""Train what `plan_object` plans."""
-
-
-def background_crops(
-    folder: str | Path,
-    size: Size,
-    *,
-    layout: str | None = None,
-    split: Part | None = None,
-    every: int = 1,
-    on_error: OnError = "fail",
-    scale: float = 1.0,
-    skip_small: bool = False,
-) -> Windows:
-    """What a background is learned from; arguments as for read_images and Windows."""
-    pictures = read_images(folder, layout=layout, split=split, every=every, on_error=on_error)
-    return Windows(pictures, size, scale, skip_small or on_error == "skip")
-
-
-def object_crops(
-    folder: str | Path,
-    size: Size,
-    *,
-    layout: str | None = None,
-    split: Part | None = None,
-    every: int = 1,
-    on_error: OnError = "fail",
-    scale: float = 1.0,
-    mask_rule: str | None = None,
-    mask_suffix: str | None = None,
-    classes: Sequence[str] | None = None,
-    min_area: int = 16,
-    merge_distance: int = 4,
-    skip_small: bool = False,
-    skip_empty: bool = False,
-) -> ObjectCrops:
-    """What objects are learned from; arguments as for read_pairs and ObjectCrops."""
-    pairs = read_pairs(
-        folder,
-        mask_rule,
-        mask_suffix,
-        skip_empty,
-        layout=layout,
-        split=split,
-        every=every,
-        classes=classes,
-        on_error=on_error,
-    )
-    check_classes(pairs)
-    return ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small or on_error == "skip")
-
-
-def _labels(classes: Sequence[str], label_dropout: float) -> list[str]:
-    """The classes that a model is told, which is none where there is nothing to choose."""
-    if len(classes) < 2:
-        return []
-    if ANY in classes:
-        raise TrainingError(f"A class is called {ANY!r}, the name for a class that is not told. Rename it in the data.")
-    return [*classes, *([ANY] if label_dropout else [])]
-
-
-def _model(
-    role: Role,
-    crops: Crops,
-    out: str | Path,
-    config: TrainConfig,
-    preset: Preset | None,
-    variance: Variance | None,
-    prediction: PredictionType | None,
-    classes: Sequence[str] = (),
-) -> ModelConfig:
-    """The preset's model, or one like the model to begin with."""
-    name = Path(out).resolve().name
-    if config.init is None:
-        return preset_model(
-            role, crops, name, preset or "tiny", variance or "learned-range", prediction or "epsilon", classes
-        )
-    if preset:
-        raise TrainingError(
-            f"The network was given as preset {preset!r} and by init {config.init!r}; expected one of them."
-        )
-    return like(config.init, role, crops, name, variance, prediction, classes)
-
-
-def _named(origin: Origin, folder: str | Path) -> Origin:
-    return origin if origin.data != UNSTATED.data else origin._replace(data=Path(folder).resolve().name)
