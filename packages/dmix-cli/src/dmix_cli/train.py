@@ -87,7 +87,7 @@ TRAINING: list[Decorator] = [
     click.option(
         "--mixed-precision", type=click.Choice(["no", "bf16"]), default="no", show_default=True, help="Of the network."
     ),
-    click.option("--compile", is_flag=True, help="Run the network through torch.compile: slow to start, then faster."),
+    click.option("--compile", is_flag=True, help="Use torch.compile, which takes a minute to start."),
     click.option("--seed", type=NUMBER, default=0, show_default=True, help="All randomness derives from it."),
 ]
 AUGMENTATION: list[Decorator] = [
