@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dmix_core import BoxRegion, Composer, Descent, HardMask, Layer, Spec
@@ -92,7 +92,7 @@ def test_gradients_inside_are_the_objects(seed):
     below, image, owned = noise(seed), noise(seed + 1), masks(seed)
     canvas = Poisson(grow=0)([Layer(below, owned.double() * 0 + 1), Layer(image, owned.double())], 1.0).canvas
     inner = owned & (neighbours(owned.double()) == 4)
-    assert inner.any()
+    assume(inner.any())  # of one mask in some thousands it is not
     laplacian = neighbours(canvas) - 4 * canvas - (neighbours(image) - 4 * image)
     assert (laplacian * inner).abs().max() < 1e-4
 
