@@ -96,9 +96,9 @@ def test_samples_stand_below_real_crops_in_a_row_for_each_class(dmix, tmp_path, 
     config = CONFIG.model_copy(update={"classes": classes, "unet": unet})
     card = checkpoint.ModelCard(data="nuts", steps=7, command="dmix train", licence="CC0-1.0")
     model = checkpoint.save(tmp_path / "model", config, UNet(unet).state_dict(), card)
-    for i, name in enumerate(["dent", "hole"]):
+    for i, name in enumerate(["dent", "hole"] * 2):
         images = tmp_path / "data" / f"MT_{name}" / "Imgs"
-        images.mkdir(parents=True)
+        images.mkdir(parents=True, exist_ok=True)
         mask = Image.new("L", (16, 16))
         mask.paste(255, (5, 5, 9, 9))
         mask.save(images / f"exp1_num_{900 * i}.png")

@@ -64,12 +64,12 @@ def samples(
     model: str, samples: int, steps: int, seed: int, beside: Path | None, device: str, dtype: str, out: Path
 ) -> None:
     """Paint samples of one model alone, a row for each class, beside their masks."""
-    from dmix_models import checkpoint, preview
+    from dmix_models import checkpoint, plans, preview
     from dmix_models.weights import CheckpointError
 
     with wrong_use(CheckpointError):
         denoiser = checkpoint.load(model, device, dtype)  # type: ignore[arg-type]
-    real = preview.real_crops(denoiser, beside, samples) if beside else {}
+    real = plans.real_crops(denoiser, beside, samples) if beside else {}
     painted = {
         name or denoiser.config.name: preview.sample(kind, samples, steps, seed, device)
         for name, kind in denoiser.kinds().items()

@@ -5,13 +5,17 @@ from functools import wraps
 from pathlib import Path
 from typing import NamedTuple, ParamSpec
 
+from torch import Tensor
+
 from dmix_core.noise import PredictionType
 from dmix_core.protocols import Size
 
 from .config import ModelConfig, Role, Variance
-from .data.batches import ANY
+from .data.augment import Augmentation
+from .data.batches import ANY, Batches
 from .data.crops import Crops, ObjectCrops, Windows
 from .data.readers import OnError, Part, check_classes, read_images, read_pairs
+from .denoiser import UNetDenoiser
 from .metrics import TrainStep
 from .presets import Preset, preset_model
 from .trainer import UNSTATED, Origin, TrainConfig, TrainingError, train
@@ -170,6 +174,26 @@ def object_crops(
     )
     check_classes(pairs)
     return ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small or on_error == "skip")
+
+
+def real_crops(denoiser: UNetDenoiser, folder: str | Path, count: int) -> dict[str, Tensor]:
+    """Crops of a folder in the way that a model learns from them, (count, C + M, h, w) in [-1, 1], by class.
+
+    Raises:
+        DataError: the folder cannot be read, or shows nothing that fits the model.
+    """
+    size, classes = denoiser.spec.size, [name for name in denoiser.config.classes if name != ANY]
+    if not denoiser.spec.mask_channels:
+        return {"real": first_crops(background_crops(folder, size, split="all", skip_small=True), count)}
+    if not classes:
+        return {"real": first_crops(object_crops(folder, size, split="all"), count)}
+    crops = {name: object_crops(folder, size, split="all", classes=[name]) for name in classes}
+    return {f"real {name}": first_crops(each, count) for name, each in crops.items()}
+
+
+def first_crops(crops: Crops, count: int) -> Tensor:
+    """The first crops of a shuffled epoch, which begins anew where it ends."""
+    return Batches(crops, Augmentation(), levels=1, batch_size=count, seed=0)(0).clean
 
 
 def _labels(classes: Sequence[str], label_dropout: float) -> list[str]:

@@ -14,12 +14,6 @@ from dmix_core.protocols import Denoiser
 from dmix_core.region import BoxRegion
 from dmix_core.timesteps import Descent
 
-from .data.augment import Augmentation
-from .data.batches import ANY, Batches
-from .data.crops import Crops, ObjectCrops, Windows
-from .data.readers import read_images, read_pairs
-from .denoiser import UNetDenoiser
-
 LEGIBLE = 96  # pixels of a sample's shorter side
 
 
@@ -57,26 +51,3 @@ def write_rows(path: Path, rows: Mapping[str, Tensor], image_channels: int = 3) 
     """Write images (B, C + M, h, w), equally many in each row, as one PNG with the rows' names to the left."""
     images = torch.cat([row.cpu() for row in rows.values()])
     return write_sheet(path, images, image_channels, len(images) // len(rows), [*rows])
-
-
-def real_crops(denoiser: UNetDenoiser, folder: Path, count: int) -> dict[str, Tensor]:
-    """Crops of a data set in the way that the model learns from them, (count, C + M, h, w) in [-1, 1], by class.
-
-    Raises:
-        DataError: the folder cannot be read, or shows nothing that fits the model.
-    """
-    classes = [name for name in denoiser.config.classes if name != ANY]
-    crops: dict[str, Crops]
-    if denoiser.spec.mask_channels:
-        pairs = read_pairs(folder, classes=classes or None, split="all")
-        parts = {name: [pair for pair in pairs if pair.class_name == name] for name in classes} or {"": pairs}
-        crops = {name: ObjectCrops(part, denoiser.spec.size) for name, part in parts.items()}
-    else:
-        crops = {"": Windows(read_images(folder, split="all"), denoiser.spec.size, skip_small=True)}
-    return {f"real {name}".strip(): first_crops(each, count) for name, each in crops.items()}
-
-
-def first_crops(crops: Crops, count: int) -> Tensor:
-    """The first crops of a shuffled epoch, which begins anew where it ends."""
-    batches = Batches(crops, Augmentation(), levels=1, batch_size=count, seed=0)
-    return batches(0).clean
