@@ -12,7 +12,7 @@ from torch import Tensor
 from dmix_core.errors import DenoiserError, did_you_mean
 from dmix_core.protocols import Prediction
 
-from .config import ModelConfig
+from .config import ModelConfig, Variance
 from .unet import UNet
 
 Dtype = Literal["float32", "bfloat16"]
@@ -51,7 +51,7 @@ class UNetDenoiser:
         """
         self._check(x_t, t)
         x_t = x_t.float()
-        output, spread = self._split(self._run(x_t, t))
+        output, spread = split_variance(self._run(x_t, t), self.config.variance)
         clean = self.noise.clean_from(self.config.prediction, output, x_t, t)
         return Prediction(clean.clamp(-1, 1), spread)
 
@@ -101,16 +101,6 @@ class UNetDenoiser:
         labels = torch.tensor(self._classes, device=x_t.device)
         return labels if len(labels) == 1 else labels.repeat_interleave(len(x_t) // len(labels))
 
-    def _split(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
-        match self.config.variance:
-            case "fixed-small":
-                return output, None
-            case "fixed-large":
-                return output, output.new_ones(())
-            case "learned-range":
-                output, v = output.chunk(2, dim=1)
-                return output, (v + 1) / 2  # Nichol & Dhariwal 2021, eq. 15, with v from [-1, 1]
-
     def _autocast(self, device: torch.device) -> AbstractContextManager[None]:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.dtype == "bfloat16")
 
@@ -138,3 +128,15 @@ class UNetDenoiser:
                 f"Model {self.config.name!r} is class-conditional; choose a class with with_label(...), "
                 f"such as {self.config.classes[0]!r}."
             )
+
+
+def split_variance(output: Tensor, variance: Variance) -> tuple[Tensor, Tensor | None]:
+    """A network's output (B, K, h, w), or (B, 2K, h, w) with a learned variance: what it predicts, and the spread."""
+    match variance:
+        case "fixed-small":
+            return output, None
+        case "fixed-large":
+            return output, output.new_ones(())
+        case "learned-range":
+            output, v = output.chunk(2, dim=1)
+            return output, (v + 1) / 2  # Nichol & Dhariwal 2021, eq. 15, with v from [-1, 1]

@@ -11,6 +11,7 @@ from torch import Tensor
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Prediction, Size, Spec
 from dmix_models.config import ModelConfig
+from dmix_models.denoiser import split_variance
 
 from .exporting import read_sidecar
 from .folder import PipelineError, PipelineFolder
@@ -103,7 +104,7 @@ class PixelDenoiser:
         """Predict from x_t (B, C+M, h, w) at level t, 1 <= t <= T; clipped as the scheduler's config has it."""
         self._check(x_t, t)
         x_t = x_t.float()
-        output, spread = self._split(self._run(x_t, t))
+        output, spread = split_variance(self._run(x_t, t), self.scheduling.variance)
         clean = self.noise.clean_from(self.scheduling.prediction, output, x_t, t)
         return Prediction(self.scheduling.limited(clean), spread)
 
@@ -112,16 +113,6 @@ class PixelDenoiser:
         with torch.autocast(x_t.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16"):
             output: Tensor = self.unet(x_t, t - 1, labels).sample
         return output.float()
-
-    def _split(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
-        match self.scheduling.variance:
-            case "fixed-small":
-                return output, None
-            case "fixed-large":
-                return output, output.new_ones(())
-            case "learned-range":
-                output, v = output.chunk(2, dim=1)
-                return output, (v + 1) / 2  # Nichol & Dhariwal 2021, eq. 15, with v from [-1, 1]
 
     def _check(self, x_t: Tensor, t: int) -> None:
         if not 1 <= t <= self.noise.steps:
