@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-from dmix_cli.new_plugin import WORDS, _compatible, plugin_files, write_plugin
-from dmix_cli.plugins import NEW
+from dmix_cli.scaffold import WORDS, _compatible, plugin_files, write_plugin
+from dmix_cli.commands.plugins.new import NEW
 from dmix_core.errors import DmixError, PluginError
-from dmix_core.registry import HOOKS, Registry
+from dmix_core.kinds import HOOKS
+from dmix_core.registry import Registry
 
 
 def test_a_new_package_installs_and_passes_its_own_test(tmp_path, pip_install):

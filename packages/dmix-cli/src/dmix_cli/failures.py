@@ -38,6 +38,7 @@ def wrong_use(*more: type[Exception]) -> Iterator[None]:
     typed: tuple[type[Exception], ...] = (
         *more,
         errors.CompositionError,
+        errors.DeviceError,
         errors.GeometryError,
         errors.PluginError,
         errors.RecipeError,
