@@ -19,6 +19,7 @@ from .parameters import (
     SizeType,
     WrapType,
 )
+from .printing import reserve_stdout
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ class Options:
     help="The percentages of the denoising that the strip shows.  [default: 0,50,80,89,90,95,100]",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
-@click.option("--json", is_flag=True, help="One JSON object on stdout, with what was written.")
+@click.option(
+    "--json", is_flag=True, callback=reserve_stdout, help="Print one JSON object on stdout, with what was written."
+)
 def compose(**given: Any) -> None:
     """Compose images; without arguments, the bundled magnetic tiles with blowholes.
 

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from .parameters import FOLDER, NEW_FILE, NEW_FOLDER, SizeType
+from .printing import json_option
 
 
 @click.group(short_help="Look at data sets, cut objects out of them.")
@@ -17,7 +18,7 @@ def data() -> None:
 @click.option("--layout", metavar="NAME", help="How DIR is laid out.  [default: found out]")
 @click.option("-o", "--out", type=NEW_FILE, help="Draw objects of every class, with their masks, into this PNG.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def inspect(**given: Any) -> None:
     """Look at every picture and mask in DIR.
 
@@ -97,7 +98,7 @@ COUNT = click.IntRange(min=1)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of places and hold-out.")
 @click.option("-o", "--out", type=NEW_FOLDER, required=True, help="The folder of crops.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def crops(**given: Any) -> None:
     """Cut every object in DIR out as a PNG whose alpha channel is the object's mask.
 

@@ -35,7 +35,7 @@ class Commands(click.Group):
             with _ended_by_signals(), _warnings_as_lines():
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
-            say(f"\nInterrupted{_where(interrupt)}.", err=True)
+            say(f"\nInterrupted.{_where(interrupt)}", err=True)
             number = interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT
             ctx.exit(128 + number)  # as shells have it
         except click.ClickException as error:
@@ -119,7 +119,7 @@ def _where(interrupt: KeyboardInterrupt) -> str:
     for frame, _ in reversed([*traceback.walk_tb(interrupt.__traceback__)]):
         name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if (plugin := modules.get(name)) and name not in ("dmix_core", "dmix_models"):
-            return f" in the plugin {plugin.name} {plugin.version}"
+            return f" The plugin {plugin.name} {plugin.version} was running."
     return ""
 
 
