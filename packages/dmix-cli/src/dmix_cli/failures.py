@@ -30,17 +30,18 @@ class Ended(KeyboardInterrupt):
 class Commands(click.Group):
     """A group whose commands answer users' mistakes and the system's refusals with a message and an exit code."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _escaped():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _ended_by_signals(), _warnings_as_lines():
+            with _escaped(), _ended_by_signals(), _warnings_as_lines():
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             say(f"\nInterrupted.{_where(interrupt)}", err=True)
             number = interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT
             ctx.exit(128 + number)  # as shells have it
-        except click.ClickException as error:
-            error.message = printable(error.message)  # type: ignore[misc]
-            raise
         except OSError as error:
             if error.errno == errno.EPIPE:  # click ends quietly when nobody reads on
                 raise
@@ -49,6 +50,16 @@ class Commands(click.Group):
             if not _is_dmix_error(error):
                 raise
             raise click.ClickException(printable(str(error))) from error
+
+
+@contextmanager
+def _escaped() -> Iterator[None]:
+    """Messages hold what was typed and names of files, neither of which may steer a terminal."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = printable(error.message)  # type: ignore[misc]
+        raise
 
 
 @contextmanager

@@ -172,7 +172,17 @@ class NamesType(click.ParamType):
         return names
 
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+class FileType(click.Path):
+    """A file that can be read to its end, as devices and pipes cannot."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if not path.is_file():
+            self.fail(f"{str(path)!r} is no ordinary file.", param, ctx)
+        return path
+
+
+FILE = FileType(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 NEW_FOLDER = click.Path(path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
