@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 
+from dmix_cli.commands import BUILT_IN
 from dmix_cli.printing import printable
 
 HOOK = "from dmix_core.hookspecs import hookimpl\n"
@@ -162,6 +164,28 @@ def test_a_folder_called_like_a_plugin_does_not_hide_it(dmix):
 )
 def test_numbers_are_bounded_with_the_limit_in_the_message(dmix, words, limit):
     assert limit in " ".join(dmix(*words, exit_code=2).stderr.split())
+
+
+def number_types(command):
+    """Every type of an option that takes fractions."""
+    for parameter in command.params:
+        parts = parameter.type.types if isinstance(parameter.type, click.Tuple) else [parameter.type]
+        yield from (part for part in parts if part.name in ("float", "float range"))
+
+
+def commands(command):
+    if not isinstance(command, click.Group):
+        return [command]
+    return [leaf for name in command.commands for leaf in commands(command.commands[name])]
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_no_option_takes_nan_or_infinity(name, text):
+    for command in commands(BUILT_IN[name].load()):
+        for kind in number_types(command):
+            with pytest.raises(click.BadParameter):
+                kind.convert(text, None, None)
 
 
 def test_settings_are_shown(dmix):

@@ -10,9 +10,12 @@ import click
 
 
 class Count(click.IntRange):
-    """A whole number from `least` on that is refused above `most`, before memory is taken for so many."""
+    """A whole number from `least` on that is refused above `most`, before memory is taken for so many.
 
-    def __init__(self, least: int = 1, most: int = 1_000_000) -> None:
+    `least` is None where the recipe has the lower bound.
+    """
+
+    def __init__(self, least: int | None = 1, most: int = 1_000_000) -> None:
         super().__init__(min=least)
         self.most = most
 
@@ -33,11 +36,10 @@ class Finite(click.FloatRange):
         return number
 
 
-SAMPLES = Count(1, 1_000_000)
-STEPS = Count(1, 100_000)
-RESAMPLES = Count(0, 10_000)
-BATCH_SIZE = Count(1, 65_536)
-SEED = Count(0, 2**63 - 1)
+MOST_SAMPLES, MOST_STEPS, MOST_RESAMPLES, LARGEST_BATCH, HIGHEST_SEED = 1_000_000, 100_000, 10_000, 65_536, 2**63 - 1
+SAMPLES = Count(1, MOST_SAMPLES)
+STEPS = Count(1, MOST_STEPS)
+SEED = Count(0, HIGHEST_SEED)
 LONGEST_SIDE, MOST_PIXELS = 65_536, 100_000_000
 
 
@@ -172,20 +174,23 @@ class NamesType(click.ParamType):
         return names
 
 
-class FileType(click.Path):
-    """A file that can be read to its end, as devices and pipes cannot."""
+class PathType(click.Path):
+    """A path; text that no path can be, such as with a null character, is wrong use."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
-        if not path.is_file():
+        try:
+            path: Any = super().convert(value, param, ctx)
+        except ValueError as error:
+            self.fail(f"{value!r} cannot be a path ({error}).", param, ctx)
+        if self.exists and not self.dir_okay and not path.is_file():  # a device or a pipe, which may have no end
             self.fail(f"{str(path)!r} is no ordinary file.", param, ctx)
         return path
 
 
-FILE = FileType(exists=True, dir_okay=False, path_type=Path)
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-NEW_FOLDER = click.Path(path_type=Path)
-NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = PathType(exists=True, dir_okay=False, path_type=Path)
+FOLDER = PathType(exists=True, file_okay=False, path_type=Path)
+NEW_FOLDER = PathType(path_type=Path)
+NEW_FILE = PathType(dir_okay=False, path_type=Path)
 
 
 def _value(text: str) -> Any:

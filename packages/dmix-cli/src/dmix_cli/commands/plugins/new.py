@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ...failures import wrong_use
+from ...parameters import PathType
 from ...printing import say
 
 NEW = ("merge-rule", "schedule", "stepper", "denoiser", "wrapper", "classifier", "exporter", "command")
@@ -15,7 +16,7 @@ NEW = ("merge-rule", "schedule", "stepper", "denoiser", "wrapper", "classifier",
 @click.argument("name")
 @click.option("--kind", type=click.Choice(NEW), default=NEW[0], show_default=True, help="What it brings.")
 @click.option(
-    "-o", "--out", type=click.Path(file_okay=False, path_type=Path), default=".", help="Where to put its folder."
+    "-o", "--out", type=PathType(file_okay=False, path_type=Path), default=".", help="Where to put its folder."
 )
 def new(name: str, kind: str, out: Path) -> None:
     """Write a plugin package that installs and passes its own test."""
