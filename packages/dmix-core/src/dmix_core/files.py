@@ -9,6 +9,9 @@ from pathlib import Path
 from .errors import WriteError
 
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+
 def write_atomically(path: str | Path, data: bytes) -> Path:
     """Write `data` to `path` under a temporary name in the same folder, flush it to disk, then rename.
 
@@ -31,7 +34,7 @@ def _write_and_rename(path: Path, data: bytes) -> None:
         raise FileExistsError(errno.EEXIST, "it is there and is no ordinary file")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(temporary, "xb") as file:  # not tempfile's, which ignore the umask
+        with os.fdopen(os.open(temporary, _NEW, 0o666), "wb") as file:  # not tempfile's, which ignores the umask
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
