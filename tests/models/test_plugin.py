@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dmix_core import BoxRegion, Composer, Descent
+from dmix_core.backends import Compute
 from dmix_core.errors import PluginError
 from dmix_core.registry import Registry
 from dmix_models import ModelConfig, save
@@ -80,7 +81,7 @@ def test_labels_of_one_model_share_its_network_as_long_as_it_is_in_use(registry,
     assert crack.network is hole.network
     assert crack.sha256 == hole.sha256
     assert crack.family == hole.family
-    assert registry.denoiser("runs/defects:crack", dtype="bfloat16").family != crack.family
+    assert registry.denoiser("runs/defects:crack", Compute(dtype="bfloat16")).family != crack.family
     network = weakref.ref(crack.network)
     del crack, hole
     gc.collect()

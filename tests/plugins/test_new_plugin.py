@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from dmix_cli.commands.plugins.new import NEW
 
 from dmix_cli.scaffold import WORDS, _compatible, plugin_files, write_plugin
-from dmix_cli.commands.plugins.new import NEW
 from dmix_core.errors import DmixError, PluginError
 from dmix_core.kinds import HOOKS
 from dmix_core.registry import Registry

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from dmix_core.backends import Compute
 from dmix_core.errors import DmixError, PluginError, did_you_mean
 from dmix_core.protocols import Denoiser
 from dmix_core.registry import ALLOW_LIST, Kind, Registry
@@ -131,7 +132,7 @@ _MODELS = ("denoiser", "wrapper", "classifier")
 
 
 def _own_check(part: Part, registry: Registry, options: Options) -> Check[Any]:
-    made = registry.create(part.kind, part.reference, part.settings, device=options.device)
+    made = registry.create(part.kind, part.reference, part.settings, Compute(options.device))
     match part.kind:
         case "merge rule":
             return merge_rule_check(made, device=options.device)
@@ -144,17 +145,17 @@ def _own_check(part: Part, registry: Registry, options: Options) -> Check[Any]:
 
 
 def _model_check(part: Part, registry: Registry, options: Options) -> Check[Any]:
-    device, limit = options.device, options.limit
+    device, compute, limit = options.device, Compute(options.device), options.limit
     if part.kind == "denoiser":
-        denoiser = registry.denoiser(part.reference, device, settings=part.settings)
+        denoiser = registry.denoiser(part.reference, compute, part.settings)
         return denoiser_check(denoiser, device=device, limit=limit)
-    inside = registry.denoiser(options.denoiser, device) if options.denoiser else None
+    inside = registry.denoiser(options.denoiser, compute) if options.denoiser else None
     if part.kind == "classifier":
         spec, noise = (inside.spec, inside.noise) if inside else (SPEC, None)
-        return classifier_check(registry.classifier(part.reference, device), spec, noise, device=device)
+        return classifier_check(registry.classifier(part.reference, compute), spec, noise, device=device)
 
     def wrap(denoiser: Denoiser) -> Denoiser:
-        return registry.wrapped(denoiser, part.name, part.settings, device)
+        return registry.wrapped(denoiser, part.name, part.settings, compute)
 
     wrap(inside or closed_form())  # settings that are wrong are no broken promise
     return wrapper_check(wrap, inside, device=device, limit=limit)
@@ -172,17 +173,21 @@ def _told(broken: BrokenPromise, making: Iterable[str]) -> str:
 
 def _making(part: Part, options: Options) -> list[str]:
     """Python that makes the part, under the name by which the lines of its check call it."""
-    device, settings = options.device, part.settings
+    settings = part.settings
     calls = {
-        "merge rule": f"rule = registry.create('merge rule', {part.name!r}, {settings}, device={device!r})",
+        "merge rule": f"rule = registry.create('merge rule', {part.name!r}, {settings}, compute)",
         "timestep schedule": f"schedule = registry.create('timestep schedule', {part.name!r}, {settings})",
         "stepper": f"stepper = registry.create('stepper', {part.name!r}, {settings})",
         "exporter": f"exporter = registry.create('exporter', {part.name!r}, {settings})",
-        "denoiser": f"denoiser = registry.denoiser({part.reference!r}, {device!r}, settings={settings})",
-        "wrapper": f"wrap = lambda denoiser: registry.wrapped(denoiser, {part.name!r}, {settings}, {device!r})",
-        "classifier": f"classifier = registry.classifier({part.reference!r}, {device!r})",
+        "denoiser": f"denoiser = registry.denoiser({part.reference!r}, compute, {settings})",
+        "wrapper": f"wrap = lambda denoiser: registry.wrapped(denoiser, {part.name!r}, {settings}, compute)",
+        "classifier": f"classifier = registry.classifier({part.reference!r}, compute)",
     }
-    lines = ["from dmix_core.registry import Registry", "registry = Registry.load()"]
+    lines = [
+        "from dmix_core.backends import Compute",
+        "from dmix_core.registry import Registry",
+        f"registry, compute = Registry.load(), Compute({options.device!r})",
+    ]
     if options.denoiser and part.kind in ("wrapper", "classifier"):
-        lines += [f"denoiser = registry.denoiser({options.denoiser!r}, {device!r})", "noise = denoiser.noise"]
+        lines += [f"denoiser = registry.denoiser({options.denoiser!r}, compute)", "noise = denoiser.noise"]
     return [*lines, calls[part.kind]]
