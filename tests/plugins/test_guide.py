@@ -28,6 +28,7 @@ NAMES = {
     "wrapper": "vivid",
     "classifier": "bright",
     "exporter": "boxes",
+    "command": "regions",
 }
 """What the guide calls its example of each kind."""
 

@@ -1,6 +1,5 @@
 """`dmix data crops`: its work."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from dmix_models.data.cutting import Cut, Cutting, cut_objects
 from dmix_models.data.manifest import MANIFEST
 
 from .datasets import check_data
+from .printing import print_json, say
 from .progress import progress
 
 
@@ -22,7 +22,7 @@ def run(folder: Path, out: Path, classes: tuple[str, ...], quiet: bool, as_json:
     with progress("cutting", "picture", quiet or as_json) as bar:
         cut = cut_objects(folder, out, cutting, classes=classes or None, seen=bar.update, **given)
     if as_json:
-        click.echo(json.dumps(_record(cut, out), indent=2))
+        print_json(_record(cut, out))
     elif not quiet:
         _tell(cut, out)
 
@@ -54,8 +54,8 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
 def _tell(cut: Cut, out: Path) -> None:
     record = _record(cut, out)
     counts = (f"{count} {name}" for what in ("classes", "parts") for name, count in record[what].items())
-    click.echo(f"Cut {record['crops']} objects into {out}: {', '.join(counts)}; {record['padded']} with padding.")
+    say(f"Cut {record['crops']} objects into {out}: {', '.join(counts)}; {record['padded']} with padding.")
     for why, count in cut.left_out.items():
-        click.echo(f"Left out: {count} {why}")
+        say(f"Left out: {count} {why}")
     for path, why in cut.failed:
-        click.echo(f"Left out {path}: {why}")
+        say(f"Left out {path}: {why}")

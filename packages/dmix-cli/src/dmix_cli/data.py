@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from .parameters import FOLDER, NEW_FILE, NEW_FOLDER, SizeType
+from .parameters import FOLDER, HIGHEST_SEED, NEW_FILE, NEW_FOLDER, Count, Finite, SizeType
+from .printing import json_option
 
 
 @click.group(short_help="Look at data sets, cut objects out of them.")
@@ -17,7 +18,7 @@ def data() -> None:
 @click.option("--layout", metavar="NAME", help="How DIR is laid out.  [default: found out]")
 @click.option("-o", "--out", type=NEW_FILE, help="Draw objects of every class, with their masks, into this PNG.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def inspect(**given: Any) -> None:
     """Look at every picture and mask in DIR.
 
@@ -29,8 +30,8 @@ def inspect(**given: Any) -> None:
     run(**given)
 
 
-FACTOR = click.FloatRange(min=1)
-COUNT = click.IntRange(min=1)
+FACTOR = Finite(min=1)
+COUNT = Count(1, 10**9)
 
 
 @data.command(short_help="Cut objects out, each with its mask.")
@@ -59,14 +60,14 @@ COUNT = click.IntRange(min=1)
 )
 @click.option(
     "--max-padding",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Finite(0, 1, max_open=True),
     default=0.25,
     show_default=True,
     help="Leave objects out whose crop has a larger share of it.",
 )
 @click.option(
     "--hold-out",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Finite(0, 1, max_open=True),
     default=0.0,
     show_default=True,
     help="Set this share aside as test part, never dividing a group of pictures of one thing.",
@@ -94,10 +95,10 @@ COUNT = click.IntRange(min=1)
     show_default=True,
     help="Refuse pictures that cannot be used, or leave them out and list them.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of places and hold-out.")
+@click.option("--seed", type=Count(0, HIGHEST_SEED), default=0, show_default=True, help="Of places and hold-out.")
 @click.option("-o", "--out", type=NEW_FOLDER, required=True, help="The folder of crops.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def crops(**given: Any) -> None:
     """Cut every object in DIR out as a PNG whose alpha channel is the object's mask.
 

@@ -1,17 +1,15 @@
 """`dmix data inspect`: its work."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import click
 
 from dmix_core.images import write_png
 from dmix_models.data.inspection import inspect
 from dmix_models.data.sheet import sheet
 
 from .datasets import check_data
+from .printing import print_json, say
 from .progress import progress
 
 SHOWN = 10  # files of one kind in the text; --json has them all
@@ -25,7 +23,10 @@ def run(folder: Path, layout: str | None, out: Path | None, quiet: bool, as_json
     record = found.record()
     if out and found.samples:
         record["sheet"] = str(write_png(out, sheet(found.samples)))
-    click.echo(json.dumps(record, indent=2) if as_json else "\n".join(told(record)))
+    if as_json:
+        print_json(record)
+    else:
+        say("\n".join(told(record)))
 
 
 def told(record: dict[str, Any]) -> Iterator[str]:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from dmix_core.errors import PluginError
 from dmix_core.files import writable_folder, write_atomically
-from dmix_core.registry import Kind, Registry
+from dmix_core.kinds import Kind
+from dmix_core.registry import Registry
+
+from .commands import BUILT_IN
 
 FILES = {
     "pyproject.toml": "pyproject.toml",
@@ -18,10 +21,16 @@ FILES = {
     "tests/test_$module.py": "test.py",
 }
 """The files of a package, each with the name of its template; "" for an empty file."""
+COMMAND_FILES = FILES | {
+    "pyproject.toml": "command-pyproject.toml",
+    "README.md": "command-README.md",
+    "tests/test_$module.py": "command-test.py",
+}
+"""Those of a command, which has no check to pass."""
 
 
 class Words(NamedTuple):
-    """What the templates say of a kind."""
+    """What the templates state of a kind."""
 
     noun: Kind
     subject: str
@@ -37,6 +46,7 @@ WORDS = {
     "wrapper": Words("wrapper", "$cls", "dmix compose --wrap background=$name --set $name.gain=1.5"),
     "classifier": Words("classifier", "$cls()", "dmix plugins check $name:10"),
     "exporter": Words("exporter", "$cls()", "dmix compose --plugin $name --set indent=2"),
+    "command": Words("command", "", "dmix $name dmix-out"),
 }
 """By the names that `dmix plugins new --kind` takes."""
 
@@ -76,7 +86,7 @@ def plugin_files(name: str, kind: str) -> dict[str, str]:
     words = {"kind": kind} | _words(name, kind)
     return {
         Template(path).substitute(words): Template(_template(Template(source).substitute(words))).substitute(words)
-        for path, source in FILES.items()
+        for path, source in (COMMAND_FILES if kind == "command" else FILES).items()
     }
 
 
@@ -87,7 +97,7 @@ def _template(source: str) -> str:
 
 def _check_free(name: str) -> None:
     distributions = {distribution.name for distribution in metadata.distributions()}
-    if name in Registry.load().names() or f"dmix-{name}" in distributions:
+    if name in Registry.load().names() or name in BUILT_IN or f"dmix-{name}" in distributions:
         raise PluginError(
             f"The name {name!r} is taken by something installed; `dmix plugins` shows by what. Choose another."
         )
@@ -99,6 +109,7 @@ def _words(name: str, kind: str) -> dict[str, str]:
     return {
         "name": name,
         "module": "dmix_" + name.replace("-", "_"),
+        "function": name.replace("-", "_") + "_command",
         "cls": cls,
         "noun": noun,
         "A_noun": f"{'An' if noun[0] in 'aeiou' else 'A'} {noun}",

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from .parameters import FOLDER, NEW_FOLDER, NamesType, SizeType
+from .parameters import FOLDER, LARGEST_BATCH, NEW_FOLDER, Count, Finite, NamesType, SizeType
 
 Decorator = Callable[[Any], Any]
 
-COUNT = click.IntRange(min=1)
+COUNT = Count(1, 10**9)
 NUMBER = click.IntRange(min=0)
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = Finite(min=0, min_open=True)
 
 DATA: list[Decorator] = [
     click.option("--layout", metavar="NAME", help="How DIR is laid out.  [default: found out; see dmix data inspect]"),
@@ -64,7 +64,13 @@ TRAINING: list[Decorator] = [
         "--init", metavar="MODEL", help="Begin with this model's network and weights.  [default: random ones]"
     ),
     click.option("--steps", type=COUNT, required=True, help="How many steps."),
-    click.option("--batch-size", type=COUNT, default=32, show_default=True, help="Images in a step, on all devices."),
+    click.option(
+        "--batch-size",
+        type=Count(1, LARGEST_BATCH),
+        default=32,
+        show_default=True,
+        help="Images in a step, on all devices.",
+    ),
     click.option("--accumulate", type=COUNT, default=1, show_default=True, help="Parts of a batch, to save memory."),
     click.option("--learning-rate", type=POSITIVE, default=2e-4, show_default=True, help="At its highest."),
     click.option("--warmup", type=NUMBER, default=200, show_default=True, help="Steps until it is there."),
@@ -75,10 +81,10 @@ TRAINING: list[Decorator] = [
         show_default=True,
         help="How the learning rate falls after that.",
     ),
-    click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Of AdamW."),
+    click.option("--weight-decay", type=Finite(min=0), default=0.0, show_default=True, help="Of AdamW."),
     click.option(
         "--ema-decay",
-        type=click.FloatRange(0, 1, max_open=True),
+        type=Finite(0, 1, max_open=True),
         default=0.999,
         show_default=True,
         help="Of the average of the weights, which is what gets saved.",
@@ -147,7 +153,7 @@ OBJECTS: list[Decorator] = [
     ),
     click.option(
         "--label-dropout",
-        type=click.FloatRange(0, 1, max_open=True),
+        type=Finite(0, 1, max_open=True),
         default=0.1,
         show_default=True,
         help="With several classes, how often none is told, so that it learns MODEL:any too.",

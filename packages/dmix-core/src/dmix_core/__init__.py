@@ -1,29 +1,33 @@
 """Compose two or more diffusion models into one image while they denoise, with the segmentation mask along with it."""
 
-from .composer import Composer, Step
-from .composition import Composition, RegionResult
-from .errors import DmixError
-from .geometry import Box
-from .merge import HardMask
-from .noise import NoiseSchedule
-from .protocols import (
-    Classifier,
-    Denoiser,
-    Earlier,
-    Exporter,
-    Layer,
-    Merged,
-    MergeRule,
-    Prediction,
-    Region,
-    Spec,
-    Stepper,
-    TimestepSchedule,
-)
-from .region import BoxRegion
-from .steppers import Ancestral
-from .still import StillImage
-from .timesteps import Descent, TailResampling
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .composer import Composer, Step
+    from .composition import Composition, RegionResult
+    from .errors import DmixError
+    from .geometry import Box
+    from .merge import HardMask
+    from .noise import NoiseSchedule
+    from .protocols import (
+        Classifier,
+        Denoiser,
+        Earlier,
+        Exporter,
+        Layer,
+        Merged,
+        MergeRule,
+        Prediction,
+        Region,
+        Spec,
+        Stepper,
+        TimestepSchedule,
+    )
+    from .region import BoxRegion
+    from .steppers import Ancestral
+    from .still import StillImage
+    from .timesteps import Descent, TailResampling
 
 __all__ = [
     "Ancestral",
@@ -52,3 +56,27 @@ __all__ = [
     "TailResampling",
     "TimestepSchedule",
 ]
+
+_ELSEWHERE = {
+    "Ancestral": "steppers",
+    "Box": "geometry",
+    "BoxRegion": "region",
+    "Composer": "composer",
+    "Composition": "composition",
+    "Descent": "timesteps",
+    "DmixError": "errors",
+    "HardMask": "merge",
+    "NoiseSchedule": "noise",
+    "RegionResult": "composition",
+    "Step": "composer",
+    "StillImage": "still",
+    "TailResampling": "timesteps",
+}
+"""The module of each public name that is not in protocols.py."""
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when it is asked for: modules that need no torch can be had without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_ELSEWHERE.get(name, 'protocols')}", __name__), name)
