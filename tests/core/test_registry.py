@@ -337,7 +337,7 @@ def pairs():
 def test_a_wrapper_wraps_and_its_settings_are_made_of_references(pairs):
     inside = pairs.denoiser("made")
     settings = {"other": "made:1", "classifier": "likely:3", "share": "0.25"}
-    wrapped = pairs.wrapped(inside, "between", settings, "cuda:1", "bfloat16")
+    wrapped = pairs.wrapped(inside, "between", settings, Compute("cuda:1", "bfloat16"))
     assert (wrapped.denoiser, wrapped.share) == (inside, 0.25)
     assert (wrapped.other.spec.image_channels, wrapped.other.mean) == (1, ("cuda:1", "bfloat16"))
     assert wrapped.classifier.made == ("3", "cuda:1")

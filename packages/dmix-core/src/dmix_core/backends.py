@@ -48,6 +48,8 @@ class Inputs:
 class Backend(Protocol):
     """Runs networks. It is hashable: equal backends run a network alike, and denoisers share what was made of it."""
 
+    def __hash__(self) -> int: ...
+
     def __call__(self, network: Network, inputs: Inputs) -> Network:
         """What is called in the network's place, with the same arguments; its results are float32.
 
