@@ -411,7 +411,7 @@ def defects(tmp_path):
         num_classes=2,
     )
     names = {"name": "defects", "role": "object", "classes": ("crack", "hole")}
-    config = ModelConfig(size=(8, 8), mask_channels=1, unet=unet, prediction="x0", **names)
+    config = ModelConfig(size=(8, 8), mask_channels=1, network=unet, prediction="x0", **names)
     weights = {key: value + 0.1 * torch.randn_like(value) for key, value in UNet(unet).state_dict().items()}
     card = ModelCard(data="none", command="none", licence="CC0")
     return save(tmp_path / "runs/defects", config, weights, card)

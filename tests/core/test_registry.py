@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from dmix_core import Ancestral, Classifier, Denoiser, Descent, HardMask, Spec, StillImage, TailResampling, hookspecs
+from dmix_core.backends import Compute
 from dmix_core.errors import CompositionError, DmixError, ImageError, PluginError, ScheduleError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.kinds import HOOKS
@@ -238,7 +239,7 @@ def painting(argument: str | None = None, *, device: str = "cpu", dtype: str = "
 def test_a_denoiser_may_have_settings_of_its_own():
     registry = registered(dmix_denoisers={"made": painting})
     assert registry.settings("made") == ["shade", "hue"]
-    denoiser, given = registry.denoiser("made:a", "cuda:1", "bfloat16", {"shade": "0.5", "hue": "blue"})
+    denoiser, given = registry.denoiser("made:a", Compute("cuda:1", "bfloat16"), {"shade": "0.5", "hue": "blue"})
     assert (denoiser.mean, given) == (0.5, ("a", "cuda:1", "bfloat16", "blue"))
 
 
@@ -277,10 +278,10 @@ def test_device_and_dtype_reach_the_factory():
         return argument, device, dtype
 
     registry = registered(dmix_denoisers={"made": factory})
-    assert registry.denoiser("made", "cuda:1", "bfloat16") == (None, "cuda:1", "bfloat16")
+    assert registry.denoiser("made", Compute("cuda:1", "bfloat16")) == (None, "cuda:1", "bfloat16")
     assert registry.denoiser("made:a:b") == ("a:b", "cpu", "float32")
     with pytest.raises(PluginError, match=r"dtype is 'float8'; Input should be 'float32' or 'bfloat16'"):
-        registry.denoiser("made", dtype="float8")
+        registry.denoiser("made", Compute(dtype="float8"))
 
 
 # ---- wrappers and classifiers ---------------------------------------------------------------------------------
@@ -336,7 +337,7 @@ def pairs():
 def test_a_wrapper_wraps_and_its_settings_are_made_of_references(pairs):
     inside = pairs.denoiser("made")
     settings = {"other": "made:1", "classifier": "likely:3", "share": "0.25"}
-    wrapped = pairs.wrapped(inside, "between", settings, "cuda:1", "bfloat16")
+    wrapped = pairs.wrapped(inside, "between", settings, Compute("cuda:1", "bfloat16"))
     assert (wrapped.denoiser, wrapped.share) == (inside, 0.25)
     assert (wrapped.other.spec.image_channels, wrapped.other.mean) == (1, ("cuda:1", "bfloat16"))
     assert wrapped.classifier.made == ("3", "cuda:1")

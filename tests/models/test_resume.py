@@ -122,7 +122,7 @@ def killed_at(number, monkeypatch):
 
 def save(out, model, step):
     """Write checkpoint and state of a step, all of whose weights are that number."""
-    tensors = {key: torch.full_like(value, step) for key, value in UNet(model.unet).state_dict().items()}
+    tensors = {key: torch.full_like(value, step) for key, value in UNet(model.network).state_dict().items()}
     place_checkpoint(out, model, tensors, checkpoint.ModelCard(data="x", command="x", licence="x", steps=step))
     write_state(out / "training", State(step, {"network": tensors}, {}), keep=1)
 
@@ -131,8 +131,8 @@ def save(out, model, step):
 def saved(tmp_path, tiny):
     """A folder in which step 1 was saved, and the model."""
     (tmp_path / "saved/training").mkdir(parents=True)
-    unet = tiny.unet.model_copy(update={"model_channels": 8, "channel_mult": (1,), "norm_groups": 4})
-    model = tiny.model_copy(update={"unet": unet})
+    unet = tiny.network.model_copy(update={"model_channels": 8, "channel_mult": (1,), "norm_groups": 4})
+    model = tiny.model_copy(update={"network": unet})
     save(tmp_path / "saved", model, 1)
     return tmp_path / "saved", model
 

@@ -64,7 +64,7 @@ def settings():
 
 @pytest.fixture
 def model(tiny):
-    return tiny.model_copy(update={"unet": tiny.unet.model_copy(update={"dropout": 0.1})})
+    return tiny.model_copy(update={"network": tiny.network.model_copy(update={"dropout": 0.1})})
 
 
 def losses(steps):
@@ -223,7 +223,7 @@ def test_a_compiled_network_learns_the_same(tmp_path, tiny, crops, settings, mon
 
 def test_the_quarters_add_up_to_the_loss(tmp_path, tiny, crops, settings):
     plain = tiny.model_copy(
-        update={"variance": "fixed-small", "unet": tiny.unet.model_copy(update={"out_channels": 4})}
+        update={"variance": "fixed-small", "network": tiny.network.model_copy(update={"out_channels": 4})}
     )
     for step in islice(train(plain, settings, crops, tmp_path), 3):
         assert sum(step.quarters.counts) == settings.batch_size
@@ -268,8 +268,8 @@ def test_a_class_is_left_untold_as_often_as_was_asked(named_crops):
 
 
 def test_a_crop_of_no_such_class_is_refused(tmp_path, tiny, crops, named_crops, settings):
-    unet = tiny.unet.model_copy(update={"num_classes": 2})
-    model = tiny.model_copy(update={"classes": ("crack", "dent"), "unet": unet})
+    unet = tiny.network.model_copy(update={"num_classes": 2})
+    model = tiny.model_copy(update={"classes": ("crack", "dent"), "network": unet})
     with pytest.raises(DataError, match=r"2 of 4 crops show 'hole'; expected .* crack, dent"):
         train(model, settings, named_crops, tmp_path)
     with pytest.raises(DataError, match="4 of 4 crops show 'no named class'"):
@@ -416,7 +416,7 @@ def test_presets_fit_any_usual_size(crops, preset, size):
     crops.size = size
     model = preset_model("object", crops, "x", preset)
     assert model.size == size
-    assert model.unet.out_channels == 8
+    assert model.network.out_channels == 8
 
 
 # ---- refusals -----------------------------------------------------------------------------------------------------

@@ -34,8 +34,8 @@ def crops():
 
 @pytest.fixture
 def model(tiny):
-    network = tiny.unet.model_copy(update={"in_channels": 3, "out_channels": 6})
-    return tiny.model_copy(update={"role": "background", "mask_channels": 0, "unet": network})
+    network = tiny.network.model_copy(update={"in_channels": 3, "out_channels": 6})
+    return tiny.model_copy(update={"role": "background", "mask_channels": 0, "network": network})
 
 
 def test_the_page_is_written_with_each_checkpoint(tmp_path, model, crops):

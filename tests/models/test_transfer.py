@@ -17,8 +17,8 @@ from dmix_models.weights import CheckpointError
 @pytest.fixture
 def ground(tiny) -> ModelConfig:
     """A background model with the network of `tiny`."""
-    unet = tiny.unet.model_copy(update={"in_channels": 3, "out_channels": 6})
-    return tiny.model_copy(update={"name": "ground", "role": "background", "mask_channels": 0, "unet": unet})
+    unet = tiny.network.model_copy(update={"in_channels": 3, "out_channels": 6})
+    return tiny.model_copy(update={"name": "ground", "role": "background", "mask_channels": 0, "network": unet})
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def saved(tmp_path, make_network, card):
     """Save a config with random weights; gives the folder's name."""
 
     def save(config: ModelConfig) -> str:
-        return str(checkpoint.save(tmp_path / config.name, config, make_network(config.unet).state_dict(), card))
+        return str(checkpoint.save(tmp_path / config.name, config, make_network(config.network).state_dict(), card))
 
     return save
 
@@ -48,7 +48,7 @@ def says(network: UNet, x: torch.Tensor, label: int | None = None) -> torch.Tens
 def test_an_image_network_given_a_mask_says_the_same_of_the_image(ground, saved, objects):
     init = saved(ground)
     model = like(init, "object", objects, "hole")
-    assert (model.unet.in_channels, model.unet.out_channels, model.mask_channels) == (4, 8, 1)
+    assert (model.network.in_channels, model.network.out_channels, model.mask_channels) == (4, 8, 1)
     x = torch.randn(2, 4, 16, 16)
     before, after = says(checkpoint.load(init).network, x[:, :3]), says(transferred(init, model), x)
     torch.testing.assert_close(after[:, :3], before[:, :3], rtol=0, atol=1e-6)
@@ -72,7 +72,7 @@ def test_the_mask_channel_learns_from_the_first_step_on(ground, saved, objects):
 @pytest.mark.parametrize("variance", ["fixed-small", "learned-range"])
 def test_the_variance_may_be_learned_anew_or_dropped(tiny, saved, objects, variance):
     fixed = tiny.model_copy(
-        update={"variance": "fixed-small", "unet": tiny.unet.model_copy(update={"out_channels": 4})}
+        update={"variance": "fixed-small", "network": tiny.network.model_copy(update={"out_channels": 4})}
     )
     init = saved(fixed if variance == "learned-range" else tiny)
     x = torch.randn(2, 4, 16, 16)
@@ -82,7 +82,7 @@ def test_the_variance_may_be_learned_anew_or_dropped(tiny, saved, objects, varia
 
 
 def test_an_imported_checkpoint_can_be_begun_with(tmp_path, ground, make_network, objects):
-    torch.save(make_network(ground.unet).state_dict(), tmp_path / "public.pt")
+    torch.save(make_network(ground.network).state_dict(), tmp_path / "public.pt")
     init = str(import_guided(tmp_path / "public.pt", ground, tmp_path / "public"))
     x = torch.randn(2, 4, 16, 16)
     before = says(checkpoint.load(init).network, x[:, :3])
@@ -91,8 +91,8 @@ def test_an_imported_checkpoint_can_be_begun_with(tmp_path, ground, make_network
 
 
 def test_classes_go_by_their_names_and_a_new_one_begins_as_the_mean(tiny, saved, objects):
-    unet = tiny.unet.model_copy(update={"num_classes": 2})
-    init = saved(tiny.model_copy(update={"classes": ("crack", "hole"), "unet": unet}))
+    unet = tiny.network.model_copy(update={"num_classes": 2})
+    init = saved(tiny.model_copy(update={"classes": ("crack", "hole"), "network": unet}))
     other = checkpoint.load(init).network
     x = torch.randn(1, 4, 16, 16)
 
@@ -124,6 +124,6 @@ def test_an_object_model_can_become_a_background(tiny, saved):
 
 def test_weights_of_another_network_are_refused_by_what_differs(tiny, saved):
     init = saved(tiny)
-    other = tiny.model_copy(update={"unet": tiny.unet.model_copy(update={"num_res_blocks": 2})})
+    other = tiny.model_copy(update={"network": tiny.network.model_copy(update={"num_res_blocks": 2})})
     with pytest.raises(CheckpointError, match=r"Cannot begin with the weights of .*tiny.*differs in num_res_blocks"):
         transferred(init, other)

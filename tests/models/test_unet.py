@@ -130,7 +130,7 @@ def test_any_network_keeps_the_size(mult, blocks, updown, scale_shift, outputs, 
     [
         ({"norm_groups": 32}, "16 channels cannot be normalised in norm_groups = 32 groups"),
         ({"channel_mult": (0.01,)}, "0 channels cannot be normalised"),
-        ({"num_heads": 3}, "num_heads = 3, num_head_channels = None cannot split attention on 32 channels"),
+        ({"num_heads": 3}, "num_heads = 3 cannot split attention on 32 channels"),
         ({"num_head_channels": 64}, "num_head_channels = 64 cannot split attention on 32 channels"),
         (
             {"attention_downsamples": (4,)},

@@ -72,9 +72,9 @@ def model(classes=(), variance="learned-range", prediction="epsilon", masks=0, *
         classes=classes,
         prediction=prediction,
         variance=variance,
-        unet=UNetConfig(**{**TINY, **fits, **changes}),
+        network=UNetConfig(**{**TINY, **fits, **changes}),
     )
-    return UNetDenoiser(config, network(config.unet))
+    return UNetDenoiser(config, network(config.network))
 
 
 # ---- networks and weights -------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def test_the_network_agrees_and_its_weights_come_back(name):
 
 @pytest.mark.parametrize("name", ["256x256_diffusion_uncond", "64x64_diffusion"])
 def test_the_public_networks_have_their_like(name):
-    config = PRESETS[name].unet
+    config = PRESETS[name].network
     with torch.device("meta"):
         theirs = UNet2DModel(**unet2d_config(config, PRESETS[name].size)).state_dict()
         ours = to_unet2d({key: torch.empty(shape) for key, shape in shapes_of(config).items()}, config)
@@ -107,9 +107,9 @@ def test_the_public_networks_have_their_like(name):
 
 def test_networks_that_unet2dmodel_does_not_have():
     with pytest.raises(PipelineError, match=r"channel_mult starts with 0\.5.*128 channels and its time embedding 256"):
-        unet2d_config(PRESETS["512x512_diffusion"].unet, (512, 512))
+        unet2d_config(PRESETS["512x512_diffusion"].network, (512, 512))
     with pytest.raises(PipelineError, match=r"512, 768, 1024 channels into 4 heads.*needs num_head_channels"):
-        unet2d_config(PRESETS["128x128_diffusion"].unet, (128, 128))
+        unet2d_config(PRESETS["128x128_diffusion"].network, (128, 128))
 
 
 # ---- pipelines ------------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_a_grid_that_dmix_would_not_halve_is_told(pipeline, tmp_path):
 def test_what_dmix_wrote_beside_a_pipeline_must_fit_it(tmp_path):
     folder = export_pipeline(model(), tmp_path / "pipeline")
     said = json.loads((folder / "dmix.json").read_text())
-    said["unet"]["norm_groups"] = 8
+    said["network"]["norm_groups"] = 8
     (folder / "dmix.json").write_text(json.dumps(said))
     with pytest.raises(PipelineError, match=r"norm_num_groups = 4"):
         import_pipeline(folder, tmp_path / "checkpoint")

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import click
 
+from dmix_core.backends import Compute
 from dmix_core.composer import Composer
 from dmix_core.errors import did_you_mean
 from dmix_core.protocols import Denoiser, Exporter
 from dmix_core.recipe import Recipe, changes, made_with
 from dmix_core.region import canvas_spec
-from dmix_core.registry import Registry
+from dmix_core.registry import DEFAULT, Registry
 
 from .compose import Options
 from .parameters import Object, Setting
@@ -22,7 +23,12 @@ BUNDLED_PAIR = (
     {"name": "blowhole", "model": "blowhole", "z": 1},
 )
 FIELDS = ("size", "steps", "merge_from", "others", "seams", "seed", "batch_size", "device", "dtype")
-CHOICES = {"merge rule": "merge", "timestep schedule": "timesteps", "stepper": "stepper"}  # kind: recipe's field
+CHOICES = {
+    "merge rule": "merge",
+    "timestep schedule": "timesteps",
+    "stepper": "stepper",
+    "backend": "backend",
+}  # kind: recipe's field
 ELSEWHERE = {
     "denoiser": "give it to --background or --object",
     "wrapper": "give it to --wrap as REGION=WRAPPER",
@@ -58,14 +64,14 @@ class Models(Registry):
         super().__init__()
         self.made: dict[str, Denoiser] = {}
         """By their references, those in the settings of wrappers too."""
-        self._made: dict[tuple[str, ...], Denoiser] = {}
+        self._made: dict[tuple[str, Compute, str], Denoiser] = {}
 
     def denoiser(
-        self, reference: str, device: str = "cpu", dtype: str = "float32", settings: Mapping[str, Any] | None = None
+        self, reference: str, compute: Compute = DEFAULT, settings: Mapping[str, Any] | None = None
     ) -> Denoiser:
-        key = reference, device, dtype, json.dumps(settings or {}, sort_keys=True)
+        key = reference, compute, json.dumps(settings or {}, sort_keys=True)
         if key not in self._made:
-            self._made[key] = self.made[reference] = super().denoiser(reference, device, dtype, settings)
+            self._made[key] = self.made[reference] = super().denoiser(reference, compute, settings)
         return self._made[key]
 
 
@@ -74,7 +80,8 @@ def plan(options: Options, registry: Models) -> Plan:
     given = Recipe.read(options.recipe) if options.recipe else Recipe.from_data({"regions": BUNDLED_PAIR})
     data = given.model_dump() | _typed_fields(options)
     data["regions"] = _regions(options, data["regions"], registry)
-    exporters = _choose_plugins(options.plugins, data, registry)
+    names = [*options.plugins, *([options.backend] if options.backend else [])]
+    exporters = _choose_plugins(names, data, registry)
     _set(_settings(options, data), _targets(data, exporters, registry), registry)
 
     recipe = Recipe.from_data(data, "these options" if not options.recipe else repr(str(options.recipe)))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from .backends import Backend, Compiled, Eager
 from .errors import PluginError
 from .hookspecs import DenoiserFactory, hookimpl
 from .images import read_image
@@ -26,6 +27,11 @@ def dmix_timestep_schedules() -> Mapping[str, Callable[..., TimestepSchedule]]:
 @hookimpl
 def dmix_steppers() -> Mapping[str, Callable[..., Stepper]]:
     return {"ancestral": Ancestral}
+
+
+@hookimpl
+def dmix_backends() -> Mapping[str, Callable[..., Backend]]:
+    return {"torch": Eager, "compile": Compiled}
 
 
 @hookimpl

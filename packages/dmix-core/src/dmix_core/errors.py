@@ -24,6 +24,10 @@ class DenoiserError(DmixError):
     """A denoiser broke its promise: wrong shape, NaN or infinity."""
 
 
+class BackendError(DmixError):
+    """A network that a backend cannot run."""
+
+
 class ImageError(DmixError):
     """A picture that cannot be read or written."""
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import stat
 import tempfile
 from pathlib import Path
 
@@ -42,6 +43,25 @@ def _write_and_rename(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_limited(path: str | Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes; pipes and devices, which may never end, are refused.
+
+    Raises:
+        OSError: the file cannot be read, is not a regular one or is larger; `strerror` states which.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit:,} bytes, the limit for such a file", str(path))
+    return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer would hold `open` for ever
 
 
 def writable_folder(path: str | Path) -> Path:

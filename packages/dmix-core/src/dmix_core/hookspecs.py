@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 
 import pluggy
 
+from .backends import Backend
 from .protocols import Classifier, Denoiser, Exporter, MergeRule, Stepper, TimestepSchedule
 
 hookspec = pluggy.HookspecMarker("dmix")
@@ -73,3 +74,8 @@ def dmix_classifiers() -> Mapping[str, ClassifierFactory]:  # type: ignore[empty
 @hookspec
 def dmix_exporters() -> Mapping[str, Callable[..., Exporter]]:  # type: ignore[empty-body]
     """Exporters by name, such as {"coco": Coco}: `--plugin NAME`, which may be given for several."""
+
+
+@hookspec
+def dmix_backends() -> Mapping[str, Callable[..., Backend]]:  # type: ignore[empty-body]
+    """What runs networks, by name, such as {"compile": Compiled}: a recipe's `backend`, `--backend NAME`."""

@@ -20,6 +20,7 @@ from pydantic import (
     ValidationError,
 )
 
+from .backends import Compute
 from .composer import Composer
 from .devices import check_device
 from .errors import RecipeError, did_you_mean
@@ -79,15 +80,15 @@ class RegionRecipe(_Part):
     z: int = 0
     listen_from: Fraction | None = None
 
-    def denoiser(self, registry: Registry, device: str, dtype: str, made: dict[str, Denoiser]) -> Denoiser:
+    def denoiser(self, registry: Registry, compute: Compute, made: dict[str, Denoiser]) -> Denoiser:
         """Its model with its settings and wrappers; what is in `made` is not made again, what is not is added."""
         key = _key(self.model, self.settings)
         if key not in made:
-            made[key] = registry.denoiser(self.model, device, dtype, self.settings)
+            made[key] = registry.denoiser(self.model, compute, self.settings)
         for wrapper in self.wrap:
             inner, key = made[key], key + _key(wrapper.use, wrapper.settings)
             if key not in made:
-                made[key] = registry.wrapped(inner, wrapper.use, wrapper.settings, device, dtype)
+                made[key] = registry.wrapped(inner, wrapper.use, wrapper.settings, compute)
         return made[key]
 
     def region(self, denoiser: Denoiser) -> Region:
@@ -108,6 +109,7 @@ class Recipe(_Part):
         size: (height, width) of the canvas; None: the grid of the bottom region.
         samples: the numbers of the images to make; each image depends on its number and the seed alone.
         batch_size: how many run together; for the same bits on another day it has to be the same.
+        backend: what calls the networks: "torch", "compile", or one of a plugin.
         made_with: versions and checksums, as the function `made_with` gives them; for information.
     """
 
@@ -126,6 +128,7 @@ class Recipe(_Part):
     batch_size: PositiveInt = 8
     device: str = "cpu"
     dtype: str = "float32"
+    backend: Choice = Choice(use="torch")
     made_with: dict[str, str] = {}
 
     # ---- files ----------------------------------------------------------------------------------------------
@@ -179,9 +182,9 @@ class Recipe(_Part):
         Raises:
             DmixError: what cannot be made or does not fit, before any network is called.
         """
-        check_device(self.device)
         made: dict[str, Denoiser] = {}
-        denoisers = [region.denoiser(registry, self.device, self.dtype, made) for region in self.regions]
+        compute = self.compute(registry)
+        denoisers = [region.denoiser(registry, compute, made) for region in self.regions]
         return Composer(
             [region.region(denoiser) for region, denoiser in zip(self.regions, denoisers)],
             size=self.size,
@@ -194,6 +197,15 @@ class Recipe(_Part):
             seams=self.seams,
             device=self.device,
         )
+
+    def compute(self, registry: Registry) -> Compute:
+        """Where and how its networks are computed.
+
+        Raises:
+            DmixError: there is no such device or backend.
+        """
+        backend = registry.create("backend", self.backend.use, self.backend.settings)
+        return Compute(check_device(self.device), self.dtype, backend)
 
     def batches(self) -> list[tuple[int, ...]]:
         """The sample numbers in groups of batch_size, each of them one `composer.compose(samples=...)`."""
@@ -249,6 +261,6 @@ def _problem(problem: Mapping[str, Any]) -> str:
 def _fields(parent: list[str]) -> list[str]:
     """The keys of the part of a recipe that lies at this place."""
     parts: dict[str, type[_Part]] = {"regions": RegionRecipe}
-    parts |= dict.fromkeys(("wrap", "timesteps", "stepper", "merge"), Choice)
+    parts |= dict.fromkeys(("wrap", "timesteps", "stepper", "merge", "backend"), Choice)
     known = [parts[name] for name in parent if name in parts]
     return list((known[-1] if known else Recipe).model_fields)

@@ -143,7 +143,7 @@ def resident_peak() -> int | None:
 
 def kept_for_backward(model: ModelConfig, config: TrainConfig, processes: int, device: torch.device) -> int:
     """Bytes of all tensors but the weights that a forward pass keeps, for one process and one part of a batch."""
-    network = new_network(model.unet, config.seed).to(device)
+    network = new_network(model.network, config.seed).to(device)
     weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     kept: dict[int, int] = {}
 

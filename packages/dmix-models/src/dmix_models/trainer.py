@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmix_core.errors import DmixError
 from dmix_core.files import writable_folder
@@ -30,6 +30,7 @@ from .losses import hybrid_loss
 from .memorisation import MemorisationError, memorisation
 from .memorisation import write as write_memorisation
 from .metrics import Measured, Metrics, Quarters, TrainStep
+from .networks import NetworkConfig
 from .page import write_page
 from .preview import sample, write_sheet
 from .resume import (
@@ -48,7 +49,6 @@ from .resume import (
 )
 from .tensorboard import Board, check_installed
 from .transfer import transferred
-from .unet import UNet, UNetConfig
 from .weights import build
 
 logger = logging.getLogger(__name__)
@@ -216,8 +216,8 @@ class Training:
         """
         parts = [Batch(*part) for part in zip(*(tensor.chunk(self.config.accumulate) for tensor in batch))]
         losses = []
-        with torch.random.fork_rng(enabled=self.model.unet.dropout > 0):
-            if self.model.unet.dropout:
+        with torch.random.fork_rng(enabled=self.model.network.dropout > 0):
+            if self.model.network.dropout:
                 number = step * self.accelerator.num_processes + self.accelerator.process_index
                 torch.manual_seed(int(stream(self.config.seed, 3, number).integers(2**62)))
             for number, part in enumerate(parts, 1):
@@ -294,7 +294,7 @@ class Training:
 
     def _denoiser(self) -> UNetDenoiser:
         """The model with the average of the weights."""
-        network = build(self.model.unet, self.ema.state_dict(), "The averaged weights")
+        network = build(self.model.network, self.ema.state_dict(), "The averaged weights")
         dtype: Dtype = "bfloat16" if self.config.mixed_precision == "bf16" else "float32"
         return UNetDenoiser(self.model, network, dtype=dtype)
 
@@ -363,18 +363,18 @@ def new_accelerator() -> Accelerator:
     return Accelerator(cpu=several and not torch.cuda.is_available())
 
 
-def first_network(model: ModelConfig, config: TrainConfig) -> UNet:
+def first_network(model: ModelConfig, config: TrainConfig) -> nn.Module:
     """The network that training begins with."""
     if config.init is None:
-        return new_network(model.unet, config.seed)
+        return new_network(model.network, config.seed)
     return transferred(config.init, model).train().requires_grad_()
 
 
-def new_network(config: UNetConfig, seed: int) -> UNet:
+def new_network(config: NetworkConfig, seed: int) -> nn.Module:
     """A network with random weights that depend on the seed alone."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return UNet(config)
+        return config.build()
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

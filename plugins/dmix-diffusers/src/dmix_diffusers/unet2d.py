@@ -54,6 +54,11 @@ def unet2d_config(config: UNetConfig, size: Size) -> dict[str, Any]:
             f"{config.widths[0]} channels and its time embedding {config.model_channels}; "
             "UNet2DModel has one number for both: it needs a channel_mult that starts with 1."
         )
+    if config.num_heads_upsample not in (None, config.num_heads) and not config.num_head_channels:
+        raise PipelineError(
+            f"The network has num_heads_upsample = {config.num_heads_upsample} and num_heads = {config.num_heads}; "
+            "UNet2DModel has one number for both halves."
+        )
     plain = RESAMPLING if config.resblock_updown else PLAIN
     kinds = [ATTENDING if _attends(config, level) else plain for level in range(len(config.widths))]
     return CONSTANT | {

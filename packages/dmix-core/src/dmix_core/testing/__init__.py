@@ -16,6 +16,7 @@ except ModuleNotFoundError as error:
         'dmix_core.testing needs hypothesis; install it with pip install "dmix-core[testing]".', name="hypothesis"
     ) from error
 
+from .backend_checks import check_backend
 from .checks import check_exporter, check_merge_rule, check_stepper, check_timestep_schedule
 from .denoisers import ConstantDenoiser, GaussianDenoiser
 from .model_checks import check_classifier, check_denoiser, check_wrapper
@@ -30,6 +31,7 @@ __all__ = [
     "Move",
     "Scene",
     "boxes",
+    "check_backend",
     "check_classifier",
     "check_denoiser",
     "check_exporter",
