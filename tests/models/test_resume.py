@@ -42,6 +42,7 @@ def discs(tmp_path):
 
 def settings(**changes):
     cadence = {"save_every": 2, "preview_every": 100, "preview_samples": 1, "preview_steps": 1, "log_every": 1}
+    cadence |= {"mixed_precision": "no", "verdict_samples": 3, "memorisation_samples": 3}
     return TrainConfig(**{"steps": 6, "batch_size": 2, "warmup": 2, "augment": {"flips": "both"}} | cadence | changes)
 
 
