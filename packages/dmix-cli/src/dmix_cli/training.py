@@ -17,8 +17,8 @@ import click
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from dmix_models.config import Role
 from dmix_models.closing import read_verdict
+from dmix_models.config import Role
 from dmix_models.data.augment import Augmentation
 from dmix_models.estimate import Estimate, estimate
 from dmix_models.metrics import TrainStep

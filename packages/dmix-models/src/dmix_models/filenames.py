@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-LONGEST = 60  # letters of a name; in UTF-8 at most 240 of the 255 bytes that file systems allow
+LONGEST = 50  # letters of a name; 200 bytes at most of the 255 that file systems allow, and temporary names are longer
 
 
 def file_names(stem: str, suffix: str, names: Iterable[str | None]) -> dict[str | None, str]:

@@ -192,10 +192,12 @@ def _megabytes(size: int) -> str:
 
 
 SCRATCH = re.compile(
-    r"\.(checkpoint|(checkpoint|state-\d{8,}"
-    r"|(metrics\.jsonl|report\.html|owner\.json|finished\.json|verdict(-.+)?\.(json|png)|memorisation(-.+)?\.(json|png)"
-    r"|preview-\d{8,}\.png))\.[a-z0-9_]{8})"
+    r"\.checkpoint|\.("
+    r"\.checkpoint|state-\d{8,12}|preview-\d{8,12}\.png|(verdict|memorisation)(-.+)?\.(json|png)"
+    r"|metrics\.jsonl|report\.html|owner\.json|finished\.json"
+    r")\.[a-z0-9_]{8}"
 )
+"""The temporary names under which a training writes; the last part is tempfile's."""
 
 
 def clear_scratch(folder: Path) -> None:
