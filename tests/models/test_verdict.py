@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dmix_models.verdict import (
     Evidence,
@@ -109,11 +107,10 @@ def test_the_advice_depends_on_what_the_loss_still_promises():
     assert not any("larger --preset" in text for text in verdict(speckled, exponent=-0.5).advice)
 
 
-@given(st.integers(0, 10_000))
-def test_fresh_pictures_of_the_same_kind_are_hardly_ever_found_wrong(seed):
-    found = findings(Evidence("crack", tiles(8, seed), CROPS))
-    assert all(finding.text.startswith("crack: ") for finding in found)
-    assert not [finding for finding in found if finding.fine is False and finding.about in ("objects", "masks")]
+def test_fresh_pictures_of_the_same_kind_are_hardly_ever_found_wrong():
+    found = [findings(Evidence("crack", tiles(12, seed), CROPS)) for seed in range(1, 61)]
+    assert all(finding.text.startswith("crack: ") for each in found for finding in each)
+    assert sum(any(finding.fine is False for finding in each) for each in found) <= 3
 
 
 def test_of_few_or_uneven_lines_nothing_is_said():

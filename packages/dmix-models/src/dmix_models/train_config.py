@@ -83,10 +83,20 @@ class Origin(NamedTuple):
 UNSTATED = Origin()
 
 
+def as_text(name: str) -> str:
+    """A name that may come from the file system as text that UTF-8 can write; other bytes as \\udc80 and the like."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, processes: int) -> None:
     """Refuse what cannot be trained, before any file is written."""
     if config.tensorboard:
         check_installed()
+    for name in (model.name, *model.classes):
+        if name != as_text(name):
+            raise TrainingError(
+                f"The name {as_text(name)!r} cannot be written as UTF-8, as a checkpoint must be. Rename the folder."
+            )
     given = (*crops.size, 3, crops.mask_channels)
     if given != (*model.size, model.image_channels, model.mask_channels):
         raise TrainingError(

@@ -47,7 +47,7 @@ from .resume import (
     write_state,
 )
 from .tensorboard import Board
-from .train_config import CADENCE, UNSTATED, Origin, TrainConfig, TrainingError, check_settings
+from .train_config import CADENCE, UNSTATED, Origin, TrainConfig, TrainingError, as_text, check_settings
 from .transfer import transferred
 from .unet import UNet, UNetConfig
 from .weights import build
@@ -98,7 +98,8 @@ class Training:
         origin: Origin,
         stop: Callable[[], bool] = lambda: False,
     ):
-        self.model, self.config, self.crops, self.out, self.origin = model, config, crops, out, origin
+        self.model, self.config, self.crops, self.out = model, config, crops, out
+        self.origin = Origin(*map(as_text, origin))
         self.stop, self.stopping = stop, False
         self.accelerator = new_accelerator()
         self.device = self.accelerator.device
@@ -399,7 +400,7 @@ class Training:
             "model": self.model.model_dump(mode="json"),
             "training": train,
             "data": facts(self.crops),
-            PICTURES: digests(self.crops),
+            PICTURES: {as_text(name): digest for name, digest in digests(self.crops).items()},
         }
 
     @property
