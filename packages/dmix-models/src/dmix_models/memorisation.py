@@ -40,6 +40,7 @@ STANDS_OUT = 2 / 3  # of a copy's distance over that to the median group
 SURE = 0.01  # the probability of as many copies by chance that a warning needs
 LEAST = 3  # groups
 QUERIES = 64  # crops that are left out, about
+TINY = 1e-9  # in place of a distance of 0, which crops have that are all the same
 SHOWN = 24  # pairs on the sheet
 LARGE = 128  # pixels of a picture on it, at most
 
@@ -124,7 +125,7 @@ class Comparison:
     @property
     def median_ratio(self) -> float:
         """The samples' median distance over that of the left-out crops; 1 for fresh pictures."""
-        return float(np.median(self.distances) / np.median(self.left_out))
+        return float(np.median(self.distances) / max(np.median(self.left_out), TINY))
 
     @property
     def rank_test(self) -> float:
@@ -145,9 +146,9 @@ def compare(samples: Tensor, left_out: Tensor, own: Sequence[int]) -> Comparison
     nearest, typical = np.nanmin(others, 2), np.nanmedian(others, 2)
     return Comparison(
         all_groups.min(1),
-        all_groups.min(1) / np.median(all_groups, 1),
+        all_groups.min(1) / np.maximum(np.median(all_groups, 1), TINY),
         np.median(nearest, 1),
-        np.median(nearest / typical, 1),
+        np.median(nearest / np.maximum(typical, TINY), 1),
     )
 
 
