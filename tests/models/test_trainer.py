@@ -58,7 +58,7 @@ def named_crops():
 @pytest.fixture
 def settings():
     cadence = {"save_every": 3, "preview_every": 100, "preview_samples": 2, "preview_steps": 2, "log_every": 2}
-    cadence |= {"memorisation_samples": 0}
+    cadence |= {"memorisation_samples": 0, "verdict_samples": 2, "mixed_precision": "no"}
     return TrainConfig(steps=6, batch_size=4, learning_rate=1e-3, warmup=2, augment={"flips": "both"}, **cadence)
 
 

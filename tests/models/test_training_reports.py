@@ -23,6 +23,8 @@ SETTINGS = TrainConfig(
     preview_steps=2,
     log_every=1,
     memorisation_samples=3,
+    verdict_samples=3,
+    mixed_precision="no",
 )
 
 

@@ -91,7 +91,11 @@ TRAINING: list[Decorator] = [
     ),
     click.option("--grad-clip", type=POSITIVE, default=1.0, show_default=True, help="The gradient's largest norm."),
     click.option(
-        "--mixed-precision", type=click.Choice(["no", "bf16"]), default="no", show_default=True, help="Of the network."
+        "--mixed-precision",
+        type=click.Choice(["auto", "no", "bf16"]),
+        default="auto",
+        show_default=True,
+        help="Compute in bfloat16 or not; auto measures both at the start and keeps the faster.",
     ),
     click.option("--compile", is_flag=True, help="Use torch.compile, which takes a minute to start."),
     click.option("--seed", type=NUMBER, default=0, show_default=True, help="All randomness derives from it."),
@@ -120,6 +124,13 @@ FILES: list[Decorator] = [
         default=32,
         show_default=True,
         help="Of each class, held against the training crops at the end of a training on 100 pictures or fewer.",
+    ),
+    click.option(
+        "--verdict-samples",
+        type=NUMBER,
+        default=32,
+        show_default=True,
+        help="Of each class, held against the training crops at the end: is the model ready?",
     ),
     click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard, too; needs the extra."),
     click.option("--data", metavar="TEXT", help="What the model card says of the data.  [default: the folder's name]"),

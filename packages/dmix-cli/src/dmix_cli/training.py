@@ -17,6 +17,7 @@ import click
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from dmix_models.closing import read_verdict
 from dmix_models.config import Role
 from dmix_models.data.augment import Augmentation
 from dmix_models.estimate import Estimate, estimate
@@ -24,6 +25,7 @@ from dmix_models.metrics import TrainStep
 from dmix_models.page import PAGE
 from dmix_models.plans import plan_background, plan_object
 from dmix_models.resume import ResumeError, newest_state
+from dmix_models.stopping import StopRequest
 from dmix_models.trainer import Origin, TrainConfig, TrainingError, train
 
 from . import estimating
@@ -40,22 +42,33 @@ PLAN = {"background": plan_background, "object": plan_object}
 def run(role: Role, folder: Path, out: Path, dry_run: bool, quiet: bool, given: dict[str, Any]) -> None:
     """Train a model with what was typed, or say what that would take; of several processes the first one speaks."""
     quiet = quiet or os.environ.get("RANK", "0") != "0"
+    stop = StopRequest()
     with wrong_use(TrainingError, ResumeError), _explained():
         check_data(given["layout"], given.get("mask_rule"))
         config = _taken(TrainConfig, given, augment=_taken(Augmentation, given))
         plan = PLAN[role](folder, out, config, origin=_origin(given), **given)
-        begun = estimate(plan) if dry_run else train(*plan)
+        begun = estimate(plan) if dry_run else train(*plan, stop=stop)
     if not isinstance(begun, Estimate):
-        _train(begun, out, config.steps, quiet)
+        _train(begun, out, config.steps, quiet, stop)
     elif not quiet:
         estimating.tell(begun)
 
 
-def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool) -> None:
-    done = _follow(steps, total, quiet)
+def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool, stop: StopRequest) -> None:
+    with stop:
+        last = _follow(steps, total, quiet)
+    if stop.received and last and last.step < total:
+        click.echo(
+            f"{stop.received.name}: stopped after step {last.step} of {total}, which is saved. "
+            "Run the same command again to go on.",
+            err=True,
+        )
+        raise KeyboardInterrupt
     if not quiet:
-        told = f"Trained {out} to step {total}" if done else f"{out} was already trained to step {_reached(out)}"
-        click.echo(f"{told}; see {out / 'training' / PAGE}.")
+        trained = f"Trained {out} to step {total}" if last else f"{out} was already trained to step {_reached(out)}"
+        click.echo(f"{trained}; see {out / 'training' / PAGE}.")
+        verdict = read_verdict(out / "training")
+        click.echo("\n".join(verdict.lines) if verdict else "There is no verdict on it.")
 
 
 def _reached(out: Path) -> int:
@@ -93,12 +106,12 @@ def _origin(given: dict[str, Any]) -> Origin:
     return Origin(command=command, **{key: value for key, value in card.items() if value is not None})
 
 
-def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> bool:
-    """Run the training behind a progress bar; False if there was nothing left to do."""
+def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> TrainStep | None:
+    """Run the training behind a progress bar; the last step, or None if there was nothing left to do."""
     losses: deque[float] = deque(maxlen=SMOOTHED)
     first = next(steps, None)
     if first is None:
-        return False
+        return None
     told = time.monotonic()
     with progress("training", "step", quiet, total=total, initial=first.step - 1) as bar:
         for step in chain([first], steps):
@@ -112,10 +125,12 @@ def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> bool:
                 told = time.monotonic()
                 click.echo(f"step {step.step} of {total}: {pace}, {timedelta(seconds=round(step.eta))} left", err=True)
             _tell(step, bar)
-    return True
+    return step
 
 
 def _tell(step: TrainStep, bar: tqdm) -> None:
+    for note in step.notes:
+        bar.write(note, file=sys.stderr)
     for what, path in (("checkpoint", step.saved), ("preview", step.preview)):
         if path:
             bar.write(f"step {step.step}: {what} {path}", file=sys.stderr)

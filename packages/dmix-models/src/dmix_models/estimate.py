@@ -72,15 +72,16 @@ def estimate(plan: Plan) -> Estimate:
         training = Training(plan.model, _undisturbed(plan.config), plan.crops, Path(folder), plan.origin)
         seconds = _pace(training)
         processes, device = training.accelerator.num_processes, training.device
+        config = plan.config.model_copy(update={"mixed_precision": training.config.mixed_precision})
         return Estimate(
             plan.model,
-            plan.config,
+            config,
             device_name(device),
             processes,
             sum(parameter.numel() for parameter in training.network.parameters()),
             sum(parameter.nbytes for parameter in training.network.parameters()),
             peak_since(before, device),
-            kept_for_backward(plan.model, plan.config, processes, device),
+            kept_for_backward(plan.model, config, processes, device),
             seconds,
             _preview_seconds(training),
         )

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from dmix_core.errors import DmixError
@@ -30,6 +31,7 @@ from dmix_core.protocols import Denoiser
 
 from .data.batches import ANY, stream
 from .data.crops import Crops
+from .filenames import file_names
 from .nearest import nearest
 from .preview import LEGIBLE, sample
 
@@ -38,6 +40,7 @@ STANDS_OUT = 2 / 3  # of a copy's distance over that to the median group
 SURE = 0.01  # the probability of as many copies by chance that a warning needs
 LEAST = 3  # groups
 QUERIES = 64  # crops that are left out, about
+TINY = 1e-9  # in place of a distance of 0, which crops have that are all the same
 SHOWN = 24  # pairs on the sheet
 LARGE = 128  # pixels of a picture on it, at most
 
@@ -122,7 +125,7 @@ class Comparison:
     @property
     def median_ratio(self) -> float:
         """The samples' median distance over that of the left-out crops; 1 for fresh pictures."""
-        return float(np.median(self.distances) / np.median(self.left_out))
+        return float(np.median(self.distances) / max(np.median(self.left_out), TINY))
 
     @property
     def rank_test(self) -> float:
@@ -143,9 +146,9 @@ def compare(samples: Tensor, left_out: Tensor, own: Sequence[int]) -> Comparison
     nearest, typical = np.nanmin(others, 2), np.nanmedian(others, 2)
     return Comparison(
         all_groups.min(1),
-        all_groups.min(1) / np.median(all_groups, 1),
+        all_groups.min(1) / np.maximum(np.median(all_groups, 1), TINY),
         np.median(nearest, 1),
-        np.median(nearest / typical, 1),
+        np.median(nearest / np.maximum(typical, TINY), 1),
     )
 
 
@@ -265,14 +268,39 @@ def memorisation(
     Raises:
         MemorisationError: fewer than three groups of crops, or crops of another size.
     """
-    items = {name: items_of(crops, name) for name in kinds}
+    check_kinds(kinds, crops)
+    return compare_kinds(draw(kinds, samples, steps, seed, device), crops, device)
+
+
+def check_kinds(kinds: Mapping[str | None, Denoiser], crops: Crops) -> None:
+    """Refuse crops of which nothing can be said, before any sample is made.
+
+    Raises:
+        MemorisationError: as for `memorisation`.
+    """
     for name, denoiser in kinds.items():
-        check_crops(denoiser, crops, items[name], name)
-    found = []
-    for name, denoiser in kinds.items():
-        images = torch.cat([sample(denoiser, part, steps, seed, device) for part in _parts(samples)])
-        found.append(compare_images(images.clamp(-1, 1).cpu(), crops, items[name], name, device))
-    return found
+        check_crops(denoiser, crops, items_of(crops, name), name)
+
+
+def draw(
+    kinds: Mapping[str | None, Denoiser],
+    samples: int,
+    steps: int,
+    seed: int = 1,
+    device: torch.device | str = "cpu",
+) -> dict[str | None, Tensor]:
+    """So many samples (N, C + M, h, w) in [-1, 1] of each kind, on the CPU; arguments as for `memorisation`."""
+    return {
+        name: torch.cat([sample(denoiser, part, steps, seed, device) for part in _parts(samples)]).clamp(-1, 1).cpu()
+        for name, denoiser in kinds.items()
+    }
+
+
+def compare_kinds(
+    images: Mapping[str | None, Tensor], crops: Crops, device: torch.device | str = "cpu"
+) -> list[Memorisation]:
+    """Hold the samples of each kind against the crops of the same kind."""
+    return [compare_images(each, crops, items_of(crops, name), name, device) for name, each in images.items()]
 
 
 def items_of(crops: Crops, name: str | None) -> list[int]:
@@ -331,10 +359,40 @@ def write(folder: Path, found: Sequence[Memorisation]) -> list[Path]:
     """Write memorisation.json and, with the nearest pairs of each class, memorisation.png or memorisation-CLASS.png."""
     record = {"format_version": 1, "distance": DISTANCE, "classes": [as_record(each) for each in found]}
     written = [write_atomically(folder / f"{NAME}.json", json.dumps(record, indent=2).encode())]
-    for each in found:
-        stem = NAME if each.name is None else f"{NAME}-{each.name}"
-        written.append(write_png(folder / f"{stem}.png", pairs(each)))
-    return written
+    names = picture_names([each.name for each in found])
+    return written + [write_png(folder / names[each.name], pairs(each)) for each in found]
+
+
+def picture_names(names: Sequence[str | None]) -> dict[str | None, str]:
+    """The file of each class' nearest pairs."""
+    return file_names(NAME, ".png", names)
+
+
+class ClassRecord(BaseModel):
+    """What the page shows of a class in memorisation.json."""
+
+    name: str | None = Field(alias="class")
+    samples: int
+    crops: int
+    groups: int
+    warning: bool
+    verdict: str
+    table: list[list[str]]
+
+
+class Record(BaseModel):
+    """What the page shows of memorisation.json."""
+
+    distance: str
+    classes: list[ClassRecord]
+
+
+def read_record(folder: Path) -> Record | None:
+    """The report in a folder; None where there is none, or none that can be read."""
+    try:
+        return Record.model_validate_json((folder / f"{NAME}.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def as_record(found: Memorisation) -> dict[str, object]:
