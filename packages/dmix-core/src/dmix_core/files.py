@@ -9,7 +9,6 @@ from pathlib import Path
 
 from .errors import WriteError
 
-
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
