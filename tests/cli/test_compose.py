@@ -507,3 +507,10 @@ print(*{"torch", "numpy", "pydantic", "PIL", "dmix_core", "dmix_models"} & sys.m
 def test_help_is_answered_without_what_is_slow_to_import():
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=120)
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_a_backend_of_the_run_stands_in_the_recipe(dmix):
+    dmix("compose", "--backend", "torch", "--steps", 12)
+    assert Recipe.read("dmix-out/recipe.json").backend.use == "torch"
+    assert "No backend" in dmix("compose", "--backend", "torhc", exit_code=2).stderr
+    assert "has no network" in dmix("compose", "--background", "scene", "--backend", "compile", exit_code=2).stderr

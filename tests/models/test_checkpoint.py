@@ -258,3 +258,13 @@ def test_a_built_network_is_trainable_and_channels_last(tiny, network):
     built = build(tiny.network, weights, "weights")
     assert all(parameter.requires_grad for parameter in built.parameters())
     assert built.input_blocks[1][0].in_layers[2].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("resblock_updown", [False, True])
+def test_resampling_without_weights_is_named(tiny, resblock_updown):
+    """guided-diffusion's conv_resample = False: pooling and repetition in the place of convolutions."""
+    weights = UNet(unet_with(tiny.network, resblock_updown=False)).state_dict()
+    pooled = {key: tensor for key, tensor in weights.items() if not key.endswith((".op.weight", ".op.bias"))}
+    pooled = {key: tensor for key, tensor in pooled.items() if ".conv." not in key}
+    with pytest.raises(CheckpointError, match="conv_resample = False, which this UNet does not have"):
+        check_weights(pooled, unet_with(tiny.network, resblock_updown=resblock_updown), "These weights")

@@ -11,6 +11,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file
 
 from dmix_core import StillImage
+from dmix_core.noise import spaced_indices
 from dmix_diffusers import PipelineError, PixelDenoiser, export_pipeline, import_pipeline
 from dmix_diffusers.__main__ import main
 from dmix_diffusers.exporting import scheduler_config
@@ -277,3 +278,23 @@ def test_the_command_goes_both_ways(tmp_path, capsys):
         main(["export", str(checkpoint), str(checkpoint)])
     with pytest.raises(SystemExit, match="Error: "):
         main(["import", str(tmp_path / "pipeline"), str(tmp_path / "pipeline")])
+
+
+def test_an_exported_scheduler_takes_the_levels_of_dmix_but_for_halves():
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(**scheduler_config(read_config(find("tiles"))))
+    apart = {}
+    for steps in range(1, 1001):
+        scheduler.set_timesteps(steps)
+        theirs, ours = scheduler.timesteps.tolist()[::-1], spaced_indices(1000, steps)
+        apart[steps] = max(abs(a - b) for a, b in zip(theirs, ours, strict=True))
+    assert sorted(set(apart.values())) == [0, 1]
+    assert sum(apart.values()) == 278
+    assert not any(apart[steps] for steps in (10, 20, 25, 50, 100, 200, 250, 500, 1000))
+
+
+def test_a_network_with_other_heads_in_its_upward_half_is_refused():
+    config = UNetConfig(**{**TINY, "num_heads": 1, "num_head_channels": None, "num_heads_upsample": 2})
+    with pytest.raises(PipelineError, match="num_heads_upsample = 2 and num_heads = 1"):
+        unet2d_config(config, (16, 16))

@@ -107,9 +107,7 @@ class Options:
 @click.option("--batch-size", type=Count(None, LARGEST_BATCH), help="How many run together.  [default: 8]")
 @click.option("--device", help="Where to compute: cpu, cuda, mps.  [default: cpu]")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the networks.  [default: float32]")
-@click.option(
-    "--backend", metavar="NAME", help="What runs the networks: torch, compile, ...  [default: torch]"
-)
+@click.option("--backend", metavar="NAME", help="What calls the networks: torch, compile.  [default: torch]")
 @click.option("-o", "--out", type=NEW_FOLDER, default="dmix-out", show_default=True, help="The folder to write into.")
 @click.option("--strip/--no-strip", default=True, help="Draw how the first sample came about.  [default: strip]")
 @click.option(

@@ -46,6 +46,7 @@ WORDS = {
     "wrapper": Words("wrapper", "$cls", "dmix compose --wrap background=$name --set $name.gain=1.5"),
     "classifier": Words("classifier", "$cls()", "dmix plugins check $name:10"),
     "exporter": Words("exporter", "$cls()", "dmix compose --plugin $name --set indent=2"),
+    "backend": Words("backend", "$cls()", "dmix compose --backend $name --set rows=2"),
     "command": Words("command", "", "dmix $name dmix-out"),
 }
 """By the names that `dmix plugins new --kind` takes."""

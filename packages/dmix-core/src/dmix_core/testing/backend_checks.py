@@ -103,8 +103,8 @@ def backend_check(
     def judge(case: _Call) -> Iterator[Verdict]:
         yield Verdict("it can be hashed", isinstance(hash(backend), int))
         if case.classes not in made:
-            network = case.network()
-            made[case.classes] = network, (yield from answered(backend, network, case.inputs))
+            plain = case.network()
+            made[case.classes] = plain, (yield from answered(backend, plain, case.inputs))
         network, running = made[case.classes]
         given = case.given()
         expected = network(*given)

@@ -8,7 +8,7 @@ from ...failures import wrong_use
 from ...parameters import PathType
 from ...printing import say
 
-NEW = ("merge-rule", "schedule", "stepper", "denoiser", "wrapper", "classifier", "exporter", "command")
+NEW = ("merge-rule", "schedule", "stepper", "denoiser", "wrapper", "classifier", "exporter", "backend", "command")
 """The kinds of plugins that can be started."""
 
 
