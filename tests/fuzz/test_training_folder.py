@@ -93,7 +93,7 @@ def mutated(data, draw):
             place = draw.randrange(len(lines))
             lines[place] = json.dumps(changed(json.loads(lines[place]), draw))
             return "\n".join([*lines, ""]).encode()
-        except ValueError:
+        except (ValueError, RecursionError):  # of a file that was damaged twice
             kind = "bytes"
     if kind == "bytes":
         place = draw.randrange(len(data) + 1)

@@ -7,7 +7,7 @@ other. The three samples of Meehan et al., "A Non-Parametric Test to Detect Data
 
 Smooth pictures are near to everything. So a copy must also stand out: its nearest crop must be far nearer than others
 are, as in Carlini et al., "Extracting Training Data from Diffusion Models", 2023 (arXiv:2301.13188), and Yoon et al.,
-"Diffusion Probabilistic Models Generalize when They Fail to Memorize", 2023. `nearest` says what distance means.
+"Diffusion Probabilistic Models Generalize when They Fail to Memorize", 2023. `nearest` defines the distance.
 """
 
 import json
@@ -210,16 +210,16 @@ class Memorisation:
         """In a sentence or two."""
         of, found = self.comparison, int(self.comparison.copies.sum())
         count = len(of.distances)
-        told = f"{found} of {count} samples ({found / count:.0%}) are near copies"
+        copies = f"{found} of {count} samples ({found / count:.0%}) are near copies"
         by_chance = f"of fresh pictures at most about {of.expected:.0%} would look so"
         if self.warns:
             return (
-                f"WARNING: the model repeats its training crops: {told}; {by_chance}. "
+                f"WARNING: the model repeats its training crops: {copies}; {by_chance}. "
                 "Look at the pairs; train for fewer steps, on more pictures, or with more augmentation."
             )
         if found > of.expected * count:
-            return f"Not certain: {told}; {by_chance}. {self.certainty} Look at the pairs."
-        return f"No sign of copying: {told}; {by_chance}. {self.certainty}"
+            return f"Not certain: {copies}; {by_chance}. {self.certainty} Look at the pairs."
+        return f"No sign of copying: {copies}; {by_chance}. {self.certainty}"
 
     @property
     def certainty(self) -> str:
@@ -432,8 +432,8 @@ def pairs(found: Memorisation, columns: int = 3) -> Image.Image:
     for row in np.argsort(of.distances, kind="stable")[:SHOWN].tolist():
         shown = _pair(found.samples[row], found.nearest[row])
         tiles += [_tile(part) for part in shown]
-        told = f"{of.distances[row]:.2f}{' copy' if of.copies[row] else ''}"
-        captions += [told, "nearest", "difference", "mask", "nearest"][: len(shown)]
+        distance = f"{of.distances[row]:.2f}{' copy' if of.copies[row] else ''}"
+        captions += [distance, "nearest", "difference", "mask", "nearest"][: len(shown)]
     return contact_sheet(tiles, columns * len(shown), captions)
 
 

@@ -293,7 +293,7 @@ class Training:
             self._close()
 
     def _close(self) -> tuple[str, ...]:
-        """Hold the finished model against its training crops; its card and page tell the verdict."""
+        """Hold the finished model against its training crops; its card and page state the verdict."""
         found = closing.look(self._denoiser(), self.crops, self.config, self.done, self.folder, self.device)
         self._place(verdict=found.verdict.summary)
         write_page(self.out)

@@ -31,7 +31,7 @@ GREY_LEVELS = 4.0  # of 255, below which a difference of light is not seen
 FALLING = (
     0.1  # by which twice the steps would lower the loss; 0.57, 0.38, 0.26 after 500, 1000, 1500 steps of blowholes
 )
-LEAST_LINES = 20  # of metrics.jsonl, of which a slope can be told from noise
+LEAST_LINES = 20  # of metrics.jsonl, which a slope needs to stand out from noise
 
 
 class Finding(NamedTuple):
@@ -149,7 +149,7 @@ def judge(lines: Sequence[Mapping[str, Any]], evidence: Sequence[Evidence], run:
 
 
 def findings(evidence: Evidence) -> list[Finding]:
-    """Everything that samples tell beside training crops; the class is named in the text."""
+    """Everything that samples show beside training crops; the text names the class."""
     found = [light(*evidence.measured(np.mean)), grain(*evidence.measured(grain_of))]
     if evidence.has_masks:
         samples, crops = evidence.masks()
@@ -174,14 +174,14 @@ def loss(lines: Sequence[Mapping[str, Any]]) -> Finding:
     pairs = [(line["step"], _level(line)) for line in lines if line["step"] >= max(1, last / 2)]
     steps, values = np.array([pair for pair in pairs if pair[1] is not None], np.float64).reshape(-1, 2).T
     if len(steps) < LEAST_LINES:
-        return Finding("loss", None, "too few lines of metrics to tell whether it still falls")
+        return Finding("loss", None, "too few lines of metrics to know whether it still falls")
     slope, error = slope_of(np.log2(steps), values)
     gain = 1 - 2**slope
     text = f"twice the steps would change it by {-gain:+.0%}, give or take {error * math.log(2):.0%}"
     if gain >= FALLING and slope < -2.33 * error:
         return Finding("loss", False, f"still falling: {text}", "more steps")
     if error * math.log(2) > FALLING / 2:
-        return Finding("loss", None, f"too uneven to tell: {text}")
+        return Finding("loss", None, f"too uneven to be sure: {text}")
     return Finding("loss", True, f"settled: {text}")
 
 
