@@ -10,11 +10,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dmix_core.errors import ImageError
-from dmix_models.data.augment import Augmentation
-from dmix_models.data.batches import Batches, order
-from dmix_models.data.components import label
-from dmix_models.data.crops import ObjectCrops, Windows, box_of, digests, is_grey, shrink, whole_crops
-from dmix_models.data.readers import DataError, Picture, read_images, read_pairs
+from dmix_data.augment import Augmentation
+from dmix_data.batches import Batches, order
+from dmix_data.components import label
+from dmix_data.datasets import ObjectCrops, Windows, digests, is_grey, shrink
+from dmix_data.exceptions import DataError
+from dmix_data.loader import Picture
+from dmix_data.objects import box_of, whole_crops
+from dmix_data.options import DataOptions
+from dmix_data.readers import read_images, read_pairs
 
 DRAW = np.random.default_rng(0)
 
@@ -80,7 +84,7 @@ def test_pairs_are_found_and_their_masks_are_no_backgrounds(tmp_path, image, mas
 def test_a_suffix_of_ones_own(tmp_path):
     save(tmp_path / "images/x.png", pixels())
     save(tmp_path / "masks/x_GT.png", blob())
-    assert len(read_pairs(tmp_path, mask_suffix="_GT")) == 1
+    assert len(read_pairs(tmp_path, DataOptions(mask_suffix="_GT"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -90,7 +94,7 @@ def test_a_suffix_of_ones_own(tmp_path):
 def test_mask_rules(tmp_path, rule, expected):
     save(tmp_path / "x.jpg", pixels(3, 3))
     save(tmp_path / "x.png", np.array([[0, 8, 255]] * 3, np.uint8))
-    assert (read_pairs(tmp_path, rule)[0].mask[0] > 0).tolist() == expected
+    assert (read_pairs(tmp_path, DataOptions(mask_rule=rule))[0].mask[0] > 0).tolist() == expected
 
 
 def test_a_palette_mask_is_read_by_index(tmp_path):
@@ -98,7 +102,7 @@ def test_a_palette_mask_is_read_by_index(tmp_path):
     mask = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8))
     mask.putpalette([255] * 9)
     mask.save(tmp_path / "x.png")
-    assert read_pairs(tmp_path, "index:1")[0].mask.tolist() == [[0, 255], [0, 255]]
+    assert read_pairs(tmp_path, DataOptions(mask_rule="index:1"))[0].mask.tolist() == [[0, 255], [0, 255]]
 
 
 def test_picture_and_mask_are_turned_upright_together(tmp_path):
@@ -165,7 +169,7 @@ def test_empty_masks_can_be_left_out(tmp_path):
     for name, mask in {"x": blob(), "y": 0 * blob()}.items():
         save(tmp_path / f"{name}.jpg", pixels())
         save(tmp_path / f"{name}.png", mask)
-    assert [pair.path.stem for pair in read_pairs(tmp_path, skip_empty=True)] == ["x"]
+    assert [pair.path.stem for pair in read_pairs(tmp_path, DataOptions(skip_empty=True))] == ["x"]
 
 
 def test_unreadable_folders_and_files_are_named(tmp_path):
@@ -184,7 +188,7 @@ def test_unknown_mask_rules_are_refused(tmp_path, rule):
     save(tmp_path / "x.jpg", pixels())
     save(tmp_path / "x.png", blob())
     with pytest.raises(DataError, match="Unknown mask rule"):
-        read_pairs(tmp_path, rule)
+        read_pairs(tmp_path, DataOptions(mask_rule=rule))
 
 
 # ---- crops ------------------------------------------------------------------------------------------------------
@@ -253,8 +257,8 @@ def test_whole_crops_are_all_crops_that_cut_nothing(objects, size):
 
 def test_objects_are_components_and_close_pieces_are_one():
     mask = blob(at=(5, 5, 4, 4)) | blob(at=(5, 11, 4, 4)) | blob(at=(30, 30, 5, 5))  # a gap of two columns
-    assert len(ObjectCrops([picture(mask)], (20, 20), merge_distance=2)) == 3
-    assert len(ObjectCrops([picture(mask)], (20, 20), merge_distance=3)) == 2
+    assert len(ObjectCrops([picture(mask)], (20, 20), DataOptions(merge_distance=2))) == 3
+    assert len(ObjectCrops([picture(mask)], (20, 20), DataOptions(merge_distance=3))) == 2
 
 
 def test_diagonal_neighbours_touch():
@@ -265,7 +269,7 @@ def test_diagonal_neighbours_touch():
 
 def test_specks_and_large_objects_are_counted_and_specks_erased():
     mask = blob(at=(5, 5, 6, 6)) | blob(at=(5, 20, 2, 2)) | blob(at=(20, 10, 18, 18))
-    crops = ObjectCrops([picture(mask)], (16, 16), min_area=16)
+    crops = ObjectCrops([picture(mask)], (16, 16), DataOptions(min_area=16))
     assert crops.skipped == {"smaller than the crop": 0, "specks": 1, "too large or too close to others": 1}
     assert len(crops) == 1
     assert crops.pictures[0].mask[5:7, 20:22].max() == 0
@@ -282,13 +286,11 @@ def test_what_does_not_fit_is_refused_or_left_out():
         DataError, match=r"1 of 2 pictures are smaller than the crop of 16x16 pixels \('small' is 8x8\)"
     ):
         Windows([small, large], (16, 16))
-    assert len(Windows([small, large], (16, 16), skip_small=True)) == 1
+    assert len(Windows([small, large], (16, 16), DataOptions(skip_small=True))) == 1
     with pytest.raises(DataError, match="1 of 1 pictures are smaller"):
-        ObjectCrops([small], (16, 16), skip_small=True)
+        ObjectCrops([small], (16, 16), DataOptions(skip_small=True))
     with pytest.raises(DataError, match="None of the 1 pictures has an object that fits"):
         ObjectCrops([large], (6, 6))
-    with pytest.raises(DataError, match=r"scale is 1\.5"):
-        Windows([large], (16, 16), scale=1.5)
 
 
 def test_shrinking_averages_the_picture_and_moves_the_mask_along():
@@ -303,7 +305,7 @@ def test_digests_depend_on_every_pixel_and_on_nothing_else():
     other.pixels[3, 3, 0] ^= 1
     known = digests(Windows([picture()], (16, 16)))
     assert list(known) == ["p"]
-    assert digests(Windows([picture()], (16, 24), scale=1.0)) == known
+    assert digests(Windows([picture()], (16, 24), DataOptions(scale=1.0))) == known
     assert digests(Windows([other], (16, 16))) != known != digests(Windows([masked], (16, 16)))
 
 
@@ -355,7 +357,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 
 def test_batches_are_made_ahead_but_none_that_nobody_learns_from(monkeypatch):
-    monkeypatch.setattr("dmix_models.data.batches.LOADERS", 3)
+    monkeypatch.setattr("dmix_data.batches.LOADERS", 3)
     made, make = [], Batches.__call__
     monkeypatch.setattr(Batches, "__call__", lambda self, step, rows: [made.append(step), make(self, step, rows)][1])
     coming = batches().ahead(2, 9)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmix_models.data.inspection import inspect
+from dmix_data.inspection import inspect
 
 
 def tile(tree, name, seed, value=255, at=(10, 20, 8, 12)):

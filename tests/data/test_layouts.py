@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,15 +12,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dmix_core.errors import ImageError
-from dmix_models.data import layouts as package
-from dmix_models.data.crops import ObjectCrops
-from dmix_models.data.cutting import Cutting, cut_objects
-from dmix_models.data.inspection import inspect
-from dmix_models.data.layouts import candidates, find, layouts
-from dmix_models.data.layouts.coco import polygons, run_lengths, uncompressed
-from dmix_models.data.masks import apply_rule, divide, named, read_values
-from dmix_models.data.pictures import read_pixels
-from dmix_models.data.readers import DataError, check_classes, read_images, read_pairs
+from dmix_core.hookspecs import hookimpl
+from dmix_core.registry import Registry
+from dmix_data.cutouts import cut_objects
+from dmix_data.datasets import ObjectCrops
+from dmix_data.exceptions import DataError
+from dmix_data.inspection import inspect
+from dmix_data.layouts import LayoutError, Listing, Record, candidates, find, layouts
+from dmix_data.loader import read_pixels
+from dmix_data.mask_rules import named
+from dmix_data.masks import MaskFile, apply_rule, divide, read_values
+from dmix_data.options import CutoutOptions, DataOptions
+from dmix_data.readers import check_classes, read_images, read_pairs
+from dmix_data.segmentations import polygons, run_lengths, uncompressed
 
 
 def shown(pictures):
@@ -143,18 +148,15 @@ def test_every_layout_can_be_inspected_and_cut(tree, tmp_path, name, make):
     assert record["problems"] == []
     assert json.dumps(record)
     if record["with_mask"]:
-        cut = cut_objects(tree.root, tmp_path / "out", Cutting())
+        cut = cut_objects(tree.root, tmp_path / "out", CutoutOptions())
         assert {entry.class_name for entry in cut.entries} == record["classes"].keys()
         assert {entry.rule for entry in cut.entries} == {record["mask_rule"]}
         assert len(inspect(tmp_path / "out").record()["classes"]) == len(record["classes"])
 
 
-DEEP_CRACK = """
-from dmix_models.data.layouts.base import Listing, Record
-from dmix_models.data.masks import MaskFile
-
-
 class DeepCrack:
+    """A layout of a plugin."""
+
     name, title, rule, fallback = "deep-crack", "DeepCrack", "threshold:127", False
 
     def detect(self, root):
@@ -162,21 +164,81 @@ class DeepCrack:
 
     def read(self, root):
         images = sorted((root / "train_img").glob("*.jpg"))
-        mask = lambda image: MaskFile(root / "train_lab" / f"{image.stem}.png", self.rule)
-        return Listing([Record(image, mask(image), "crack", split="train") for image in images])
+        masks = (MaskFile(root / "train_lab" / f"{image.stem}.png", self.rule) for image in images)
+        return Listing([Record(image, mask, "crack", split="train") for image, mask in zip(images, masks)])
 
 
-LAYOUT = DeepCrack()
-"""
+def registry_with(layout):
+    """All that is installed, and a plugin that provides this layout."""
+
+    @hookimpl
+    def dmix_layouts():
+        return {layout.name: layout}
+
+    registry = Registry.load()
+    registry.register(SimpleNamespace(dmix_layouts=dmix_layouts), "third-party", "acme-layouts")
+    return registry
 
 
-def test_a_new_layout_is_one_file(tree, tmp_path, monkeypatch):
-    (tmp_path / "deep_crack.py").write_text(DEEP_CRACK)
-    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
-    monkeypatch.setattr(package, "layouts", layouts.__wrapped__)
+def test_a_plugin_can_provide_a_layout(tree):
     tree.picture("train_img/1.jpg")
     tree.mask("train_lab/1.png")
-    assert shown(read_pairs(tree.root)) == [("1.jpg", "crack")]
+    registry = registry_with(DeepCrack)
+    assert shown(read_pairs(tree.root, registry=registry)) == [("1.jpg", "crack")]
+    assert find(tree.root, "deep-crack", registry).evidence == "asked for"
+
+
+def test_a_plugins_layout_is_asked_beside_the_others(tree):
+    mvtec(tree)
+    (tree.root / "train_img").mkdir()
+    with pytest.raises(DataError, match=r"several layouts: deep-crack \(train_img/\); mvtec"):
+        find(tree.root, registry=registry_with(DeepCrack))
+
+
+def test_a_fallback_is_asked_only_if_nothing_else_fits(tree):
+    class Anything(DeepCrack):
+        name, fallback = "anything", True
+
+        def detect(self, root):
+            return "a folder"
+
+    mvtec(tree)
+    assert find(tree.root, registry=registry_with(Anything)).layout.name == "mvtec"
+
+
+class Failing(DeepCrack):
+    def detect(self, root):
+        return root.nothing
+
+
+class Listless(DeepCrack):
+    def read(self, root):
+        return ["1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        (Failing, r"'deep-crack' of .* failed in detect \(AttributeError"),
+        (Listless, r"in read .* expected a .*Listing"),
+    ],
+)
+def test_a_layout_that_fails_is_named(tree, layout, message):
+    tree.picture("train_img/1.jpg")
+    with pytest.raises(LayoutError, match=message):
+        read_images(tree.root, registry=registry_with(layout))
+
+
+def test_a_layout_may_have_the_name_of_an_exporter():
+    @hookimpl
+    def dmix_exporters():
+        return {"coco": object}
+
+    registry = Registry.load()
+    registry.register(SimpleNamespace(dmix_exporters=dmix_exporters), "third-party")
+    assert not registry.conflicts
+    assert "coco" in registry.names("exporter")
+    assert registry.create("layout", "coco").title == "COCO instances"
 
 
 @pytest.mark.parametrize("layout", layouts().values(), ids=layouts())
@@ -191,13 +253,13 @@ def test_two_layouts_in_one_folder_are_refused_unless_one_is_named(tree):
     visa(tree)
     with pytest.raises(DataError, match=r"could have several layouts: mvtec \(.*\); visa \("):
         read_pairs(tree.root)
-    assert len(read_pairs(tree.root, layout="visa")) == 1
+    assert len(read_pairs(tree.root, DataOptions(layout="visa"))) == 1
 
 
 def test_an_unknown_layout_is_refused_with_a_suggestion(tree):
     pairs(tree)
     with pytest.raises(DataError, match=r"No layout 'mvtek'\. Did you mean 'mvtec'"):
-        read_images(tree.root, layout="mvtek")
+        read_images(tree.root, DataOptions(layout="mvtek"))
 
 
 # ---- MVTec AD -----------------------------------------------------------------------------------------------------
@@ -205,10 +267,10 @@ def test_an_unknown_layout_is_refused_with_a_suggestion(tree):
 
 def test_mvtec(tree):
     mvtec(tree)
-    assert shown(read_pairs(tree.root, split="test")) == [("000.png", "scratch")]
+    assert shown(read_pairs(tree.root, DataOptions(split="test"))) == [("000.png", "scratch")]
     (background,) = read_images(tree.root)
     assert background.path.parent.parent.name == "train"
-    assert len(read_images(tree.root, split="all")) == 2
+    assert len(read_images(tree.root, DataOptions(split="all"))) == 2
 
 
 def test_mvtec_is_no_training_data_unless_asked_for(tree):
@@ -220,33 +282,36 @@ def test_mvtec_is_no_training_data_unless_asked_for(tree):
 def test_categories_of_mvtec_name_their_classes(tree):
     mvtec(tree, "bottle/")
     mvtec(tree, "screw/")
-    assert [name for _, name in shown(read_pairs(tree.root, split="test"))] == ["bottle/scratch", "screw/scratch"]
+    assert [name for _, name in shown(read_pairs(tree.root, DataOptions(split="test")))] == [
+        "bottle/scratch",
+        "screw/scratch",
+    ]
 
 
 def test_converted_visa_has_masks_of_the_same_name(tree):
     tree.picture("train/good/000.JPG")
     tree.picture("test/bad/000.JPG", seed=1)
     tree.mask("ground_truth/bad/000.png")
-    assert shown(read_pairs(tree.root, split="test")) == [("000.JPG", "bad")]
+    assert shown(read_pairs(tree.root, DataOptions(split="test"))) == [("000.JPG", "bad")]
 
 
 def test_mvtec_masks_and_pictures_without_each_other(tree):
     mvtec(tree)
     extra = tree.picture("test/scratch/001.png", seed=9)
     with pytest.raises(DataError, match=r"1 pictures .* have no mask: 001\.png"):
-        read_pairs(tree.root, split="test")
+        read_pairs(tree.root, DataOptions(split="test"))
     extra.unlink()
     tree.mask("ground_truth/scratch/007_mask.png")
     with pytest.raises(DataError, match=r"1 masks .* have no picture: 007_mask\.png"):
-        read_pairs(tree.root, split="test")
-    assert len(read_pairs(tree.root, split="test", on_error="skip")) == 1
+        read_pairs(tree.root, DataOptions(split="test"))
+    assert len(read_pairs(tree.root, DataOptions(split="test", on_error="skip"))) == 1
 
 
 def test_two_pictures_of_one_name_are_refused(tree):
     mvtec(tree)
     tree.picture("test/scratch/000.jpg")
     with pytest.raises(DataError, match=r"'000\.jpg' and '000\.png' .* have the same name"):
-        read_pairs(tree.root, split="test")
+        read_pairs(tree.root, DataOptions(split="test"))
 
 
 # ---- VisA ---------------------------------------------------------------------------------------------------------
@@ -256,7 +321,7 @@ def test_visa_takes_the_split_with_anomalies_in_training(tree):
     visa(tree)
     (pair,) = read_pairs(tree.root)
     assert (pair.path.name, pair.class_name, pair.mask.sum()) == ("000.JPG", "candle/anomaly", 30 * 255)
-    assert shown(read_pairs(tree.root, split="test")) == [("001.JPG", "candle/anomaly")]
+    assert shown(read_pairs(tree.root, DataOptions(split="test"))) == [("001.JPG", "candle/anomaly")]
     assert [picture.path.name for picture in read_images(tree.root)] == ["0000.JPG"]
 
 
@@ -269,7 +334,7 @@ def test_one_object_of_visa_is_not_divided(tree):
 def test_threshold_127_would_find_nothing_in_visa(tree):
     visa(tree)
     with pytest.raises(DataError, match="1 of 1 masks show no object under the rule 'threshold:127'"):
-        read_pairs(tree.root, "threshold:127")
+        read_pairs(tree.root, DataOptions(mask_rule="threshold:127"))
 
 
 @pytest.mark.parametrize(
@@ -277,7 +342,7 @@ def test_threshold_127_would_find_nothing_in_visa(tree):
     [
         ("candle,train,normal,../../secret.JPG,", "names '../../secret.JPG', which is outside"),
         ("candle,train,normal,candle/Data/Images/Normal/9.JPG,", r"1 files .* are not there: 9\.JPG"),
-        ("candle,valid,normal,candle/Data/Images/Normal/0000.JPG,", "Line 6 .* says split 'valid'"),
+        ("candle,valid,normal,candle/Data/Images/Normal/0000.JPG,", "Line 6 .* states split 'valid'"),
         ("candle,train,anomaly,candle/Data/Images/Anomaly/000.JPG,", r"1 pictures .* have no mask: 000\.JPG"),
     ],
 )
@@ -472,7 +537,7 @@ def test_camvid_is_read_wherever_its_lists_were_written(tree, lists):
             (tree.root / f"{split}.txt").unlink()
     assert shown(read_pairs(tree.root)) == [("0001TP_1.png", "car"), ("0001TP_2.png", "pedestrian")]
     assert [picture.source.group for picture in read_pairs(tree.root)] == ["0001TP", "0001TP"]
-    assert len(read_pairs(tree.root, split="all")) == 4
+    assert len(read_pairs(tree.root, DataOptions(split="all"))) == 4
 
 
 @pytest.mark.parametrize(
@@ -488,7 +553,7 @@ def test_wrong_lines_of_camvid(tree, line, message):
     camvid(tree)
     tree.text("train.txt", line)
     with pytest.raises(DataError, match=message):
-        read_pairs(tree.root, split="all")
+        read_pairs(tree.root, DataOptions(split="all"))
 
 
 @pytest.mark.parametrize("nested", ["", "TikTok_dataset/"])
@@ -505,15 +570,17 @@ def test_of_each_clip_every_so_many_th_frame_is_taken(tree, every, frames):
         for frame in range(7):
             tree.picture(f"{clip}/images/{frame}.png")
             tree.mask(f"{clip}/masks/{frame}.png")
-    paths = [picture.path.relative_to(tree.root).as_posix() for picture in read_pairs(tree.root, every=every)]
+    paths = [
+        picture.path.relative_to(tree.root).as_posix() for picture in read_pairs(tree.root, DataOptions(every=every))
+    ]
     assert paths == [f"{clip}/images/{frame}.png" for clip in ("00001", "00002") for frame in frames]
-    assert len(read_images(tree.root, every=every)) == len(paths)
+    assert len(read_images(tree.root, DataOptions(every=every))) == len(paths)
 
 
 def test_pictures_without_groups_cannot_be_thinned(tree):
     pairs(tree)
     with pytest.raises(DataError, match=r"every is 2, but .* has no groups"):
-        read_pairs(tree.root, every=2)
+        read_pairs(tree.root, DataOptions(every=2))
 
 
 # ---- pictures and masks by name -------------------------------------------------------------------------------------
@@ -535,7 +602,7 @@ def test_masks_without_pictures_are_refused_or_left_out(tree):
     tree.mask("masks/y.png")
     with pytest.raises(DataError, match=r"1 masks .* have no picture: y\.png"):
         read_pairs(tree.root)
-    assert len(read_pairs(tree.root, on_error="skip")) == 1
+    assert len(read_pairs(tree.root, DataOptions(on_error="skip"))) == 1
 
 
 # ---- mask rules -----------------------------------------------------------------------------------------------------
@@ -579,7 +646,7 @@ def test_bad_files_are_left_out_and_listed_where_that_is_asked_for(tree, caplog)
     tree.mask("c.png", value=0)
     with pytest.raises((DataError, ImageError)):
         read_pairs(tree.root)
-    assert [pair.path.name for pair in read_pairs(tree.root, on_error="skip")] == ["d.jpg"]
+    assert [pair.path.name for pair in read_pairs(tree.root, DataOptions(on_error="skip"))] == ["d.jpg"]
     assert "Left out 3 of 4 pictures" in caplog.text
     for fact in (
         "a.jpg: Cannot read",
@@ -623,21 +690,21 @@ def two_classes_of_coco(tree):
 @pytest.mark.parametrize(("make", "name"), [(two_classes_of_tiles, "blowhole"), (two_classes_of_coco, "car")])
 def test_of_known_classes_only_those_asked_for_are_opened(tree, make, name):
     make(tree)
-    assert {picture.class_name for picture in read_pairs(tree.root, classes=[name])} == {name}
+    assert {picture.class_name for picture in read_pairs(tree.root, DataOptions(classes=(name,)))} == {name}
     with pytest.raises(ImageError, match="Cannot read"):
-        read_pairs(tree.root, classes=[name, "crack"])
+        read_pairs(tree.root, DataOptions(classes=(name, "crack")))
     with pytest.raises(DataError, match=r"No picture shows the class 'crac'. Did you mean 'crack'"):
-        read_pairs(tree.root, classes=[name, "crac"])
+        read_pairs(tree.root, DataOptions(classes=(name, "crac")))
 
 
 def test_nothing_left_is_an_error_all_the_same(tree):
     tree.text("a.png", "no picture")
     with pytest.raises(DataError, match="None of 1 pictures can be used"):
-        read_images(tree.root, on_error="skip")
+        read_images(tree.root, DataOptions(on_error="skip"))
     tree.picture("a.jpg")
     tree.mask("a.png", value=0)
     with pytest.raises(DataError, match="1 of 1 masks show no object"):
-        read_pairs(tree.root, on_error="skip")
+        read_pairs(tree.root, DataOptions(on_error="skip"))
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from dmix_core.errors import ImageError
-from dmix_models.data import memory
-from dmix_models.data.components import label
-from dmix_models.data.crops import ObjectCrops, Windows, digests
-from dmix_models.data.memory import Kept, Recent, packed
-from dmix_models.data.readers import DataError, read_images, read_pairs
+from dmix_data import memory
+from dmix_data.components import label
+from dmix_data.datasets import ObjectCrops, Windows, digests
+from dmix_data.exceptions import DataError
+from dmix_data.memory import Kept, Recent, packed
+from dmix_data.options import DataOptions
+from dmix_data.readers import read_images, read_pairs
 
 
 @pytest.fixture
@@ -92,9 +94,9 @@ def cuts(crops, count=3):
 
 CROPS = {
     "objects": lambda folder: ObjectCrops(read_pairs(folder), (16, 16)),
-    "shrunk objects": lambda folder: ObjectCrops(read_pairs(folder), (8, 8), scale=0.5, min_area=4),
+    "shrunk objects": lambda folder: ObjectCrops(read_pairs(folder), (8, 8), DataOptions(scale=0.5, min_area=4)),
     "windows": lambda folder: Windows(read_images(folder), (16, 16)),
-    "shrunk windows": lambda folder: Windows(read_images(folder), (8, 8), scale=0.5),
+    "shrunk windows": lambda folder: Windows(read_images(folder), (8, 8), DataOptions(scale=0.5)),
 }
 
 

@@ -5,12 +5,12 @@ What is imported here answers `--help`: torch and all that needs it is imported 
 
 import click
 
+from .commands.data import data
+from .commands.train import train
 from .compose import compose
-from .data import data
 from .failures import Commands
 from .models import models
 from .plugins import plugins
-from .train import train
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -7,18 +7,17 @@ from typing import Any
 import click
 
 from dmix_core.files import writable_folder
+from dmix_data.batches import ANY
+from dmix_data.datasets import background_crops, object_crops
+from dmix_data.options import DataOptions
 from dmix_models import checkpoint
-from dmix_models.data.batches import ANY
 from dmix_models.denoiser import UNetDenoiser
 from dmix_models.memorisation import Memorisation, as_record, memorisation, write
 from dmix_models.page import write_page
-from dmix_models.plans import background_crops, object_crops
 from dmix_models.weights import CheckpointError
 
-from .datasets import check_data
+from .data_options import data_options
 from .failures import wrong_use
-
-MASKS = ("mask_rule", "mask_suffix", "classes", "min_area", "merge_distance", "skip_empty")
 
 
 def run(
@@ -34,12 +33,12 @@ def run(
     **given: Any,
 ) -> None:
     """Compare a model's samples with its training crops; say what was found, and write it down."""
-    check_data(given["layout"], given["mask_rule"])
+    options = data_options(given)
     with wrong_use(CheckpointError):
         found_at = checkpoint.find(model)
     out = _out(out, found_at)
     denoiser = checkpoint.load(found_at, device)
-    crops = _crops(denoiser, folder, given)
+    crops = _crops(denoiser, folder, options)
     found = memorisation(denoiser.kinds(), crops, samples, steps, seed, device)
     written = write(out, found) if out else []
     if out == found_at / "training":
@@ -61,12 +60,13 @@ def _out(out: Path | None, folder: Path) -> Path | None:
     return writable_folder(out) if out else None
 
 
-def _crops(denoiser: UNetDenoiser, folder: Path, given: dict[str, Any]) -> Any:
+def _crops(denoiser: UNetDenoiser, folder: Path, options: DataOptions) -> Any:
     size = denoiser.spec.size
     if denoiser.config.role == "background":
-        return background_crops(folder, size, **{key: given[key] for key in given.keys() - set(MASKS)})
-    own = [name for name in denoiser.config.classes if name != ANY]
-    return object_crops(folder, size, **given | {"classes": given["classes"] or own or None})
+        return background_crops(folder, size, options)
+    own = tuple(name for name in denoiser.config.classes if name != ANY)
+    classes = options.classes or own or None
+    return object_crops(folder, size, options.model_copy(update={"classes": classes}))
 
 
 def _tell(found: Memorisation, quiet: bool) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from .commands.train import COUNT, NUMBER
+from .data_options import MASKS, READING, SCALE
 from .failures import wrong_use
+from .field_options import apply
 from .parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, NamesType
-from .train import COUNT, DATA, MASKS, NUMBER, SCALE, options
 
 COLUMNS = "{:<16} {:<10} {:>9}  {:>10}  {}"
 
@@ -64,12 +66,12 @@ def samples(
     model: str, samples: int, steps: int, seed: int, beside: Path | None, device: str, dtype: str, out: Path
 ) -> None:
     """Paint samples of one model alone, a row for each class, beside their masks."""
-    from dmix_models import checkpoint, plans, preview
+    from dmix_models import checkpoint, preview, training_setup
     from dmix_models.weights import CheckpointError
 
     with wrong_use(CheckpointError):
         denoiser = checkpoint.load(model, device, dtype)  # type: ignore[arg-type]
-    real = plans.real_crops(denoiser, beside, samples) if beside else {}
+    real = training_setup.real_crops(denoiser, beside, samples) if beside else {}
     painted = {
         name or denoiser.config.name: preview.sample(kind, samples, steps, seed, device)
         for name, kind in denoiser.kinds().items()
@@ -104,7 +106,7 @@ def import_model(file: Path, preset: str, store_dtype: str, out: Path) -> None:
 @models.command(short_help="Does a model repeat its training data?")
 @click.argument("model", metavar="NAME|FOLDER")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@options(DATA, MASKS, SCALE)
+@apply([*READING, *MASKS, *SCALE])
 @click.option("--classes", type=NamesType(), help="The classes that it was trained on.  [default: its own, or all]")
 @click.option("-n", "--samples", type=COUNT, default=32, show_default=True, help="Of each class.")
 @click.option("--steps", type=COUNT, default=50, show_default=True, help="Denoising steps.")

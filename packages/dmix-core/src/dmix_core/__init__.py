@@ -1,29 +1,33 @@
 """Compose two or more diffusion models into one image while they denoise, with the segmentation mask along with it."""
 
-from .composer import Composer, Step
-from .composition import Composition, RegionResult
-from .errors import DmixError
-from .geometry import Box
-from .merge import HardMask
-from .noise import NoiseSchedule
-from .protocols import (
-    Classifier,
-    Denoiser,
-    Earlier,
-    Exporter,
-    Layer,
-    Merged,
-    MergeRule,
-    Prediction,
-    Region,
-    Spec,
-    Stepper,
-    TimestepSchedule,
-)
-from .region import BoxRegion
-from .steppers import Ancestral
-from .still import StillImage
-from .timesteps import Descent, TailResampling
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .composer import Composer, Step
+    from .composition import Composition, RegionResult
+    from .errors import DmixError
+    from .geometry import Box
+    from .merge import HardMask
+    from .noise import NoiseSchedule
+    from .protocols import (
+        Classifier,
+        Denoiser,
+        Earlier,
+        Exporter,
+        Layer,
+        Merged,
+        MergeRule,
+        Prediction,
+        Region,
+        Spec,
+        Stepper,
+        TimestepSchedule,
+    )
+    from .region import BoxRegion
+    from .steppers import Ancestral
+    from .still import StillImage
+    from .timesteps import Descent, TailResampling
 
 __all__ = [
     "Ancestral",
@@ -52,3 +56,15 @@ __all__ = [
     "TailResampling",
     "TimestepSchedule",
 ]
+
+_MODULES = ("errors", "noise", "geometry", "protocols", "composer", "merge", "region", "steppers", "still", "timesteps")
+"""Where these names are found; all but the first import torch."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, so that formats, options and `--help`, which need no torch, do not wait for it."""
+    if name in __all__:
+        for module in (import_module(f".{each}", __name__) for each in _MODULES):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

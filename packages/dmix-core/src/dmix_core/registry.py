@@ -17,7 +17,7 @@ from .errors import PluginError, did_you_mean
 from .protocols import Classifier, Denoiser
 from .settings import checked, explained, mentions, unknown_setting
 
-Kind = Literal["merge rule", "timestep schedule", "stepper", "denoiser", "wrapper", "classifier", "exporter"]
+Kind = Literal["merge rule", "timestep schedule", "stepper", "denoiser", "wrapper", "classifier", "exporter", "layout"]
 Factory = Callable[..., Any]
 
 GROUP = "dmix"
@@ -31,9 +31,10 @@ HOOKS: Mapping[str, Kind] = MappingProxyType(
         "dmix_wrappers": "wrapper",
         "dmix_classifiers": "classifier",
         "dmix_exporters": "exporter",
+        "dmix_layouts": "layout",
     }
 )
-_OWN = {"dmix-core", "dmix-models", "dmix-cli"}
+_OWN = {"dmix-core", "dmix-data", "dmix-models", "dmix-cli"}
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
@@ -65,7 +66,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.plugins: list[PluginRecord] = []
-        self._offers: dict[str, list[_Offer]] = {}
+        self._offers: dict[_Key, list[_Offer]] = {}
         self._manager = pluggy.PluginManager("dmix")
         self._manager.add_hookspecs(hookspecs)
 
@@ -89,7 +90,7 @@ class Registry:
             PluginError: what is wrong with it; the registry is left as it was.
         """
         offers = self._ask(plugin, f"{distribution}:{name}")
-        provides = {kind: tuple(sorted(n for n, (k, _) in offers.items() if k == kind)) for kind in HOOKS.values()}
+        provides = {kind: tuple(sorted(n for (_, n), (k, _) in offers.items() if k == kind)) for kind in HOOKS.values()}
         record = PluginRecord(name, distribution, version, {k: names for k, names in provides.items() if names})
         self.plugins.append(record)
         for offered, (kind, factory) in offers.items():
@@ -99,7 +100,9 @@ class Registry:
 
     def names(self, kind: Kind | None = None) -> list[str]:
         """The names of one kind, or of all, sorted."""
-        return sorted(name for name, offers in self._offers.items() if kind is None or kind in {o.kind for o in offers})
+        return sorted(
+            {n for (_, n), offers in self._offers.items() if kind is None or kind in {o.kind for o in offers}}
+        )
 
     def kind_of(self, name: str) -> Kind:
         """What the name stands for.
@@ -127,7 +130,7 @@ class Registry:
         """Names that several plugins claim, with the distributions that do."""
         return {
             name: tuple(str(offer.plugin) for offer in offers)
-            for name, offers in self._offers.items()
+            for (_, name), offers in self._offers.items()
             if len(offers) > 1
         }
 
@@ -253,7 +256,7 @@ class Registry:
             raise PluginError(problem(explained(error, known))) from error
 
     def _offer(self, name: str, kind: Kind | None = None) -> "_Offer":
-        offers = self._offers.get(name, [])
+        offers = self._offers.get(_key(name, kind)) or (self._offers.get(_key(name, "layout"), []) if not kind else [])
         if len(offers) > 1:
             claims = " and ".join(f"{offer.plugin} ({offer.kind})" for offer in offers)
             raise PluginError(
@@ -288,7 +291,7 @@ class Registry:
             reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
             self.plugins.append(PluginRecord(*who, status="broken", error=reason))
 
-    def _ask(self, plugin: object, name: str) -> "dict[str, tuple[Kind, Factory]]":
+    def _ask(self, plugin: object, name: str) -> "dict[_Key, tuple[Kind, Factory]]":
         """Everything that a plugin offers, by name; a plugin that breaks a rule is not kept."""
         if self._manager.is_registered(plugin):
             raise PluginError("the same module is already registered by another entry point")
@@ -299,6 +302,15 @@ class Registry:
             if self._manager.is_registered(plugin):  # pluggy may have refused it already
                 self._manager.unregister(plugin)
             raise
+
+
+_Key = tuple[bool, str]
+"""Whether it is a layout, and the name."""
+
+
+def _key(name: str, kind: Kind | None) -> _Key:
+    """Names are unique over all kinds but layouts, which share theirs with the exporters of the same formats."""
+    return kind == "layout", name
 
 
 class _Call(NamedTuple):
@@ -365,15 +377,16 @@ def _answers(manager: pluggy.PluginManager, plugin: object) -> dict[str, object]
     return {hook: mine[hook].function() for hook in HOOKS if hook in mine}
 
 
-def _merged(answers: Mapping[str, object]) -> dict[str, tuple[Kind, Factory]]:
-    offers: dict[str, tuple[Kind, Factory]] = {}
+def _merged(answers: Mapping[str, object]) -> dict[_Key, tuple[Kind, Factory]]:
+    offers: dict[_Key, tuple[Kind, Factory]] = {}
     for hook, answer in answers.items():
         if not isinstance(answer, Mapping):
             raise PluginError(f"{hook} returned {answer!r}; expected a dict of names and factories")
         for name, factory in answer.items():
-            if name in offers:
-                raise PluginError(f"it provides {name!r} twice, as {offers[name][0]} and as {HOOKS[hook]}")
-            offers[_check_name(name, hook)] = HOOKS[hook], _check_factory(factory, name, HOOKS[hook])
+            key = _key(_check_name(name, hook), HOOKS[hook])
+            if key in offers:
+                raise PluginError(f"it provides {name!r} twice, as {offers[key][0]} and as {HOOKS[hook]}")
+            offers[key] = HOOKS[hook], _check_factory(factory, name, HOOKS[hook])
     return offers
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from .files import Pixels
+from .arrays import Pixels
 
 
 class Augmentation(BaseModel):

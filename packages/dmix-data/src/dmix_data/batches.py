@@ -16,11 +16,11 @@ from torch import Tensor
 from dmix_core.draws import normal
 
 from .augment import Augmentation
-from .crops import Crops
-from .files import DataError
+from .datasets import Crops
+from .exceptions import DataError
 
 LOADERS = min(4, os.cpu_count() or 1)  # threads; decoding a picture takes longer than a step on a GPU
-ANY = "any"  # the class of a picture whose class is not told, for guidance without a classifier
+ANY = "any"  # the label of a picture whose class is withheld, for guidance without a classifier
 
 
 class Batch(NamedTuple):

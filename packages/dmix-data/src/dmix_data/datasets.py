@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from dmix_core.geometry import Box
-from dmix_core.protocols import Size
 
-from .components import label
-from .files import DataError, Pixels
+from .arrays import Pixels, Size
+from .exceptions import DataError
+from .loader import Picture, reasons
 from .memory import Stored, derived, now, remade, replaced
-from .pictures import Picture, reasons
+from .objects import box_of, objects_of, whole_crops
+from .options import DataOptions
+from .readers import check_classes, read_images, read_pairs
 
 logger = logging.getLogger(__name__)
+
+_DEFAULTS = DataOptions()
 
 
 @dataclass(frozen=True)
@@ -105,17 +109,16 @@ class Windows:
 
     Args:
         size: of the windows.
-        scale: shrinks the pictures first, in (0, 1]; 1 leaves every pixel as it is.
-        skip_small: leave pictures smaller than the window out; by default they are refused.
+        options: `scale` shrinks the pictures first; those smaller than the window are refused, or left out.
     """
 
     mask_channels = 0
 
-    def __init__(self, pictures: Sequence[Picture], size: Size, scale: float = 1.0, skip_small: bool = False):
-        scaled = [shrink(picture, scale) for picture in pictures]
+    def __init__(self, pictures: Sequence[Picture], size: Size, options: DataOptions = _DEFAULTS):
+        scaled = [shrink(picture, options.scale) for picture in pictures]
         self.size = size
-        self.settings: dict[str, object] = {"scale": scale}
-        self.pictures = _large_enough(scaled, size, skip_small)
+        self.settings: dict[str, object] = {"scale": options.scale}
+        self.pictures = _large_enough(scaled, size, options.leaves_out_small)
         self.skipped = reasons(pictures) | {"smaller than the window": len(scaled) - len(self.pictures)}
 
     def __len__(self) -> int:
@@ -137,12 +140,10 @@ class Windows:
 
 
 def shrink(picture: Picture, scale: float) -> Picture:
-    """A picture and its mask made smaller by one factor; the mask's edge becomes soft."""
-    if not 0 < scale <= 1:
-        raise DataError(f"scale is {scale}; expected a factor above 0 and at most 1 (1 = native scale).")
+    """A picture and its mask made smaller by one factor in (0, 1]; the mask's edge becomes soft."""
     if scale == 1:
         return picture
-    size = round(picture.size[0] * scale), round(picture.size[1] * scale)
+    size = max(1, round(picture.size[0] * scale)), max(1, round(picture.size[1] * scale))
     mask, objects = picture.stored_mask, picture.stored_objects
     return replace(
         picture,
@@ -189,55 +190,43 @@ def _rgb(pixels: Pixels) -> Pixels:
 
 class ObjectCrops:
     """Crops around single objects; an item is an object: a connected component of a mask (8-connectivity), or what the
-    data set says is one.
+    data set states is one.
 
     A crop holds its object completely, and no object pixel lies on the crop's border unless the picture ends there:
     a model that saw cut masks would paint objects with straight edges.
 
     Args:
         size: of the crops.
-        scale: shrinks the pictures first, in (0, 1]; 1 leaves every pixel as it is.
-        min_area: components of fewer pixels are noise, and erased from the mask.
-        merge_distance: pieces at most this many pixels apart are one object; 1 means touching, diagonals included.
-        skip_small: leave pictures smaller than the crop out; by default they are refused.
+        options: `scale` shrinks the pictures first; those smaller than the crop are refused, or left out; parts of a
+            mask smaller than `min_area` are erased; parts at most `merge_distance` apart are one object.
+
+    Raises:
+        DataError: pictures that are too small, or none with an object that fits a crop.
     """
 
     mask_channels = 1
 
-    def __init__(
-        self,
-        pictures: Sequence[Picture],
-        size: Size,
-        scale: float = 1.0,
-        min_area: int = 16,
-        merge_distance: int = 4,
-        skip_small: bool = False,
-    ):
-        scaled = [shrink(picture, scale) for picture in pictures]
-        large = _large_enough(scaled, size, skip_small)
+    def __init__(self, pictures: Sequence[Picture], size: Size, options: DataOptions = _DEFAULTS):
+        scaled = [shrink(picture, options.scale) for picture in pictures]
+        large = _large_enough(scaled, size, options.leaves_out_small)
         self.size = size
-        self.settings: dict[str, object] = {
-            "scale": scale,
-            "min_area": min_area,
-            "merge_distance": merge_distance,
-        }
+        self.settings: dict[str, object] = options.model_dump(include={"scale", "min_area", "merge_distance"})
         self.skipped = reasons(pictures) | {"smaller than the crop": len(scaled) - len(large), "specks": 0}
         self.skipped["too large or too close to others"] = 0
         self.pictures: list[Picture] = []
         self.items: list[tuple[Picture, Stored]] = []  # of each object, its picture and the corners of its crops
+        self._largest_speck = 0
         for picture in large:
-            self._add(picture, min_area, merge_distance)
+            self._add(picture, options)
         if not self.items:
-            raise DataError(
-                f"None of the {len(large)} pictures has an object that fits a crop of {size[1]}x{size[0]} pixels "
-                f"({self.skipped}). Choose a larger size, a scale below 1 or a smaller min_area."
-            )
+            raise DataError(self._why_none(options))
 
-    def _add(self, picture: Picture, min_area: int, merge_distance: int) -> None:
-        objects = objects_of(picture, min_area, merge_distance)
+    def _add(self, picture: Picture, options: DataOptions) -> None:
+        objects = objects_of(picture, options)
         if objects.specks:
             picture = replace(picture, stored_mask=replaced(picture.stored_mask, objects.mask))
-        self.skipped["specks"] += objects.specks
+        self.skipped["specks"] += len(objects.specks)
+        self._largest_speck = max(self._largest_speck, *objects.specks, 0)
         for number in objects.numbers:
             make = partial(self._corners, picture, box_of(objects.labels == number))
             corners = remade(make, picture.stored_pixels)
@@ -246,6 +235,18 @@ class ObjectCrops:
             else:
                 self.skipped["too large or too close to others"] += 1
         self.pictures.append(picture)
+
+    def _why_none(self, options: DataOptions) -> str:
+        specks, others = self.skipped["specks"], self.skipped["too large or too close to others"]
+        why = [f"{others} are too large or too close to others"] if others else []
+        if specks:
+            area = f"min_area, {options.min_area} pixels; the largest of these has {self._largest_speck}"
+            why.append(f"{specks} are smaller than {area}")
+        return (
+            f"None of the {len(self.pictures)} pictures has an object that fits a crop of "
+            f"{self.size[1]}x{self.size[0]} pixels: {', '.join(why) or 'they show none'}. "
+            "Choose a larger size, a scale below 1 or a smaller min_area."
+        )
 
     def _corners(self, picture: Picture, box: Box) -> NDArray[np.intp]:
         mask = picture.mask
@@ -268,57 +269,16 @@ class ObjectCrops:
         return Place(picture.pixels, picture.mask, now(corners), picture.group, picture.class_name)
 
 
-class Objects(NamedTuple):
-    """The objects of a picture.
-
-    Attributes:
-        mask: (H, W), without specks.
-        labels: (H, W), the number of the object or speck that owns the pixel; 0 for none.
-        numbers: of the objects.
-        specks: how many were erased.
-    """
-
-    mask: Pixels
-    labels: NDArray[np.integer]
-    numbers: list[int]
-    specks: int
+# ---- folders ------------------------------------------------------------------------------------------------
 
 
-def objects_of(picture: Picture, min_area: int = 16, merge_distance: int = 4) -> Objects:
-    """Tell the objects of a picture apart; arguments as for ObjectCrops."""
-    if picture.mask is None:
-        raise DataError(f"{picture.path.name!r} has no mask; objects are learned from pictures with masks.")
-    mask, objects = picture.mask, picture.objects
-    labels = label(mask > 127, merge_distance) if objects is None else objects
-    areas = np.bincount(labels.ravel())
-    specks = np.flatnonzero((areas[1:] > 0) & (areas[1:] < min_area)) + 1
-    if len(specks):
-        mask = np.where(np.isin(labels, specks), 0, mask).astype(np.uint8)
-    return Objects(mask, labels, (np.flatnonzero(areas[1:] >= min_area) + 1).tolist(), len(specks))
+def background_crops(folder: str | Path, size: Size, options: DataOptions = _DEFAULTS) -> Windows:
+    """What a background is learned from: windows of a folder's pictures; errors as for `read_images`."""
+    return Windows(read_images(folder, options), size, options)
 
 
-def box_of(mask: NDArray[np.bool_]) -> Box:
-    """The tight box around a mask that is not empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    y, x = int(rows[0]), int(columns[0])
-    return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
-
-
-def whole_crops(objects: NDArray[np.bool_], box: Box, size: Size) -> NDArray[np.intp]:
-    """The top-left corners (N, 2) of all crops that hold the box and whose border crosses no object."""
-    (height, width), (h, w) = objects.shape, size
-    y = np.arange(max(0, box.y + box.height - h), min(box.y, height - h) + 1)[:, None]
-    x = np.arange(max(0, box.x + box.width - w), min(box.x, width - w) + 1)[None, :]
-    if not (y.size and x.size):
-        return np.zeros((0, 2), np.intp)
-    near = objects[y[0, 0] : y[-1, 0] + h, x[0, 0] : x[0, -1] + w]  # no crop reaches further
-    total = np.pad(near.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-
-    def crossed(top: NDArray[np.intp], left: NDArray[np.intp], rows: int, columns: int) -> NDArray[np.bool_]:
-        top, left = top - y[0, 0], left - x[0, 0]
-        bottom, right = top + rows, left + columns
-        return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0
-
-    cut = (y > 0) & crossed(y, x, 1, w) | (y + h < height) & crossed(y + h - 1, x, 1, w)
-    cut |= (x > 0) & crossed(y, x, h, 1) | (x + w < width) & crossed(y, x + w - 1, h, 1)
-    return np.stack(np.broadcast_arrays(y, x), -1)[~cut]
+def object_crops(folder: str | Path, size: Size, options: DataOptions = _DEFAULTS) -> ObjectCrops:
+    """What objects are learned from: crops of a folder's pictures and masks; errors as for `read_pairs`."""
+    pairs = read_pairs(folder, options)
+    check_classes(pairs)
+    return ObjectCrops(pairs, size, options)

@@ -13,14 +13,17 @@ from PIL import Image
 
 from dmix_core.errors import ImageError
 from dmix_core.geometry import Box
-from dmix_core.images import is_turned
+from dmix_core.image_files import FORMATS, is_turned
 
-from .crops import box_of, objects_of
-from .files import DataError, Pixels
-from .layouts import Listing, Match, Record, find
-from .masks import Alpha, MaskFile, apply_rule, parse
+from .arrays import Pixels
+from .exceptions import DataError
+from .layouts import Listing, Match, Record, find, listing
+from .loader import Picture, picture_of, with_mask
+from .mask_rules import parse
+from .masks import Alpha, MaskFile, apply_rule
 from .memory import digest_of
-from .pictures import Picture, picture_of, with_mask
+from .objects import box_of, objects_of, why_none
+from .options import DataOptions
 
 MODEL_SIDES = (16, 32, 64, 128, 256)
 CONTEXT = 1.25
@@ -34,6 +37,8 @@ FEW = 20
 FITTING = 0.8
 """The share of objects that an advised model holds."""
 CLASSES_ADVISED = 4
+OPTIONS = DataOptions()
+"""Objects are told apart as training does by default."""
 ALIKE = 3.0
 """Grey levels by which neighbours in a group differ in the mean, at a few pixels, where they are nearly the same."""
 THINNING = 10
@@ -105,7 +110,8 @@ class Inspection:
     """Pictures with masks that EXIF turns or mirrors."""
     classes: defaultdict[str, OfClass] = field(default_factory=lambda: defaultdict(OfClass))
     broken: list[tuple[Path, str]] = field(default_factory=list)
-    empty: list[Path] = field(default_factory=list)
+    small: list[tuple[Path, str]] = field(default_factory=list)
+    """Pictures whose objects are all smaller than training takes."""
     same: defaultdict[bytes, list[Record]] = field(default_factory=lambda: defaultdict(list))
     samples: list[Sample] = field(default_factory=list)
     before: dict[str, Pixels] = field(default_factory=dict)
@@ -140,7 +146,7 @@ class Inspection:
         without = [(path, "a picture of an object without a mask") for path in listing.maskless]
         without += [(path, "a mask without a picture") for path in listing.orphans]
         without += [(path, "listed, but not there") for path in listing.missing]
-        return [*self.broken, *((path, "the mask shows no object") for path in self.empty), *without]
+        return [*self.broken, *self.small, *without]
 
     def duplicates(self) -> list[list[Record]]:
         """Pictures with the same pixels."""
@@ -152,43 +158,43 @@ class Inspection:
         return len(self.differences) >= FEW and float(np.median(self.differences)) < ALIKE
 
     def warnings(self) -> list[str]:
-        said = [_said_of_rules(name, of, self.match.layout.rule) for name, of in sorted(self.classes.items())]
+        found = [_about_rules(name, of, self.match.layout.rule) for name, of in sorted(self.classes.items())]
         leaks = [each for each in self.duplicates() if len({record.split for record in each}) > 1]
         if leaks:
-            said.append(
+            found.append(
                 f"{len(leaks)} pictures are in several parts of the data set, such as "
                 f"{' = '.join(self._short(record.image) for record in leaks[0])}."
             )
         divided = self._divided_groups()
         if divided:
-            said.append(
+            found.append(
                 f"{len(divided)} groups of pictures of one thing are in several parts of the data set, such as "
                 f"{divided[0]!r}."
             )
         if self.alike:
-            said.append(
+            found.append(
                 f"Pictures of one group follow each other that are nearly the same: --every {THINNING} takes one of "
                 f"{THINNING}."
             )
         if self.turned:
-            said.append(f"{self.turned} pictures with masks are turned by EXIF; see whether their masks were, too.")
+            found.append(f"{self.turned} pictures with masks are turned by EXIF; see whether their masks were, too.")
         for name, of in sorted(self.classes.items()):
             if of.pictures < 2:
-                said.append(f"{name}: a single picture; two are the least to learn from.")
+                found.append(f"{name}: a single picture; two are the least to learn from.")
             elif of.pictures < FEW:
-                said.append(f"{name}: only {of.pictures} pictures; samples may come out as copies of them.")
+                found.append(f"{name}: only {of.pictures} pictures; samples may come out as copies of them.")
             if of.whole_pictures:
-                said.append(
+                found.append(
                     f"{name}: {of.too_large} of {len(of.sides)} objects are as large as their pictures; "
                     "a model of objects in boxes does not suit them."
                 )
-        return [each for each in said if each]
+        return [each for each in found if each]
 
     def advice(self) -> list[str]:
         """What to run next."""
         if not self.sizes:
             return []
-        skip = " --on-error skip" if self.problems() else ""
+        skip = " --on-error skip" if len(self.problems()) > len(self.small) else ""
         thin = f" --every {THINNING}" if self.alike else ""
         crops = self.match.layout.rule == Alpha.rule
         commands = [] if crops else [self._background() + thin + skip]
@@ -230,7 +236,7 @@ def inspect(folder: str | Path, layout: str | None = None, seen: Callable[[], ob
         DataError: no such folder, no pictures in it, or several layouts that it may have.
     """
     match = find(folder, layout)
-    inspection = Inspection(Path(folder), match, match.layout.read(Path(folder)))
+    inspection = Inspection(Path(folder), match, listing(match.layout, folder))
     for record in inspection.listing.records:
         try:
             _look(record, inspection)
@@ -243,7 +249,7 @@ def inspect(folder: str | Path, layout: str | None = None, seen: Callable[[], ob
 def _look(record: Record, inspection: Inspection) -> None:
     picture = picture_of(record)
     inspection.sizes[picture.size] += 1
-    with Image.open(record.image) as file:
+    with Image.open(record.image, formats=FORMATS) as file:
         inspection.modes[file.mode] += 1
     inspection.turned += record.mask is not None and is_turned(record.image)
     inspection.same[digest_of(picture.pixels)].append(record)
@@ -267,11 +273,13 @@ def _look_at_objects(picture: Picture, record: Record, inspection: Inspection) -
     of = inspection.classes[name]
     of.pictures += 1
     if mask is None or not mask.any():
-        inspection.empty.append(record.image)
+        inspection.broken.append((record.image, "the mask shows no object"))
         return
     if isinstance(record.mask, MaskFile):
         _look_at_values(record.mask, of)
-    objects = objects_of(picture)
+    objects = objects_of(picture, OPTIONS)
+    if not objects.numbers:
+        inspection.small.append((record.image, why_none(objects, OPTIONS)))
     for number in objects.numbers:
         box = box_of(objects.labels == number)
         side = max(box.width, box.height)
@@ -311,10 +319,10 @@ def histogram(values: Counter[int]) -> dict[str, int]:
     return {f"{low}..{high}" if low < high else str(low): count for (low, high), count in counts.items() if count}
 
 
-def _said_of_rules(name: str, of: OfClass, rule: str) -> str:
+def _about_rules(name: str, of: OfClass, rule: str) -> str:
     changes = {other: change for other, change in of.changes().items() if abs(change) > TOLERANCE}
-    told = ", ".join(f"{change:+.0%} under {other}" for other, change in changes.items())
-    return f"{name}: the area of the masks depends on their rule: {told}. {rule!r} is what is used." if told else ""
+    areas = ", ".join(f"{change:+.0%} under {other}" for other, change in changes.items())
+    return f"{name}: the area of the masks depends on their rule: {areas}. {rule!r} is what is used." if areas else ""
 
 
 def _train(folder: Path, out: str, of: OfClass, scaled: bool = True) -> str:

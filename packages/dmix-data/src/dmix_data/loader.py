@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmix_core.errors import ImageError
-from dmix_core.images import decode, is_turned
-from dmix_core.images import read_pixels as image_pixels
+from dmix_core.image_files import decode, is_turned
+from dmix_core.image_files import read_pixels as image_pixels
 
-from .files import DataError, Pixels
+from .arrays import Pixels
+from .exceptions import DataError
 from .layouts.base import Record
 from .masks import Alpha, Found
 from .memory import Recent, Stored, digest_of, now, packed, read
-
-OnError = Literal["fail", "skip"]
+from .options import OnError
 
 THREADS = min(8, os.cpu_count() or 1)
 
@@ -150,7 +150,7 @@ def pictures_of(record: Record, recent: Recent | None = None) -> list[Picture]:
 
 
 def picture_of(record: Record, recent: Recent | None = None) -> Picture:
-    """A record's picture without its mask; in memory, or kept where `recent` says."""
+    """A record's picture without its mask; in memory, or kept in `recent`."""
     reader = partial(_opaque if isinstance(record.mask, Alpha) else read_pixels, record.image)
     pixels = reader() if recent is None else read(reader, str(record.image), recent)
     return Picture(record.image, pixels, class_name=record.class_name, source=record)

@@ -5,8 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .files import DataError, text_of
-from .layouts.base import Split
+from .exceptions import DataError
+from .options import Split
+from .paths import text_of
 
 MANIFEST = "crops.jsonl"
 
@@ -22,7 +23,7 @@ class CropEntry(BaseModel):
         scale: pixels of the crop over pixels of the source, across and down.
         padding: the share of the crop that is none of the source.
         rule: how the mask was read.
-        split, source_split: which part the crop is for, and what the data set says.
+        split, source_split: which part the crop is for, and which part of the data set its source is in.
         group: crops of one group must not be divided between parts.
     """
 

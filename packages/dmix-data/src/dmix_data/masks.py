@@ -1,26 +1,24 @@
-"""Which values of a mask are the object: a rule that belongs to the data set, for no single one is right."""
+"""Where a picture's mask comes from, and the objects that it shows under a rule."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmix_core.errors import ImageError
-from dmix_core.images import decode
+from dmix_core.image_files import decode
 
-from .files import DataError, Pixels
-
-Values = NDArray[np.int64]
+from .arrays import Pixels, Values
+from .mask_rules import parse
 
 
 class Found(NamedTuple):
     """What a mask shows of one class.
 
     Attributes:
-        class_name: None where the mask does not tell classes apart.
+        class_name: None where the mask has no classes.
         mask: (H, W) uint8, 255 where the object is.
         whole: this is one object, however many parts it has; otherwise each connected part is one.
     """
@@ -43,6 +41,11 @@ class MaskSource(Protocol):
         """What messages call it."""
         ...
 
+    @property
+    def class_names(self) -> frozenset[str] | None:
+        """The classes that it shows; None where that is not known before it is read."""
+        ...
+
     def read(self) -> list[Found]: ...
 
 
@@ -63,6 +66,10 @@ class MaskFile:
     def name(self) -> str:
         return self.path.name
 
+    @property
+    def class_names(self) -> None:
+        return None
+
     def values(self) -> Values:
         return read_values(self.path)
 
@@ -80,6 +87,10 @@ class Alpha:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def class_names(self) -> None:
+        return None
 
     def read(self) -> list[Found]:
         picture = decode(self.path)
@@ -105,35 +116,6 @@ def apply_rule(values: Values, rule: str) -> NDArray[np.bool_]:
     return np.any([np.zeros(values.shape, bool), *masks], axis=0)
 
 
-class Rule(NamedTuple):
-    kind: str
-    number: int
-    names: dict[int, str]
-
-
-def parse(rule: str) -> Rule:
-    """Take a rule apart.
-
-    Raises:
-        DataError: it is none.
-    """
-    if rule == "nonzero":
-        return Rule(rule, 0, {})
-    if match := re.fullmatch(r"(threshold|index):(\d+)", rule):
-        return Rule(match[1], int(match[2]), {})
-    if match := re.fullmatch(r"(index|instance16):\{(.+)\}", rule):
-        pairs = [
-            re.fullmatch(r"\s*(\d+)\s*:\s*([^\s,:][^,:]*?)\s*", pair) or _unknown(rule) for pair in match[2].split(",")
-        ]
-        return Rule(match[1], 0, {int(pair[1]): pair[2] for pair in pairs})
-    return _unknown(rule)
-
-
-def named(kind: str, names: dict[int, str]) -> str:
-    """The rule that gives each value a class: named("index", {8: "car"}) is "index:{8: car}"."""
-    return f"{kind}:{{{', '.join(f'{value}: {name}' for value, name in names.items())}}}"
-
-
 def read_values(path: Path) -> Values:
     """The values of a mask file (H, W), as they are stored.
 
@@ -154,10 +136,3 @@ def read_values(path: Path) -> Values:
 
 def _mask(inside: NDArray[np.bool_]) -> Pixels:
     return 255 * inside.astype(np.uint8)
-
-
-def _unknown(rule: str) -> NoReturn:
-    raise DataError(
-        f"Unknown mask rule {rule!r}; expected 'threshold:127' (values above 127), 'nonzero', 'index:8', "
-        "'index:{8: car, 9: person}' or 'instance16:{26: car}'."
-    )

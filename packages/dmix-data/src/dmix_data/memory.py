@@ -10,7 +10,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import DataError
+from .exceptions import DataError
 
 MEMORY = 2**30
 """Bytes of decoded pictures that stay in memory."""

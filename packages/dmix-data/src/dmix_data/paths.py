@@ -1,23 +1,11 @@
-"""Picture files below a folder, and what goes wrong with them."""
+"""Files below the folder of a data set."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dmix_core.errors import DmixError
-
-Pixels = NDArray[np.uint8]
+from .exceptions import DataError
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg")
 SUFFIXES = (*PHOTO_SUFFIXES, ".png", ".bmp", ".tif", ".tiff", ".webp")
-
-SHOWN = 5  # names in a message
-
-
-class DataError(DmixError):
-    """A folder of pictures that cannot be trained on."""
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -33,19 +21,28 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def folders_in(folder: Path) -> list[Path]:
+    """The folders just below a folder, in the order of their names; hidden ones are left out."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def inside(root: Path, relative: str, told_by: Path) -> Path:
-    """The path that a list names below a root.
+def inside(root: Path, relative: str, listed_in: Path) -> Path:
+    """The path that a list names below a root; whether it exists can be asked without an exception.
 
     Raises:
-        DataError: the path leads out of the root.
+        DataError: the path leads out of the root, or no file can be called so.
     """
     path = root / relative
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        path.is_file()
+        leads_out = not path.resolve().is_relative_to(root.resolve())
+    except (OSError, ValueError) as error:  # a name that is too long, NUL, text that is not Unicode
         raise DataError(
-            f"{str(told_by)!r} names {relative!r}, which is outside of {str(root)!r}. Expected paths below it."
+            f"{str(listed_in)!r} names {relative[:80]!r}, which cannot be a path ({error}). Expected paths below "
+            f"{str(root)!r}."
+        ) from error
+    if leads_out:
+        raise DataError(
+            f"{str(listed_in)!r} names {relative!r}, which is outside of {str(root)!r}. Expected paths below it."
         )
     return path
 
@@ -54,15 +51,11 @@ def text_of(path: Path) -> str:
     """A text file's content.
 
     Raises:
-        DataError: it cannot be read as UTF-8.
+        DataError: it is no regular file, or cannot be read as UTF-8.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise DataError(f"{str(path)!r} is missing, or a folder, pipe or device. Expected a text file in UTF-8.")
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"Cannot read {str(path)!r} ({error}). Expected a text file in UTF-8.") from error
-
-
-def some(paths: Sequence[Path]) -> str:
-    """': a.png, b.png, ...' for a message."""
-    names = ", ".join(path.name for path in paths[:SHOWN])
-    return f": {names}{', ...' if len(paths) > SHOWN else ''}" if paths else ""

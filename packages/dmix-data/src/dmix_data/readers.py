@@ -5,50 +5,44 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from dmix_core.errors import did_you_mean
-from dmix_core.images import is_turned
+from dmix_core.image_files import is_turned
 
-from .files import DataError, Pixels, some
-from .layouts import Layout, Listing, Record, Split, find
+from .exceptions import DataError, some
+from .layouts import Layout, Listing, Record, find, listing
 from .layouts.base import no_pictures
-from .layouts.general import General
-from .masks import Alpha, MaskFile, parse
-from .pictures import LeftOut, OnError, Picture, Pictures, load, picture_of, pictures_of
+from .layouts.image_mask import ImageMask
+from .loader import LeftOut, Picture, Pictures, load, picture_of, pictures_of
+from .mask_rules import parse
+from .masks import Alpha, MaskFile
+from .options import DataOptions, Part
 
-__all__ = ["DataError", "OnError", "Part", "Picture", "Pictures", "Pixels", "read_images", "read_pairs"]
-
-Part = Split | Literal["all"]
+if TYPE_CHECKING:
+    from dmix_core.registry import Registry
 
 logger = logging.getLogger(__name__)
 
+_DEFAULTS = DataOptions()
 
-def read_images(
-    folder: str | Path,
-    *,
-    layout: str | None = None,
-    split: Part | None = None,
-    every: int = 1,
-    on_error: OnError = "fail",
-) -> Pictures:
+
+def read_images(folder: str | Path, options: DataOptions = _DEFAULTS, registry: "Registry | None" = None) -> Pictures:
     """Read the pictures of a folder that a background is learned from, in the order of their names.
 
-    These are the ones without an object where the data set tells, and all of them where it does not; masks are none.
+    These are the ones without an object where the data set names them, and all where it does not. They have no masks.
 
     Args:
-        layout: how the folder is laid out; by default that is found out.
-        split: which part of a divided data set; by default "train".
-        every: of each group of pictures of one thing, such as the frames of a clip, take every so many-th one.
-        on_error: "skip" leaves files out that cannot be read, and logs which.
+        options: of these count `layout`, `split`, `every` and `on_error`.
+        registry: which layouts there are; by default all that are installed.
 
     Raises:
         DataError: no such folder, or no pictures in it.
         ImageError: a picture that cannot be read; the message names it.
     """
     root = Path(folder)
-    listing = find(root, layout).layout.read(root)
-    records = [record for record in listing.records if record.normal] or listing.records
+    listed = listing(find(root, options.layout, registry).layout, root)
+    records = [record for record in listed.records if record.normal] or listed.records
     if not records:
         raise no_pictures(root)
     if all(isinstance(record.mask, Alpha) for record in records):
@@ -56,66 +50,49 @@ def read_images(
             f"{str(root)!r} holds crops of objects; expected whole pictures. "
             "Learn the background from the data set that they were cut from."
         )
-    chosen = thinned(_of_split(records, split, root), every, root)
-    return _told(load(chosen, lambda *record: [picture_of(*record)], on_error))
+    chosen = thinned(_of_split(records, options.split, root), options.every, root)
+    return _logged(load(chosen, lambda *record: [picture_of(*record)], options.on_error))
 
 
-def read_pairs(
-    folder: str | Path,
-    mask_rule: str | None = None,
-    mask_suffix: str | None = None,
-    skip_empty: bool = False,
-    *,
-    layout: str | None = None,
-    split: Part | None = None,
-    every: int = 1,
-    classes: Sequence[str] | None = None,
-    on_error: OnError = "fail",
-) -> Pictures:
+def read_pairs(folder: str | Path, options: DataOptions = _DEFAULTS, registry: "Registry | None" = None) -> Pictures:
     """Read the pictures of a folder that show objects, and their masks.
 
     Args:
-        mask_rule: which mask values are the object, see MaskFile; by default what the layout declares, which is
-            "threshold:127" for pictures and masks that are matched by name.
-        mask_suffix: what a mask's stem has after its picture's, where these are matched by name; by default nothing,
-            "_mask", "_label", "_gt" or "_GT".
-        skip_empty: leave pictures with an empty mask out; by default they are refused.
-        layout: how the folder is laid out; by default that is found out.
-        split: which part of a divided data set; by default "train".
-        every: of each group of pictures of one thing, such as the frames of a clip, take every so many-th one.
-        classes: which classes; by default all.
-        on_error: "skip" leaves out what cannot be read or does not fit together, empty masks and classes of a single
-            picture too, and logs which.
+        options: of these count all but those of crops: `scale`, `min_area`, `merge_distance` and `skip_small`. With
+            `on_error` "skip", empty masks and classes of a single picture are left out, too.
+        registry: which layouts there are; by default all that are installed.
 
     Raises:
         DataError: ambiguous pairs, pictures without a mask, sizes that differ, empty masks.
         ImageError: a file that cannot be read; the message names it.
     """
     root = Path(folder)
-    listing = pairs_listing(root, pairs_layout(root, mask_suffix, layout), mask_rule)
-    if on_error == "fail":
-        check_complete(listing, root)
-    records = thinned(_of_split(with_objects(listing, root), split, root), every, root)
-    loaded = load(_may_show(records, classes), pictures_of, on_error)
+    listed = pairs_listing(root, pairs_layout(root, options, registry), options.mask_rule)
+    if options.on_error == "fail":
+        check_complete(listed, root)
+    records = thinned(_of_split(with_objects(listed, root), options.split, root), options.every, root)
+    loaded = load(_may_show(records, options.classes), pictures_of, options.on_error)
     known = {name for record in records for name in record.class_names or ()}
-    chosen = Pictures(of_classes(loaded, classes, known), loaded.left_out)
-    full = _without_empty(chosen, skip_empty or on_error == "skip")
+    chosen = Pictures(of_classes(loaded, options.classes, known), loaded.left_out)
+    full = _without_empty(chosen, options.leaves_out_empty)
     _warn_of_turned(full)
-    if on_error == "skip":
+    if options.on_error == "skip":
         full = _without_lonely(full)
-        full.left_out += incomplete(listing)
-    return _told(full)
+        full.left_out += incomplete(listed)
+    return _logged(full)
 
 
-def pairs_layout(root: Path, mask_suffix: str | None = None, layout: str | None = None) -> Layout:
+def pairs_layout(root: Path, options: DataOptions, registry: "Registry | None" = None) -> Layout:
     """How pictures and masks of a folder find each other; a mask suffix means by their names."""
-    return General(mask_suffix) if mask_suffix is not None else find(root, layout).layout
+    if options.mask_suffix is not None:
+        return ImageMask(options.mask_suffix)
+    return find(root, options.layout, registry).layout
 
 
 def pairs_listing(root: Path, layout: Layout, mask_rule: str | None = None) -> Listing:
     """A folder's records, their masks to be read by a rule that may differ from the layout's own."""
-    listing = layout.read(root)
-    return listing if mask_rule is None else _ruled(listing, mask_rule, layout)
+    listed = listing(layout, root)
+    return listed if mask_rule is None else _ruled(listed, mask_rule, layout)
 
 
 def _ruled(listing: Listing, rule: str, layout: Layout) -> Listing:
@@ -181,7 +158,7 @@ def thinned(records: Sequence[Record], every: int, root: Path) -> list[Record]:
     if every > 1 and all(record.group is None for record in records):
         raise DataError(
             f"every is {every}, but {str(root)!r} has no groups of pictures of one thing, such as the frames of a "
-            "clip, that are told by its layout. Expected 1; move pictures that are nearly the same away."
+            "clip, that its layout knows of. Expected 1; move pictures that are nearly the same away."
         )
     numbers: Counter[str] = Counter()
     chosen = []
@@ -239,15 +216,15 @@ def lonely_classes(pictures: Sequence[Picture]) -> list[str | None]:
     return [name for name, count in counts.items() if count < 2]
 
 
-def _of_split(records: Sequence[Record], split: Part | None, root: Path) -> list[Record]:
+def _of_split(records: Sequence[Record], split: Part, root: Path) -> list[Record]:
     """The records of one part; what is not divided is all for training."""
-    chosen = [record for record in records if split == "all" or (record.split or "train") == (split or "train")]
+    chosen = [record for record in records if split == "all" or (record.split or "train") == split]
     if chosen or not records:
         return chosen
     parts = sorted({record.split or "train" for record in records})
     raise DataError(
         f"All {len(records)} such pictures in {str(root)!r} are in the part {' or '.join(map(repr, parts))} of the "
-        f"data set; expected some in {split or 'train'!r}. What a model has learned from must not be used to judge it: "
+        f"data set; expected some in {split!r}. What a model has learned from must not be used to judge it: "
         f"name the split {parts[0]!r} to learn from all of them, or set some aside with `dmix data crops --hold-out`."
     )
 
@@ -280,7 +257,7 @@ def _without_lonely(pictures: Pictures) -> Pictures:
 
 
 def _warn_of_turned(pictures: Sequence[Picture]) -> None:
-    """Tell which pictures are turned by EXIF and their masks are not, where the sizes do not tell whether that fits."""
+    """Name pictures that EXIF turns, but not their masks, where the sizes do not show whether that fits."""
     sources = [picture.source for picture in pictures if picture.source]
     masks = [(source.image, source.mask.path) for source in sources if isinstance(source.mask, MaskFile)]
     turned = [image for image, mask in masks if is_turned(image) and not is_turned(mask)]
@@ -293,7 +270,7 @@ def _warn_of_turned(pictures: Sequence[Picture]) -> None:
         )
 
 
-def _told(pictures: Pictures) -> Pictures:
+def _logged(pictures: Pictures) -> Pictures:
     if pictures.left_out:
         lines = "".join(f"\n  {left.path}: {left.why}" for left in pictures.left_out)
         total = len(pictures) + len(pictures.left_out)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from dmix_core.pictures import LEGIBLE, contact_sheet, enlarge, overlay
 
-from .files import Pixels
+from .arrays import Pixels
 from .inspection import Sample
 
 COLUMNS = 8

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from dmix_core.errors import DmixError
 from dmix_core.files import writable_folder
+from dmix_data.augment import Augmentation
+from dmix_data.batches import ANY, Batch, Batches, stream
+from dmix_data.datasets import Crops, digests, facts
 
 from . import checkpoint
 from .config import ModelConfig
-from .data.augment import Augmentation
-from .data.batches import ANY, Batch, Batches, stream
-from .data.crops import Crops, digests, facts
 from .denoiser import Dtype, UNetDenoiser
 from .ema import EMA
 from .losses import hybrid_loss

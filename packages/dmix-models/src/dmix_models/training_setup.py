@@ -1,28 +1,29 @@
 """From a folder of pictures to a model: what is learned from, by which network, and the training of it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, ParamSpec
+from typing import NamedTuple
 
 from torch import Tensor
 
 from dmix_core.noise import PredictionType
 from dmix_core.protocols import Size
+from dmix_data.augment import Augmentation
+from dmix_data.batches import ANY, Batches
+from dmix_data.datasets import Crops, background_crops, object_crops
+from dmix_data.options import DataOptions
 
 from .config import ModelConfig, Role, Variance
-from .data.augment import Augmentation
-from .data.batches import ANY, Batches
-from .data.crops import Crops, ObjectCrops, Windows
-from .data.readers import OnError, Part, check_classes, read_images, read_pairs
 from .denoiser import UNetDenoiser
 from .metrics import TrainStep
 from .presets import Preset, preset_model
 from .trainer import UNSTATED, Origin, TrainConfig, TrainingError, train
 from .transfer import like
 
+_ALL = DataOptions()
 
-class Plan(NamedTuple):
+
+class TrainingSetup(NamedTuple):
     """A training that may begin; the arguments of `train`."""
 
     model: ModelConfig
@@ -32,148 +33,91 @@ class Plan(NamedTuple):
     origin: Origin
 
 
-def plan_background(
+class Architecture(NamedTuple):
+    """Which network is trained. None is the usual one, or that of the model to begin with.
+
+    Attributes:
+        preset: its size; "tiny" is usual. None of the model to begin with may be given.
+        variance: "learned-range" is usual.
+        prediction: "epsilon" is usual.
+    """
+
+    preset: Preset | None = None
+    variance: Variance | None = None
+    prediction: PredictionType | None = None
+
+
+_USUAL = Architecture()
+
+
+def background_setup(
     folder: str | Path,
     out: str | Path,
     config: TrainConfig,
-    *,
     size: Size = (64, 64),
-    layout: str | None = None,
-    split: Part | None = None,
-    every: int = 1,
-    on_error: OnError = "fail",
-    scale: float = 1.0,
-    skip_small: bool = False,
-    preset: Preset | None = None,
-    variance: Variance | None = None,
-    prediction: PredictionType | None = None,
+    data: DataOptions = _ALL,
+    architecture: Architecture = _USUAL,
     origin: Origin = UNSTATED,
-) -> Plan:
+) -> TrainingSetup:
     """The training of a background model on windows of a folder's pictures.
 
-    Arguments as for background_crops, preset_model and train.
+    Raises:
+        DataError: nothing in the folder can be learned from.
+        TrainingError: a preset beside a model to begin with.
     """
-    crops = background_crops(
-        folder, size, layout=layout, split=split, every=every, on_error=on_error, scale=scale, skip_small=skip_small
-    )
-    model = _model("background", crops, out, config, preset, variance, prediction)
-    return Plan(model, config, crops, Path(out), _named(origin, folder))
+    crops = background_crops(folder, size, data)
+    model = _model("background", crops, out, config, architecture)
+    return TrainingSetup(model, config, crops, Path(out), _named(origin, folder))
 
 
-def plan_object(
+def object_setup(
     folder: str | Path,
     out: str | Path,
     config: TrainConfig,
-    *,
     size: Size = (32, 32),
-    layout: str | None = None,
-    split: Part | None = None,
-    every: int = 1,
-    on_error: OnError = "fail",
-    scale: float = 1.0,
-    mask_rule: str | None = None,
-    mask_suffix: str | None = None,
-    classes: Sequence[str] | None = None,
-    min_area: int = 16,
-    merge_distance: int = 4,
-    skip_small: bool = False,
-    skip_empty: bool = False,
-    preset: Preset | None = None,
-    variance: Variance | None = None,
-    prediction: PredictionType | None = None,
+    data: DataOptions = _ALL,
+    architecture: Architecture = _USUAL,
     origin: Origin = UNSTATED,
-) -> Plan:
-    """The training of an object model on pictures and masks; arguments as for object_crops, preset_model and train.
+) -> TrainingSetup:
+    """The training of an object model on a folder's pictures and masks.
 
-    Two or more `classes` make a class-conditional model, which with label_dropout knows the class "any" too; one class
-    alone, or all of them together by default, make a plain one.
+    Two or more `data.classes` make a class-conditional model, which with label_dropout knows the class "any" too; one
+    class alone, or all of them together by default, make a plain one.
+
+    Raises:
+        DataError: nothing in the folder can be learned from.
+        TrainingError: a class called "any", or a preset beside a model to begin with.
     """
-    crops = object_crops(
-        folder,
-        size,
-        layout=layout,
-        split=split,
-        every=every,
-        on_error=on_error,
-        scale=scale,
-        mask_rule=mask_rule,
-        mask_suffix=mask_suffix,
-        classes=classes,
-        min_area=min_area,
-        merge_distance=merge_distance,
-        skip_small=skip_small,
-        skip_empty=skip_empty,
-    )
-    labels = _labels(classes or (), config.label_dropout)
-    model = _model("object", crops, out, config, preset, variance, prediction, labels)
-    return Plan(model, config, crops, Path(out), _named(origin, folder))
+    crops = object_crops(folder, size, data)
+    labels = _labels(data.classes or (), config.label_dropout)
+    model = _model("object", crops, out, config, architecture, labels)
+    return TrainingSetup(model, config, crops, Path(out), _named(origin, folder))
 
 
-P = ParamSpec("P")
-
-
-def _trained(plan: Callable[P, Plan]) -> Callable[P, Iterator[TrainStep]]:
-    @wraps(plan)
-    def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[TrainStep]:
-        return train(*plan(*args, **kwargs))
-
-    return run
-
-
-train_background = _trained(plan_background)
-"""Train what `plan_background` plans."""
-
-train_object = _trained(plan_object)
-"""Train what `plan_object` plans."""
-
-
-def background_crops(
+def train_background(
     folder: str | Path,
-    size: Size,
-    *,
-    layout: str | None = None,
-    split: Part | None = None,
-    every: int = 1,
-    on_error: OnError = "fail",
-    scale: float = 1.0,
-    skip_small: bool = False,
-) -> Windows:
-    """What a background is learned from; arguments as for read_images and Windows."""
-    pictures = read_images(folder, layout=layout, split=split, every=every, on_error=on_error)
-    return Windows(pictures, size, scale, skip_small or on_error == "skip")
+    out: str | Path,
+    config: TrainConfig,
+    size: Size = (64, 64),
+    data: DataOptions = _ALL,
+    architecture: Architecture = _USUAL,
+    origin: Origin = UNSTATED,
+) -> Iterator[TrainStep]:
+    """Train a background model; arguments and errors as for `background_setup` and `train`."""
+    return train(*background_setup(folder, out, config, size, data, architecture, origin))
 
 
-def object_crops(
+def train_object(
     folder: str | Path,
-    size: Size,
-    *,
-    layout: str | None = None,
-    split: Part | None = None,
-    every: int = 1,
-    on_error: OnError = "fail",
-    scale: float = 1.0,
-    mask_rule: str | None = None,
-    mask_suffix: str | None = None,
-    classes: Sequence[str] | None = None,
-    min_area: int = 16,
-    merge_distance: int = 4,
-    skip_small: bool = False,
-    skip_empty: bool = False,
-) -> ObjectCrops:
-    """What objects are learned from; arguments as for read_pairs and ObjectCrops."""
-    pairs = read_pairs(
-        folder,
-        mask_rule,
-        mask_suffix,
-        skip_empty,
-        layout=layout,
-        split=split,
-        every=every,
-        classes=classes,
-        on_error=on_error,
-    )
-    check_classes(pairs)
-    return ObjectCrops(pairs, size, scale, min_area, merge_distance, skip_small or on_error == "skip")
+    out: str | Path,
+    config: TrainConfig,
+    size: Size = (32, 32),
+    data: DataOptions = _ALL,
+    architecture: Architecture = _USUAL,
+    origin: Origin = UNSTATED,
+) -> Iterator[TrainStep]:
+    """Train an object model; arguments and errors as for `object_setup` and `train`."""
+    return train(*object_setup(folder, out, config, size, data, architecture, origin))
 
 
 def real_crops(denoiser: UNetDenoiser, folder: str | Path, count: int) -> dict[str, Tensor]:
@@ -183,11 +127,13 @@ def real_crops(denoiser: UNetDenoiser, folder: str | Path, count: int) -> dict[s
         DataError: the folder cannot be read, or shows nothing that fits the model.
     """
     size, classes = denoiser.spec.size, [name for name in denoiser.config.classes if name != ANY]
+    whole = DataOptions(split="all")
     if not denoiser.spec.mask_channels:
-        return {"real": first_crops(background_crops(folder, size, split="all", skip_small=True), count)}
+        windows = background_crops(folder, size, whole.model_copy(update={"skip_small": True}))
+        return {"real": first_crops(windows, count)}
     if not classes:
-        return {"real": first_crops(object_crops(folder, size, split="all"), count)}
-    crops = {name: object_crops(folder, size, split="all", classes=[name]) for name in classes}
+        return {"real": first_crops(object_crops(folder, size, whole), count)}
+    crops = {name: object_crops(folder, size, whole.model_copy(update={"classes": (name,)})) for name in classes}
     return {f"real {name}": first_crops(each, count) for name, each in crops.items()}
 
 
@@ -197,11 +143,11 @@ def first_crops(crops: Crops, count: int) -> Tensor:
 
 
 def _labels(classes: Sequence[str], label_dropout: float) -> list[str]:
-    """The classes that a model is told, which is none where there is nothing to choose."""
+    """The classes of a class-conditional model; none where there is nothing to choose."""
     if len(classes) < 2:
         return []
     if ANY in classes:
-        raise TrainingError(f"A class is called {ANY!r}, the name for a class that is not told. Rename it in the data.")
+        raise TrainingError(f"A class is called {ANY!r}, the name for a class that is withheld. Rename it in the data.")
     return [*classes, *([ANY] if label_dropout else [])]
 
 
@@ -210,13 +156,11 @@ def _model(
     crops: Crops,
     out: str | Path,
     config: TrainConfig,
-    preset: Preset | None,
-    variance: Variance | None,
-    prediction: PredictionType | None,
+    architecture: Architecture,
     classes: Sequence[str] = (),
 ) -> ModelConfig:
     """The preset's model, or one like the model to begin with."""
-    name = Path(out).resolve().name
+    name, (preset, variance, prediction) = Path(out).resolve().name, architecture
     if config.init is None:
         return preset_model(
             role, crops, name, preset or "tiny", variance or "learned-range", prediction or "epsilon", classes

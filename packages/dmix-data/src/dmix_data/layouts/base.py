@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from ..files import SUFFIXES, DataError, pictures_in
+from ..exceptions import DataError
 from ..masks import MaskSource
-
-Split = Literal["train", "val", "test"]
+from ..options import Split
+from ..paths import SUFFIXES, pictures_in
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Record:
 
     Attributes:
         mask: None without one.
-        class_name: of the objects; None where the mask tells classes apart, or where there are none.
+        class_name: of the objects; None where the mask has a class for each value, or where there are none.
         group: pictures of one thing (a clip, a tile under several exposures) share it, and must not be split between
             training and test; None: the picture stands alone.
-        normal: the data set says that there is no object.
+        normal: the data set states that there is no object.
     """
 
     image: Path
@@ -34,7 +34,7 @@ class Record:
         """The classes that it shows, where that is known without opening it."""
         if self.class_name is not None:
             return frozenset({self.class_name})
-        return getattr(self.mask, "class_names", None)  # of a table, which lists them
+        return self.mask.class_names if self.mask else None
 
     @property
     def group_name(self) -> str:
@@ -58,13 +58,13 @@ class Listing:
 
 
 class Layout(Protocol):
-    """A way in which data sets lie on disk. A module of this package with one as LAYOUT is found by itself.
+    """A way in which data sets lie on disk. Plugins provide them through the hook `dmix_layouts`.
 
     Attributes:
-        name: what `--layout` calls it.
+        name: what `--layout` calls it, which is the name under which the hook provides it.
         title: the data sets that it is known from.
-        rule: how its masks are read, or "none".
-        fallback: asked only if no other layout fits.
+        rule: how its masks are read, see `dmix_data.mask_rules`, or "none".
+        fallback: fits nearly any folder, and is asked only if no layout fits that is no fallback.
     """
 
     name: str
@@ -73,11 +73,18 @@ class Layout(Protocol):
     fallback: bool
 
     def detect(self, root: Path) -> str | None:
-        """What speaks for this layout, in a few words; None if nothing does. Looks at names, opens no picture."""
+        """The evidence for this layout in a few words, such as "train/good/"; None if the folder is not laid out so.
+
+        It looks at names alone, and opens no picture.
+        """
         ...
 
     def read(self, root: Path) -> Listing:
-        """List the pictures, without opening them, in an order that does not depend on the file system."""
+        """List the pictures, without opening them, in an order that does not depend on the file system.
+
+        Raises:
+            DataError: a list or table in the folder that cannot be understood.
+        """
         ...
 
 

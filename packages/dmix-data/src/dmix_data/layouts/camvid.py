@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..files import DataError, inside, pictures_in, text_of
-from ..masks import MaskFile, named
-from .base import Listing, Record, Split, by_stem
+from ..exceptions import DataError
+from ..mask_rules import named
+from ..masks import MaskFile
+from ..options import Split
+from ..paths import inside, pictures_in, text_of
+from .base import Listing, Record, by_stem
 
 CLASSES = {8: "car", 9: "pedestrian", 10: "bicyclist"}
 """What has a shape of its own; the other values are sky, road and the like, 11 is void."""
@@ -77,6 +80,3 @@ def lines(table: Path) -> Iterator[tuple[str, str]]:
 def rerooted(root: Path, path: str, table: Path) -> Path:
     """A path of another machine below this root: its folder and name."""
     return inside(root, "/".join(path.replace("\\", "/").split("/")[-2:]), table)
-
-
-LAYOUT = CamVid()

@@ -4,16 +4,49 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, get_args
 
-import numpy as np
-from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, Field, StrictInt, StrictStr, ValidationError
 
-from ..files import DataError, Pixels, inside, text_of
+from ..arrays import Pixels
+from ..exceptions import DataError
 from ..masks import Found
-from .base import Listing, Record, Split
+from ..options import Split
+from ..paths import inside, text_of
+from ..segmentations import mask_of
+from .base import Listing, Record
 
-Annotation = dict[str, Any]
+Id = StrictInt | StrictStr
+Name = Annotated[StrictStr, Field(min_length=1)]
+Side = Annotated[int, Field(ge=1, le=2**31)]
+
+
+class _Image(BaseModel):
+    id: Id
+    file_name: Name
+    height: Side
+    width: Side
+
+
+class _Annotation(BaseModel):
+    image_id: Id
+    category_id: Id
+    segmentation: Any
+    iscrowd: Any = None
+
+
+class _Category(BaseModel):
+    id: Id
+    name: Name
+
+
+class _Table(BaseModel):
+    """What is read of an annotation file; it may hold more."""
+
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
 
 
 @dataclass(frozen=True)
@@ -41,14 +74,17 @@ class Instances:
         return frozenset(name for name, _ in self.objects)
 
     def read(self) -> list[Found]:
-        return [Found(name, self._mask(json.loads(segmentation)), whole=True) for name, segmentation in self.objects]
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit and self.size[0] * self.size[1] > limit:
+            raise DataError(
+                f"{str(self.table)!r} has a picture of {self.size[1]}x{self.size[0]} pixels; expected at most {limit}."
+            )
+        return [Found(name, self._mask(segmentation), whole=True) for name, segmentation in self.objects]
 
-    def _mask(self, segmentation: Any) -> Pixels:
+    def _mask(self, segmentation: str) -> Pixels:
         try:
-            if isinstance(segmentation, dict):
-                return run_lengths(segmentation["counts"], cast(tuple[int, int], tuple(segmentation["size"])))
-            return polygons(segmentation, self.size)
-        except (KeyError, TypeError, ValueError) as error:
+            return mask_of(json.loads(segmentation), self.size)
+        except ValueError as error:
             raise DataError(
                 f"{str(self.table)!r} has a segmentation that is none ({error}). "
                 "Expected polygons [[x1, y1, x2, y2, ...]] or run lengths {'size': [h, w], 'counts': ...}."
@@ -87,51 +123,46 @@ def tables(root: Path) -> list[Path]:
 
 def _read_table(root: Path, table: Path, listing: Listing) -> None:
     content = parsed(table)
-    classes = {category["id"]: str(category["name"]) for category in content["categories"]}
-    objects: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        if annotation.get("iscrowd"):
-            continue
-        if annotation["category_id"] not in classes:
-            raise DataError(f"{str(table)!r} has objects of a category {annotation['category_id']} that it lacks.")
-        segmentation = json.dumps(annotation["segmentation"], separators=(",", ":"))
-        objects[annotation["image_id"]].append((classes[annotation["category_id"]], segmentation))
+    objects = _objects(content, table)
     split = _split_of(table, root)
-    for image in sorted(content["images"], key=lambda image: str(image["file_name"])):
-        path = _picture(root, table, image["file_name"])
+    for image in sorted(content.images, key=lambda image: image.file_name):
+        path = _picture(root, table, image.file_name)
         if path is None:
-            listing.missing.append(Path(image["file_name"]))
+            listing.missing.append(Path(image.file_name))
             continue
-        source = Instances(table, (image["height"], image["width"]), tuple(objects[image["id"]]))
+        source = Instances(table, (image.height, image.width), tuple(objects[image.id]))
         listing.records.append(Record(path, source if source.objects else None, split=split))
 
 
-def parsed(table: Path) -> dict[str, list[Annotation]]:
+def _objects(content: _Table, table: Path) -> defaultdict[Id, list[tuple[str, str]]]:
+    """(class, segmentation as JSON) of the objects of each picture; none for pictures without."""
+    classes = {category.id: category.name for category in content.categories}
+    objects: defaultdict[Id, list[tuple[str, str]]] = defaultdict(list)
+    for annotation in content.annotations:
+        if annotation.iscrowd:
+            continue
+        if annotation.category_id not in classes:
+            raise DataError(f"{str(table)!r} has objects of a category {annotation.category_id} that it lacks.")
+        segmentation = json.dumps(annotation.segmentation, separators=(",", ":"))
+        objects[annotation.image_id].append((classes[annotation.category_id], segmentation))
+    return objects
+
+
+def parsed(table: Path) -> _Table:
     """The content of an annotation file.
 
     Raises:
         DataError: it is not what COCO calls instances.
     """
-    expected = {
-        "images": {"id", "file_name", "height", "width"},
-        "annotations": {"image_id", "category_id", "segmentation"},
-        "categories": {"id", "name"},
-    }
     try:
-        content = json.loads(text_of(table))
-        lacking = [
-            f"{part}: {', '.join(sorted(keys - each.keys()))}"
-            for part, keys in expected.items()
-            for each in content[part]
-            if keys - each.keys()
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return _Table.model_validate_json(text_of(table))
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, problem["loc"])) or "the file"
         raise DataError(
-            f"Cannot understand {str(table)!r} ({error!r}). Expected COCO instances: images, annotations, categories."
+            f"Cannot understand {str(table)!r} ({where}: {problem['msg']}). "
+            "Expected COCO instances: images, annotations, categories."
         ) from error
-    if lacking:
-        raise DataError(f"{str(table)!r} has entries that lack {lacking[0]}. Expected COCO instances.")
-    return cast(dict[str, list[Annotation]], content)
 
 
 def _picture(root: Path, table: Path, name: str) -> Path | None:
@@ -141,70 +172,9 @@ def _picture(root: Path, table: Path, name: str) -> Path | None:
     if table.name.startswith("_"):
         folders = [table.parent.relative_to(root).as_posix()]
     candidates = (inside(root, f"{folder}/{name}", table) for folder in folders)
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if path.exists()), None)
 
 
 def _split_of(table: Path, root: Path) -> Split | None:
-    told = table.stem if table.name.startswith("instances_") else table.parent.relative_to(root).as_posix()
-    splits: tuple[Split, ...] = ("train", "val", "test")
-    return next((split for split in splits if split in told), None)
-
-
-def polygons(parts: list[list[float]], size: tuple[int, int]) -> Pixels:
-    """The union of polygons [x1, y1, x2, y2, ...] as a mask (h, w): the pixels whose centres lie inside."""
-    mask = np.zeros(size, np.uint8)
-    for part in parts:
-        if len(part) < 6 or len(part) % 2:
-            raise ValueError(f"a polygon of {len(part)} numbers")
-        _fill(mask, np.array(part, np.float64).reshape(-1, 2))
-    return mask
-
-
-def _fill(mask: Pixels, corners: NDArray[np.float64]) -> None:
-    """Fill a polygon: a centre is inside if an odd number of edges lies left of it."""
-    (left, top), (right, bottom) = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
-    window = mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    y = np.arange(window.shape[0])[:, None] + max(top, 0) + 0.5
-    x = np.arange(window.shape[1])[None, :] + max(left, 0) + 0.5
-    inside = np.zeros(window.shape, bool)
-    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, 0)):
-        if y1 != y2:
-            crossed = (y >= min(y1, y2)) & (y < max(y1, y2))
-            inside ^= crossed & (x >= x1 + (y - y1) / (y2 - y1) * (x2 - x1))
-    window[inside] = 255
-
-
-def run_lengths(counts: str | list[int], size: tuple[int, int]) -> Pixels:
-    """A mask (h, w) of the lengths of its runs, column by column, the first of them outside."""
-    runs = np.array(uncompressed(counts) if isinstance(counts, str) else counts, np.int64)
-    if (runs < 0).any() or runs.sum() != size[0] * size[1]:
-        raise ValueError(f"runs of {runs.sum()} pixels for {size[1]}x{size[0]}")
-    values = np.arange(len(runs)) % 2 * 255
-    return np.repeat(values.astype(np.uint8), runs).reshape(size, order="F")
-
-
-def uncompressed(text: str) -> list[int]:
-    """Run lengths from text.
-
-    A character has 5 bits of a number, the least first, and one that says whether more follow; the last bit of all is
-    the sign. From the fourth number on it is the difference to the one before the last.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for character in text.encode():
-        code = character - 48
-        if not 0 <= code < 64:
-            raise ValueError(f"the character {chr(character)!r} in run lengths")
-        value |= (code & 31) << shift
-        shift += 5
-        if code & 32:
-            continue
-        value -= (code & 16) and 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    if shift:
-        raise ValueError("run lengths that break off")
-    return runs
-
-
-LAYOUT = COCO()
+    place = table.stem if table.name.startswith("instances_") else table.parent.relative_to(root).as_posix()
+    return next((split for split in get_args(Split) if split in place), None)

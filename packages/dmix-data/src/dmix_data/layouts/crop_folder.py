@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from ..files import inside
 from ..manifest import MANIFEST, read_manifest
 from ..masks import Alpha
+from ..paths import inside
 from .base import Listing, Record
 
 
-class Crops:
+class CropFolder:
     """Each crop is of one object, whole whatever its parts."""
 
     name = "crops"
@@ -28,6 +28,3 @@ class Crops:
             else:
                 listing.missing.append(path)
         return listing
-
-
-LAYOUT = Crops()

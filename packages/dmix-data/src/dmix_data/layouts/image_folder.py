@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ..files import pictures_below
+from ..paths import pictures_below
 from .base import Listing, Record
-from .general import match
+from .image_mask import match
 
 
 class ImageFolder:
@@ -27,6 +27,3 @@ class ImageFolder:
         return Listing(
             [Record(root / path, class_name=path.parts[0] if len(path.parts) > 1 else None) for path in paths]
         )
-
-
-LAYOUT = ImageFolder()

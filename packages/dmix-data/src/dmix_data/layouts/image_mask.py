@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import PHOTO_SUFFIXES, DataError, folders_in, pictures_below, some
+from ..exceptions import DataError, some
 from ..masks import MaskFile
+from ..paths import PHOTO_SUFFIXES, folders_in, pictures_below
 from .base import Listing, Record, no_pictures
 
 MASK_SUFFIXES = ("", "_mask", "_label", "_gt", "_GT")
@@ -15,7 +16,7 @@ MASK_FOLDERS = ("masks", "mask")
 
 
 @dataclass(frozen=True)
-class General:
+class ImageMask:
     """Any folder with pictures and masks; of masks/ beside exactly one folder of pictures, those are the pictures.
 
     Attributes:
@@ -39,9 +40,6 @@ class General:
         records = [Record(image, MaskFile(mask, self.rule)) for image, mask in masks.items()]
         records += [Record(image) for image in bare]
         return Listing(sorted(records, key=lambda record: record.image), maskless=bare, orphans=orphans)
-
-
-LAYOUT = General()
 
 
 class Pairs(NamedTuple):

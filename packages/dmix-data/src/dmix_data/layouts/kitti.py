@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from ..files import pictures_in
-from ..masks import MaskFile, named
-from .base import Listing, Record, Split, by_stem
+from ..mask_rules import named
+from ..masks import MaskFile
+from ..options import Split
+from ..paths import pictures_in
+from .base import Listing, Record, by_stem
 
 CLASSES = {
     24: "person",
@@ -46,6 +48,3 @@ class KITTI:
                     listing.records.append(Record(image, source, split=split))
             listing.orphans.extend(masks.values())
         return listing
-
-
-LAYOUT = KITTI()

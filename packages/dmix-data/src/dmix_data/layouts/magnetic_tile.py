@@ -4,8 +4,8 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
-from ..files import PHOTO_SUFFIXES, folders_in, pictures_in
 from ..masks import MaskFile
+from ..paths import PHOTO_SUFFIXES, folders_in, pictures_in
 from .base import Listing, Record
 
 SAME_TILE = 150
@@ -74,6 +74,3 @@ def tiles(images: list[Path]) -> dict[Path, str]:
 def _number(image: Path) -> int:
     found = re.search(r"num_(\d+)", image.stem)
     return int(found[1]) if found else 0
-
-
-LAYOUT = MagneticTile()

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from ..files import folders_in, pictures_in
 from ..masks import MaskFile
-from .base import Listing, Record, Split, by_stem
+from ..options import Split
+from ..paths import folders_in, pictures_in
+from .base import Listing, Record, by_stem
 
 GOOD = "good"
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -66,6 +67,3 @@ def _is_category(folder: Path) -> bool:
 
 def _folders(folder: Path) -> list[Path]:
     return folders_in(folder) if folder.is_dir() else []
-
-
-LAYOUT = MVTec()

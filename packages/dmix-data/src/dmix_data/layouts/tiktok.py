@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ..files import folders_in
 from ..masks import MaskFile
+from ..paths import folders_in
 from .base import Listing, Record, by_stem
 
 
@@ -41,6 +41,3 @@ def clips(root: Path) -> list[Path]:
         for folder in folders_in(each)
         if folder.name.isdigit() and (folder / "images").is_dir() and (folder / "masks").is_dir()
     ]
-
-
-LAYOUT = TikTok()

@@ -3,13 +3,16 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from dmix_core.errors import did_you_mean
 
-from ..files import DataError, folders_in, inside, pictures_in, text_of
+from ..exceptions import DataError
 from ..masks import MaskFile
-from .base import Listing, Record, Split, by_stem
+from ..options import Split
+from ..paths import folders_in, inside, pictures_in, text_of
+from .base import Listing, Record, by_stem
 
 COLUMNS = ["object", "split", "label", "image", "mask"]
 SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
@@ -88,17 +91,19 @@ def rows(table: Path) -> Iterator[dict[str, str]]:
     Raises:
         DataError: other columns, or a split that is none.
     """
-    reader = csv.DictReader(text_of(table).splitlines())
-    if reader.fieldnames != COLUMNS:
-        raise DataError(f"{str(table)!r} has the columns {reader.fieldnames}; expected {','.join(COLUMNS)}.")
-    for number, row in enumerate(reader, 2):
-        row = {key: value or "" for key, value in row.items()}
+    try:
+        header, *lines = csv.reader(text_of(table).splitlines() or [""])
+    except csv.Error as error:  # such as a field that is far too long
+        raise DataError(
+            f"Cannot understand {str(table)!r} ({error}). Expected {','.join(COLUMNS)} in each line."
+        ) from error
+    if header != COLUMNS:
+        raise DataError(f"{str(table)!r} has the columns {header!r:.200}; expected {','.join(COLUMNS)}.")
+    for number, line in enumerate(lines, 2):
+        row = dict(zip_longest(COLUMNS, line[: len(COLUMNS)], fillvalue=""))
         if row["split"] not in SPLITS or row["label"] not in ("normal", "anomaly"):
             raise DataError(
-                f"Line {number} of {str(table)!r} says split {row['split']!r} and label {row['label']!r}; "
+                f"Line {number} of {str(table)!r} states split {row['split']!r:.40} and label {row['label']!r:.40}; "
                 "expected train or test, and normal or anomaly."
             )
         yield row
-
-
-LAYOUT = VisA()

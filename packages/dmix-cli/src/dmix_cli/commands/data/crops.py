@@ -1,41 +1,61 @@
-"""`dmix data crops`: its work."""
+"""`dmix data crops`: each object of a data set as a file with its mask in alpha."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmix_models.data.cutting import Cut, Cutting, cut_objects
-from dmix_models.data.manifest import MANIFEST
+from dmix_data.options import CutoutOptions, DataOptions
 
-from .datasets import check_data
-from .progress import progress
+from ...data_options import data_options
+from ...field_options import apply, options_of, taken
+from ...parameters import FOLDER, NEW_FOLDER, SizeType
+from ...progress import progress
+
+if TYPE_CHECKING:
+    from dmix_data.cutouts import Cut
+
+CUTOUT = options_of(
+    CutoutOptions,
+    *("size", "scale", "context", "padding", "max_padding", "hold_out"),
+    size={"type": SizeType(), "help": "The size of the crops.  [default: 32x32]", "show_default": False},
+)
+DATA = options_of(DataOptions, "layout", "every", "mask_rule", "mask_suffix", "min_area", "merge_distance", "on_error")
 
 
-def run(folder: Path, out: Path, classes: tuple[str, ...], quiet: bool, as_json: bool, **given: Any) -> None:
-    """Cut objects out and say what was cut and what was not."""
-    cutting = _cutting(given)
-    check_data(given["layout"], given["mask_rule"])
+@click.command(short_help="Cut objects out, each with its mask.")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@apply(CUTOUT)
+@click.option("--class", "classes", multiple=True, metavar="NAME", help="Only this class; may be repeated.")
+@apply(DATA)
+@apply(options_of(CutoutOptions, "seed"))
+@click.option("-o", "--out", type=NEW_FOLDER, required=True, help="The folder of crops.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def crops(folder: Path, out: Path, quiet: bool, as_json: bool, **given: Any) -> None:
+    """Cut every object in DIR out as a PNG whose alpha channel is the object's mask.
+
+    OUT/crops.jsonl has the origin of each crop: picture, checksum, box, scale, padding, class, mask rule and part. A
+    crop holds its object whole and cuts no other. `dmix train object OUT` learns from the training part.
+    """
+    from dmix_data.cutouts import cut_objects
+
+    cutout = taken(CutoutOptions, given)
+    options = data_options(given)
     with progress("cutting", "picture", quiet or as_json) as bar:
-        cut = cut_objects(folder, out, cutting, classes=classes or None, seen=bar.update, **given)
+        cut = cut_objects(folder, out, cutout, options, seen=bar.update)
     if as_json:
         click.echo(json.dumps(_record(cut, out), indent=2))
     elif not quiet:
-        _tell(cut, out)
+        _show(cut, out)
 
 
-def _cutting(given: dict[str, Any]) -> Cutting:
-    settings = {field: given.pop(field) for field in Cutting.model_fields}
-    least, most = settings["context"]
-    if least > most:
-        raise click.UsageError(f"--context is {least} {most}; expected the smaller factor first.")
-    return Cutting(**settings)
+def _record(cut: "Cut", out: Path) -> dict[str, Any]:
+    from dmix_data.manifest import MANIFEST
 
-
-def _record(cut: Cut, out: Path) -> dict[str, Any]:
     return {
         "crops": len(cut.entries),
         "manifest": str(out / MANIFEST),
@@ -51,7 +71,7 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items()))
 
 
-def _tell(cut: Cut, out: Path) -> None:
+def _show(cut: "Cut", out: Path) -> None:
     record = _record(cut, out)
     counts = (f"{count} {name}" for what in ("classes", "parts") for name, count in record[what].items())
     click.echo(f"Cut {record['crops']} objects into {out}: {', '.join(counts)}; {record['padded']} with padding.")

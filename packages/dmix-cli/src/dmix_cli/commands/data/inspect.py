@@ -1,4 +1,4 @@
-"""`dmix data inspect`: its work."""
+"""`dmix data inspect`: what a folder holds, and what to run next."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,29 +7,44 @@ from typing import Any
 
 import click
 
-from dmix_core.images import write_png
-from dmix_models.data.inspection import inspect
-from dmix_models.data.sheet import sheet
+from dmix_data.options import DataOptions
 
-from .datasets import check_data
-from .progress import progress
+from ...data_options import data_options
+from ...field_options import apply, options_of
+from ...parameters import FOLDER, NEW_FILE
+from ...progress import progress
 
 SHOWN = 10  # files of one kind in the text; --json has them all
 
 
-def run(folder: Path, layout: str | None, out: Path | None, quiet: bool, as_json: bool) -> None:
-    """Look at a folder and say what is there."""
-    check_data(layout)
+@click.command(short_help="What a folder holds, and what to run next.")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@apply(options_of(DataOptions, "layout", layout={"help": "How DIR is laid out.  [default: found out]"}))
+@click.option("-o", "--out", type=NEW_FILE, help="Draw objects of every class, with their masks, into this PNG.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def inspect(folder: Path, out: Path | None, quiet: bool, as_json: bool, **given: Any) -> None:
+    """Look at every picture and mask in DIR.
+
+    Prints the layout, counts, sizes and modes, how large the objects are beside models, how far the masks depend on the
+    rule that reads them, what is broken, missing, empty or twice there, and what to run next. Nothing is changed.
+    """
+    from dmix_data import inspection
+
+    layout = data_options(given).layout
     with progress("looking", "picture", quiet or as_json) as bar:
-        found = inspect(folder, layout, bar.update)
+        found = inspection.inspect(folder, layout, bar.update)
     record = found.record()
     if out and found.samples:
+        from dmix_core.images import write_png
+        from dmix_data.sheet import sheet
+
         record["sheet"] = str(write_png(out, sheet(found.samples)))
-    click.echo(json.dumps(record, indent=2) if as_json else "\n".join(told(record)))
+    click.echo(json.dumps(record, indent=2) if as_json else "\n".join(lines(record)))
 
 
-def told(record: dict[str, Any]) -> Iterator[str]:
-    """The lines that say what a folder holds."""
+def lines(record: dict[str, Any]) -> Iterator[str]:
+    """The lines of text about what a folder holds."""
     yield f"{record['folder']}: {record['known_from']} (layout {record['layout']}: {record['evidence']})"
     counts = f"{record['pictures']}, {record['with_mask']} with masks, {record['normal']} normal"
     yield f"pictures   {counts}; {_counts(record['parts'])}"
@@ -39,7 +54,7 @@ def told(record: dict[str, Any]) -> Iterator[str]:
     yield f"modes      {_counts(record['modes'])}"
     yield f"mask rule  {record['mask_rule']}"
     for name, facts in record["classes"].items():
-        yield from _told_of_class(name, facts)
+        yield from _class_lines(name, facts)
     yield from _listed("problems", [f"{each['file']}: {each['why']}" for each in record["problems"]])
     yield from _listed("same pixels", [" = ".join(each) for each in record["duplicates"]])
     yield from _listed("warnings", record["warnings"], len(record["warnings"]))
@@ -48,7 +63,7 @@ def told(record: dict[str, Any]) -> Iterator[str]:
     yield from _listed("run next", record["next"])
 
 
-def _told_of_class(name: str, facts: dict[str, Any]) -> Iterator[str]:
+def _class_lines(name: str, facts: dict[str, Any]) -> Iterator[str]:
     yield f"class {name}: {facts['objects']} objects in {facts['pictures']} pictures"
     if "longer_side" in facts:
         yield f"  longer side  {_counts(facts['longer_side'], ' ')} pixels"

@@ -1,46 +1,18 @@
-"""`dmix train`: its options."""
+"""`dmix train`: a model from a folder of pictures."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .parameters import FOLDER, NEW_FOLDER, NamesType, SizeType
-
-Decorator = Callable[[Any], Any]
+from ...data_options import MASKS, READING, SCALE
+from ...field_options import Decorator, FiniteRange, apply
+from ...parameters import FOLDER, NEW_FOLDER, NamesType, SizeType
 
 COUNT = click.IntRange(min=1)
 NUMBER = click.IntRange(min=0)
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = FiniteRange(min=0, min_open=True)
 
-DATA: list[Decorator] = [
-    click.option("--layout", metavar="NAME", help="How DIR is laid out.  [default: found out; see dmix data inspect]"),
-    click.option(
-        "--split",
-        type=click.Choice(["train", "val", "test", "all"]),
-        help="The part of a divided data set to learn from.  [default: train]",
-    ),
-    click.option(
-        "--every",
-        type=COUNT,
-        default=1,
-        show_default=True,
-        help="Of each group of pictures of one thing, such as the frames of a clip, take every N-th.",
-        metavar="N",
-    ),
-    click.option(
-        "--on-error",
-        type=click.Choice(["fail", "skip"]),
-        default="fail",
-        show_default=True,
-        help="Refuse pictures that cannot be used, or leave them out and list them.",
-    ),
-]
-SCALE: list[Decorator] = [
-    click.option("--scale", type=POSITIVE, default=1.0, show_default=True, help="Resize the pictures by this first."),
-    click.option("--skip-small", is_flag=True, help="Leave out what is smaller than the grid, instead of refusing it."),
-]
 MODEL: list[Decorator] = [
     click.option(
         "--preset",
@@ -55,7 +27,7 @@ MODEL: list[Decorator] = [
     click.option(
         "--prediction",
         type=click.Choice(["epsilon", "x0", "v"]),
-        help="What the network says: the noise, the clean image, or v, which keeps large grids in the right light."
+        help="What the network predicts: the noise, the clean image, or v, which keeps large grids in the right light."
         "  [default: epsilon, or that of --init]",
     ),
 ]
@@ -75,10 +47,10 @@ TRAINING: list[Decorator] = [
         show_default=True,
         help="How the learning rate falls after that.",
     ),
-    click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Of AdamW."),
+    click.option("--weight-decay", type=FiniteRange(min=0), default=0.0, show_default=True, help="Of AdamW."),
     click.option(
         "--ema-decay",
-        type=click.FloatRange(0, 1, max_open=True),
+        type=FiniteRange(0, 1, max_open=True),
         default=0.999,
         show_default=True,
         help="Of the average of the weights, which is what gets saved.",
@@ -116,28 +88,14 @@ FILES: list[Decorator] = [
         help="Of each class, held against the training crops at the end of a training on 100 pictures or fewer.",
     ),
     click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard, too; needs the extra."),
-    click.option("--data", metavar="TEXT", help="What the model card says of the data.  [default: the folder's name]"),
-    click.option("--licence", metavar="TEXT", default="not stated", help="What the model card says of the licence."),
-    click.option("--notes", metavar="TEXT", default="", help="What else the model card says."),
+    click.option("--data", metavar="TEXT", help="What the model card has of the data.  [default: the folder's name]"),
+    click.option("--licence", metavar="TEXT", default="not stated", help="What the model card has of the licence."),
+    click.option("--notes", metavar="TEXT", default="", help="What else the model card has."),
     click.option(
         "-o", "--out", type=NEW_FOLDER, required=True, help="The checkpoint's folder; its name is the model's."
     ),
-    click.option("--dry-run", is_flag=True, help="Say what memory and time it would take; write nothing."),
+    click.option("--dry-run", is_flag=True, help="Estimate memory and time; write nothing."),
     click.option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
-]
-MASKS: list[Decorator] = [
-    click.option(
-        "--mask-rule",
-        help="Which mask values are the object: threshold:N, nonzero, index:N.  [default: the layout's own]",
-    ),
-    click.option("--mask-suffix", help="What a mask's stem has after its picture's.  [default: nothing, _mask, ...]"),
-    click.option("--min-area", type=COUNT, default=16, show_default=True, help="Smaller parts of a mask are left out."),
-    click.option(
-        "--merge-distance", type=COUNT, default=4, show_default=True, help="Parts of a mask this close are one object."
-    ),
-    click.option(
-        "--skip-empty", is_flag=True, help="Leave out pictures whose mask is empty, instead of refusing them."
-    ),
 ]
 OBJECTS: list[Decorator] = [
     click.option(
@@ -147,26 +105,15 @@ OBJECTS: list[Decorator] = [
     ),
     click.option(
         "--label-dropout",
-        type=click.FloatRange(0, 1, max_open=True),
+        type=FiniteRange(0, 1, max_open=True),
         default=0.1,
         show_default=True,
-        help="With several classes, how often none is told, so that it learns MODEL:any too.",
+        help="With several classes, how often it is withheld, so that it learns MODEL:any too.",
     ),
     click.option(
         "--mask-loss-weight", type=POSITIVE, default=1.0, show_default=True, help="Of the mask beside the image's 1."
     ),
 ]
-
-
-def options(*groups: list[Decorator]) -> Decorator:
-    """Several groups of options as one decorator, in the order of the help text."""
-
-    def decorate(command: Any) -> Any:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 def grid(default: tuple[int, int]) -> list[Decorator]:
@@ -186,27 +133,27 @@ def train() -> None:
 
 @train.command(short_help="A model that fills the canvas.")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@options(grid((64, 64)), DATA, SCALE, MODEL, TRAINING, AUGMENTATION, FILES)
+@apply([*grid((64, 64)), *READING, *SCALE, *MODEL, *TRAINING, *AUGMENTATION, *FILES])
 def background(folder: Path, out: Path, dry_run: bool, quiet: bool, **given: Any) -> None:
     """Train a background model on windows of the pictures in DIR that show no object, or of all where none is known.
 
-    DIR is read in the layout that it has, such as MVTec AD, VisA, COCO or any folder; `dmix data inspect DIR` tells.
+    DIR is read in the layout that it has, such as MVTec AD, VisA or COCO; `dmix data inspect DIR` shows which.
     """
-    from .training import run
+    from .session import run
 
     run("background", folder, out, dry_run, quiet, given)
 
 
 @train.command("object", short_help="A model of objects and their masks.")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@options(grid((32, 32)), DATA, MASKS, OBJECTS, SCALE, MODEL, TRAINING, AUGMENTATION, FILES)
+@apply([*grid((32, 32)), *READING, *MASKS, *OBJECTS, *SCALE, *MODEL, *TRAINING, *AUGMENTATION, *FILES])
 def object_(folder: Path, out: Path, dry_run: bool, quiet: bool, **given: Any) -> None:
     """Train an object model on the pictures below DIR and their masks.
 
-    DIR is read in the layout that it has; `dmix data inspect DIR` tells. In a folder without a known layout a picture's
-    mask is masks/X.* for images/X.*, X.png beside X.jpg, or X_mask.* beside X.*. Each connected part of a mask is one
-    object, unless the data set says which parts belong together.
+    DIR is read in the layout that it has; `dmix data inspect DIR` shows which. In a folder without a known layout a
+    picture's mask is masks/X.* for images/X.*, X.png beside X.jpg, or X_mask.* beside X.*. Each connected part of a
+    mask is one object, unless the data set states which parts belong together.
     """
-    from .training import run
+    from .session import run
 
     run("object", folder, out, dry_run, quiet, given)

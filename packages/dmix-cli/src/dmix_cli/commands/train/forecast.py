@@ -1,4 +1,4 @@
-"""`dmix train --dry-run`: what an estimate says."""
+"""What `dmix train --dry-run` prints: an estimate of memory, pace and time."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ import click
 from dmix_models.estimate import Estimate
 
 
-def tell(found: Estimate) -> None:
+def show(found: Estimate) -> None:
     """Print parameters, memory, pace and time."""
     height, width = found.model.size
     steps, batch = found.config.steps, found.config.batch_size
@@ -35,7 +35,7 @@ def _line(what: str, text: str) -> None:
 
 def _measured(found: Estimate) -> str:
     if found.peak is None:
-        return "this system does not tell"
+        return "unknown on this system"
     if found.device.startswith("cpu"):
         return f"resident memory grew by {_size(found.peak)} at least"
     return f"{_size(found.peak)} allocated at once on the device"

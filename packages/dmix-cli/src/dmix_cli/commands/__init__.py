@@ -1,0 +1,1 @@
+"""The commands of `dmix`: one module each, called after its command."""
