@@ -57,8 +57,11 @@ __all__ = [
     "TimestepSchedule",
 ]
 
-_MODULES = ("errors", "noise", "geometry", "protocols", "composer", "merge", "region", "steppers", "still", "timesteps")
-"""Where these names are found; all but the first import torch."""
+_MODULES = (
+    "errors",  # which alone needs no torch
+    *("composer", "composition", "geometry", "merge", "noise", "protocols", "region", "steppers", "still", "timesteps"),
+)
+"""Where these names are found."""
 
 
 def __getattr__(name: str) -> Any:

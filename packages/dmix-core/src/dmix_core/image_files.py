@@ -51,7 +51,7 @@ def decode(path: str | Path) -> Image.Image:
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     try:
         if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for, a device read for ever
-            raise ImageError(f"{str(path)!r} is a folder, pipe or device. Expected the path of a picture file.")
+            raise ImageError(f"Cannot read {str(path)!r} as a picture: a folder, pipe or device. Expected a file.")
         with Image.open(path, formats=FORMATS) as picture:
             yield picture
     except ImageError:
