@@ -64,6 +64,14 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *coverage, *session.posargs)
 
 
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Try many hostile inputs: 20,000, or the number after `--`."""
+    install(session, *EDITABLE, *TEST_TOOLS)
+    count = session.posargs[0] if session.posargs else "20000"
+    session.run("pytest", "tests/fuzz", env={"DMIX_FUZZ": count})
+
+
 @nox.session(reuse_venv=False)
 def wheels(session: nox.Session) -> None:
     """Build every wheel and sdist into dist/, install the wheels afresh and run the tests against them."""

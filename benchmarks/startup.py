@@ -3,8 +3,8 @@
     python benchmarks/startup.py [-n 15] [--plugins 20]
 
 Medians of processes that are started in turn, so that a busy machine is one for all; CPU time beside wall-clock time,
-since that one does not wait. The plugins are small packages with an entry point, made for the occasion; below, what
-loading each of those that are installed costs once torch is there.
+since that one does not wait. The plugins are small packages with a merge rule and a command, made for the occasion;
+below, what loading each of those that are installed costs once torch is there.
 """
 
 import argparse
@@ -50,7 +50,9 @@ def install(folder: Path, count: int) -> None:
         info = folder / f"dmix_startup_{number}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dmix-{name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[dmix]\n{name} = dmix_startup_{number}\n")
+        module = f"dmix_startup_{number}"
+        entries = f"[dmix]\n{name} = {module}\n[dmix_commands]\n{name} = {module}:command\n"
+        (info / "entry_points.txt").write_text(entries)
 
 
 def seconds(command: list[str], path: str) -> tuple[float, float]:

@@ -18,6 +18,22 @@ def test_a_file_is_written_and_replaced(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_the_umask_is_respected(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        path = write_atomically(tmp_path / "picture.png", b"pixels")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DmixError, match=r"Cannot write .*no ordinary file"):
+        write_atomically(tmp_path / "pipe", b"data")
+
+
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "recipe.json"
     path.write_bytes(b"old")

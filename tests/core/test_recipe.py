@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmix_core import Ancestral, BoxRegion, Composer, Denoiser, HardMask, Prediction, Spec, TailResampling
-from dmix_core.errors import CompositionError, DmixError, GeometryError, PluginError, RecipeError
+from dmix_core.errors import CompositionError, DeviceError, DmixError, GeometryError, PluginError, RecipeError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.images import read_image, to_uint8, write_png
 from dmix_core.recipe import Choice, Recipe, RegionRecipe, changes, made_with
@@ -361,9 +361,9 @@ def test_a_file_that_cannot_be_written_is_named(recipe, tmp_path):
         ({"regions": [{"name": "a", "model": "scene", "wrap": [{"use": "brigt"}]}]}, PluginError, "mean 'bright'"),
         ({"regions": [REGIONS[0], REGIONS[1] | {"box": [8, 8, 4, 4]}]}, GeometryError, "leaves the canvas"),
         ({"regions": [REGIONS[0], REGIONS[0]]}, CompositionError, "names must differ"),
-        ({"device": "tpu9"}, RecipeError, "Cannot compute on the device 'tpu9'.*Try 'cpu'"),
-        ({"device": "meta"}, RecipeError, "Cannot compute on the device 'meta'.*Try 'cpu'"),
-        ({"device": "cuda:99"}, RecipeError, "Cannot compute on the device 'cuda:99'"),
+        ({"device": "tpu9"}, DeviceError, "Cannot compute on the device 'tpu9'.*Try 'cpu'"),
+        ({"device": "meta"}, DeviceError, "Cannot compute on the device 'meta'.*Try 'cpu'"),
+        ({"device": "cuda:99"}, DeviceError, "Cannot compute on the device 'cuda:99'"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_step(registry, change, kind, message):

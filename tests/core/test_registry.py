@@ -3,16 +3,17 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import pytest
 import torch
 from PIL import Image
 
-from dmix_core import Ancestral, Classifier, Denoiser, Descent, HardMask, Spec, StillImage, TailResampling
+from dmix_core import Ancestral, Classifier, Denoiser, Descent, HardMask, Spec, StillImage, TailResampling, hookspecs
 from dmix_core.errors import CompositionError, DmixError, ImageError, PluginError, ScheduleError
 from dmix_core.hookspecs import hookimpl
-from dmix_core.registry import HOOKS, Kind, Registry
+from dmix_core.kinds import HOOKS
+from dmix_core.registry import Registry
 from dmix_core.testing import GaussianDenoiser
 
 
@@ -482,7 +483,7 @@ def test_a_name_in_two_kinds_is_a_conflict_too():
 
 
 def test_every_kind_has_its_hook():
-    assert set(HOOKS.values()) == {*get_args(Kind)}
+    assert {*HOOKS} == {name for name in vars(hookspecs) if name.startswith("dmix_")}
 
 
 def test_dmix_is_loaded_first_and_always(monkeypatch):
@@ -496,3 +497,38 @@ def test_an_entry_point_called_like_dmix_is_a_strangers_still(add, monkeypatch):
     monkeypatch.setenv("DMIX_PLUGINS", "")
     status = {plugin.distribution: plugin.status for plugin in Registry.load().plugins}
     assert status["some-stranger"] == "off"
+
+
+def test_a_name_of_the_allow_list_is_a_distributions_before_an_entry_points(add, monkeypatch):
+    fine = IMPORT + "@hookimpl\ndef dmix_merge_rules(): return {}"
+    add(fine, "soft-mask", "a-stranger")
+    add(fine, "shared", "one-more")
+    add(fine, "shared", "another-one")
+    add(fine, "mine", "the-last")
+
+    def loaded(allowed):
+        monkeypatch.setenv("DMIX_PLUGINS", allowed)
+        strangers = {"a-stranger", "one-more", "another-one", "the-last", "dmix-soft-mask"}
+        return {plugin.distribution for plugin in Registry.load().plugins if plugin.status == "ok"} & strangers
+
+    assert loaded("soft-mask") == {"dmix-soft-mask"}
+    assert loaded("shared") == set()
+    assert loaded("one-more:shared, MINE") == {"one-more", "the-last"}
+    assert loaded("a-stranger:mine") == set()
+
+
+def test_a_factory_that_returns_nothing_is_refused():
+    registry = registered(dmix_merge_rules={"void": lambda: None})
+    with pytest.raises(PluginError, match=r"'void' of the-test 1\.0: its factory returned None; expected a merge rule"):
+        registry.create("merge rule", "void")
+
+
+def test_settings_are_completed_with_what_json_can_hold():
+    def rule(
+        threshold: float = 0.5, sides: tuple[int, ...] = (1, 2), device: torch.device | None = None, *, free=print
+    ):
+        return threshold
+
+    registry = registered(dmix_merge_rules={"rule": rule})
+    assert registry.complete_settings("rule", {"threshold": 0.7}) == {"threshold": 0.7, "sides": [1, 2], "device": None}
+    assert registry.declared_settings("rule")[0] == "threshold: float = 0.5"

@@ -26,8 +26,9 @@ def link(package: Path) -> Path:
     info = package / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    entries = "".join(f"{name} = {module}\n" for name, module in project["entry-points"]["dmix"].items())
-    (info / "entry_points.txt").write_text(f"[dmix]\n{entries}")
+    groups = project["entry-points"].items()
+    lines = [line for group, entries in groups for line in (f"[{group}]", *map(" = ".join, entries.items()))]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     return info.parent
 
 

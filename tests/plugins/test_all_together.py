@@ -77,12 +77,12 @@ def test_compose_works_beside_the_broken(compose):
     assert "acme-absent" not in recipe["made_with"]
 
 
-def test_a_claimed_name_is_refused_until_the_allow_list_decides(compose, monkeypatch):
-    assert "'hard-mask' is claimed by dmix-core" in compose(exit_code=2)
-    monkeypatch.setenv("DMIX_PLUGINS", "acme, dmix-soft-mask")
-    compose("-o", "fine")
-    compose("--plugin", "soft-mask", "-o", "soft")
+def test_a_claim_to_a_name_of_dmix_itself_is_refused_with_a_warning(compose, monkeypatch):
+    assert "Warning: 'hard-mask' is the one of dmix itself: acme-taken 0.5.0 claims that name" in compose("-o", "fine")
     assert json.loads(Path("fine/recipe.json").read_text())["merge"]["use"] == "hard-mask"
+    monkeypatch.setenv("DMIX_PLUGINS", "acme, dmix-soft-mask")
+    assert "Warning" not in compose("-o", "again")
+    compose("--plugin", "soft-mask", "-o", "soft")
 
 
 def test_the_allow_list_is_told(dmix, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from dmix_cli.main import main
-from dmix_cli.new_plugin import write_plugin
+from dmix_cli.scaffold import write_plugin
 
 
 @pytest.fixture
@@ -119,7 +119,9 @@ def test_what_is_left_out_cannot_be_checked(broken, check, monkeypatch):
 
 
 def test_without_hypothesis_it_says_what_to_install(check, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith(("dmix_core.testing", "dmix_cli.checking"))]:
+    for name in [
+        name for name in sys.modules if name.startswith(("dmix_core.testing", "dmix_cli.commands.plugins.check"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "hypothesis", None)
     told = check("hard-mask", exit_code=1)

@@ -14,10 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from dmix_cli.main import main
-from dmix_cli.new_plugin import WORDS, plugin_files
+from dmix_cli.scaffold import WORDS, plugin_files
 from dmix_core import hookspecs, protocols
 from dmix_core.hookspecs import hookimpl
-from dmix_core.registry import HOOKS, Registry
+from dmix_core.kinds import HOOKS
+from dmix_core.registry import Registry
 
 NAMES = {
     "merge-rule": "sheer",
@@ -27,6 +28,8 @@ NAMES = {
     "wrapper": "vivid",
     "classifier": "bright",
     "exporter": "boxes",
+    "layout": "shots",
+    "command": "regions",
 }
 """What the guide calls its example of each kind."""
 

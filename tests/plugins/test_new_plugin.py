@@ -8,10 +8,12 @@ import sys
 
 import pytest
 
-from dmix_cli.new_plugin import WORDS, _compatible, plugin_files, write_plugin
-from dmix_cli.plugins import NEW
+from dmix_cli.commands.plugins.new import NEW
+from dmix_cli.scaffold import WORDS, _compatible, plugin_files, write_plugin
+from dmix_cli.third_party import usable_commands
 from dmix_core.errors import DmixError, PluginError
-from dmix_core.registry import HOOKS, Registry
+from dmix_core.kinds import HOOKS
+from dmix_core.registry import Registry
 
 
 def test_a_new_package_installs_and_passes_its_own_test(tmp_path, pip_install):
@@ -31,10 +33,13 @@ def test_a_new_package_installs_and_passes_its_own_test(tmp_path, pip_install):
 
 def test_there_is_a_template_for_every_kind():
     assert [*NEW] == [*WORDS]
-    assert {words.noun for words in WORDS.values()} == {*HOOKS.values()}
+    assert {words.noun for words in WORDS.values()} == {*HOOKS.values(), "command"}
 
 
-@pytest.mark.parametrize("kind", NEW)
+PARTS = [kind for kind in NEW if kind != "command"]
+
+
+@pytest.mark.parametrize("kind", PARTS)
 def test_a_package_of_every_kind_passes_its_own_test(kind, tmp_path, linked):
     package = write_plugin(f"my-{kind}", tmp_path, kind)
     linked(package)
@@ -47,7 +52,16 @@ def test_a_package_of_every_kind_passes_its_own_test(kind, tmp_path, linked):
     assert (record.status, record.provides) == ("ok", {WORDS[kind].noun: (f"my-{kind}",)})
 
 
-@pytest.mark.parametrize("kind", NEW)
+def test_a_package_of_a_command_passes_its_own_test(tmp_path, linked, monkeypatch):
+    package = write_plugin("my-own", tmp_path, "command")
+    linked(package)
+    names = runpy.run_path(str(package / "tests/test_dmix_my_own.py"))
+    names["test_it_prints_each_region"](tmp_path)
+    names["test_its_help_is_there"]()
+    assert usable_commands() == {"my-own": "dmix-my-own 0.1.0"}
+
+
+@pytest.mark.parametrize("kind", PARTS)
 def test_a_package_is_small_and_every_part_of_it_says_what_it_is(kind):
     text = plugin_files("my-own", kind)["src/dmix_my_own/__init__.py"]
     assert len(text.splitlines()) <= 45
@@ -97,7 +111,7 @@ def test_unusable_names_are_refused(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["hard-mask", "photo", "core"])
+@pytest.mark.parametrize("name", ["hard-mask", "photo", "core", "compose"])
 def test_taken_names_are_refused(tmp_path, name):
     with pytest.raises(PluginError, match=f"'{name}' is taken"):
         write_plugin(name, tmp_path)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dmix_core import BoxRegion, Composer, HardMask, Spec
-from dmix_core.errors import PluginError
+from dmix_core.errors import PluginError, PluginWarning
 from dmix_core.recipe import Recipe
 from dmix_core.registry import Registry
 from dmix_core.testing import (
@@ -128,13 +128,13 @@ def test_an_unknown_hook_breaks_the_plugin_as_a_whole(load):
     assert not {"strict", "lenient"} & {*registry.names()}
 
 
-def test_a_taken_name_names_both(load):
+def test_a_name_of_dmix_itself_is_refused_to_a_plugin(load):
     registry = load("acme-taken")
-    with pytest.raises(PluginError, match=r"'hard-mask' is claimed by dmix-core .* and acme-taken 0\.5\.0"):
-        registry.create("merge rule", "hard-mask")
-    with pytest.raises(PluginError, match="claimed by"):
-        registry.kind_of("hard-mask")
-    assert list(registry.conflicts) == ["hard-mask"]
+    with pytest.warns(PluginWarning, match=r"'hard-mask' is the one of dmix itself: acme-taken 0\.5\.0 claims"):
+        assert registry.create("merge rule", "hard-mask") == HardMask()
+    assert registry.refused == {"hard-mask": ("acme-taken 0.5.0",)}
+    assert record(registry, "acme-taken").provides == {"merge rule": ("harder-mask",)}
+    assert not registry.conflicts
 
 
 def test_a_taken_name_costs_only_that_name(load):
@@ -184,6 +184,6 @@ def test_a_new_process_lists_them_all_with_their_faults(site):
         "acme-absent 0.3.0 (absent): broken",
         "acme-typo 0.4.0 (typo): broken",
         "unknown hook 'dmix_merge_rule'",
-        "'hard-mask' is claimed by dmix-core",
+        "refused: 'hard-mask' is claimed by acme-taken 0.5.0, but is a name of dmix itself",
     ]:
         assert line in done.stdout

@@ -55,9 +55,10 @@ def test_no_value_rises_and_nothing_leaks(layers, feather):
         assert (soft[matte == 0] == 0).all()
 
 
-def test_a_negative_feather_is_refused():
-    with pytest.raises(DmixError, match=r"feather is -1; expected 0"):
-        SoftMask(feather=-1)
+@pytest.mark.parametrize("feather", [-1, 65, 10**9])
+def test_a_feather_out_of_range_is_refused(feather):
+    with pytest.raises(DmixError, match=rf"feather is {feather}; expected 0 .* to 64 pixels"):
+        SoftMask(feather=feather)
 
 
 def test_it_is_found_by_name_where_it_is_installed():

@@ -8,7 +8,14 @@ import click
 
 from .parameters import (
     FILE,
+    HIGHEST_SEED,
+    LARGEST_BATCH,
+    MOST_RESAMPLES,
+    MOST_STEPS,
     NEW_FOLDER,
+    SAMPLES,
+    Count,
+    Finite,
     ModelType,
     Object,
     ObjectType,
@@ -19,6 +26,7 @@ from .parameters import (
     SizeType,
     WrapType,
 )
+from .printing import reserve_stdout
 
 
 @dataclass(frozen=True)
@@ -75,11 +83,15 @@ class Options:
     help="The fraction of the denoising from which this region takes in the others.",
 )
 @click.option("--size", type=SizeType(), help="The canvas.  [default: the background's own size]")
-@click.option("--steps", type=int, help="T, denoising steps.  [default: 250]")
-@click.option("--jump-length", type=int, help="How many levels each resampling climbs back.  [default: 10]")
-@click.option("--resamples", type=int, help="How often to climb back and come down again.  [default: 2]")
+@click.option("--steps", type=Count(None, MOST_STEPS), help="T, denoising steps.  [default: 250]")
 @click.option(
-    "--merge-from", type=float, help="The fraction of the denoising from which the models merge.  [default: 0.9]"
+    "--jump-length", type=Count(None, MOST_STEPS), help="How many levels each resampling climbs back.  [default: 10]"
+)
+@click.option(
+    "--resamples", type=Count(None, MOST_RESAMPLES), help="How often to climb back and come down again.  [default: 2]"
+)
+@click.option(
+    "--merge-from", type=Finite(), help="The fraction of the denoising from which the models merge.  [default: 0.9]"
 )
 @click.option(
     "--others", type=click.Choice(["clean", "noisy"]), help="Which tensor of the others is noised.  [default: clean]"
@@ -89,9 +101,9 @@ class Options:
     type=click.Choice(["keep-variance", "literal"]),
     help="How noise is mixed at soft seams.  [default: keep-variance]",
 )
-@click.option("--seed", type=int, help="All noise derives from it.  [default: 0]")
-@click.option("-n", "--samples", type=click.IntRange(min=1), help="How many images.  [default: 1]")
-@click.option("--batch-size", type=int, help="How many run together.  [default: 8]")
+@click.option("--seed", type=Count(None, HIGHEST_SEED), help="All noise derives from it.  [default: 0]")
+@click.option("-n", "--samples", type=SAMPLES, help="How many images.  [default: 1]")
+@click.option("--batch-size", type=Count(None, LARGEST_BATCH), help="How many run together.  [default: 8]")
 @click.option("--device", help="Where to compute: cpu, cuda, mps.  [default: cpu]")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the networks.  [default: float32]")
 @click.option("-o", "--out", type=NEW_FOLDER, default="dmix-out", show_default=True, help="The folder to write into.")
@@ -102,7 +114,9 @@ class Options:
     help="The percentages of the denoising that the strip shows.  [default: 0,50,80,89,90,95,100]",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
-@click.option("--json", is_flag=True, help="One JSON object on stdout, with what was written.")
+@click.option(
+    "--json", is_flag=True, callback=reserve_stdout, help="Print one JSON object on stdout, with what was written."
+)
 def compose(**given: Any) -> None:
     """Compose images; without arguments, the bundled magnetic tiles with blowholes.
 

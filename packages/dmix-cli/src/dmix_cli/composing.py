@@ -1,6 +1,5 @@
 """`dmix compose`: its work."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from .compose import Options
 from .draft import Models, Plan, plan
 from .failures import wrong_use
 from .output import Output
+from .printing import print_json
 from .progress import progress
 
 
@@ -52,7 +52,7 @@ def _compose(planned: Plan, output: Output, options: Options) -> dict[str, Path]
 
 def _report(written: dict[str, Any], options: Options) -> None:
     if options.json:
-        click.echo(json.dumps(written, default=str))
+        print_json(written)
     elif not options.quiet:
         count, folder = len(written["samples"]), written["folder"]
         click.echo(f"Wrote {count} image{'s' * (count > 1)} to {folder / 'images'}, beside masks, overlays and amodal.")

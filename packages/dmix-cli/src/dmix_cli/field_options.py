@@ -1,6 +1,5 @@
 """Options of commands from the fields of pydantic models: names, types, bounds, defaults and help stand there once."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import NoneType
@@ -11,19 +10,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from .failures import wrong_use
+from .parameters import Finite
 
 Decorator = Callable[[Any], Any]
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class FiniteRange(click.FloatRange):
-    """Numbers between bounds, without NaN and infinity."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
 
 
 def options_of(model: type[BaseModel], *fields: str, **changes: Mapping[str, Any]) -> list[Decorator]:
@@ -100,7 +90,7 @@ def _type(annotation: Any, bounds: dict[str, Any]) -> Any:
     if get_origin(annotation) is tuple:
         return tuple(_type(get_args(kind)[0], _bounds(get_args(kind)[1:])) for kind in kinds)
     if annotation in (int, float):
-        return (click.IntRange if annotation is int else FiniteRange)(**bounds)
+        return (click.IntRange if annotation is int else Finite)(**bounds)
     return str
 
 

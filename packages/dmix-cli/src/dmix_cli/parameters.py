@@ -1,11 +1,46 @@
 """What may be typed: sizes, objects in boxes, settings."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+
+
+class Count(click.IntRange):
+    """A whole number from `least` on that is refused above `most`, before memory is taken for so many.
+
+    `least` is None where the recipe has the lower bound.
+    """
+
+    def __init__(self, least: int | None = 1, most: int = 1_000_000) -> None:
+        super().__init__(min=least)
+        self.most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if number > self.most:
+            self.fail(f"{number} is more than {self.most}, the most that is allowed.", param, ctx)
+        return number
+
+
+class Finite(click.FloatRange):
+    """A number in a range; NaN, which no range keeps out, and infinity are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number.", param, ctx)
+        return number
+
+
+MOST_SAMPLES, MOST_STEPS, MOST_RESAMPLES, LARGEST_BATCH, HIGHEST_SEED = 1_000_000, 100_000, 10_000, 65_536, 2**63 - 1
+SAMPLES = Count(1, MOST_SAMPLES)
+STEPS = Count(1, MOST_STEPS)
+SEED = Count(0, HIGHEST_SEED)
+LONGEST_SIDE, MOST_PIXELS = 65_536, 100_000_000
 
 
 class Object(NamedTuple):
@@ -34,7 +69,10 @@ class SizeType(click.ParamType):
         match = re.fullmatch(r"(\d+)x(\d+)", value)
         if not match or "0" in match.groups():
             self.fail(f"{value!r}; expected width and height in pixels, such as 128x64.", param, ctx)
-        width, height = map(int, match.groups())
+        width, height = (int(side[:10]) for side in match.groups())  # more digits are too large anyway
+        if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
+            limits = f"at most {LONGEST_SIDE} pixels a side and {MOST_PIXELS} in all"
+            self.fail(f"{value!r} is too large; expected {limits}.", param, ctx)
         return height, width
 
 
@@ -60,7 +98,7 @@ class ObjectType(ModelType):
             return Object(super().convert(value, param, ctx), None)
         super().convert(model, param, ctx)
         numbers = place.split(",")
-        if len(numbers) != 4 or not all(re.fullmatch(r"\s*[+-]?\d+\s*", number) for number in numbers):
+        if len(numbers) != 4 or not all(re.fullmatch(r"\s*[+-]?\d{1,9}\s*", number) for number in numbers):
             self.fail(f"{value!r}; expected MODEL@x,y,w,h in whole pixels, such as blowhole@16,16,32,32.", param, ctx)
         return Object(model, tuple(map(int, numbers)))
 
@@ -90,8 +128,8 @@ class ShareType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         name, _, text = value.rpartition("=")
         try:
-            return name, float(text)
-        except ValueError:
+            return name, Finite().convert(text, param, ctx)
+        except click.BadParameter:
             self.fail(f"{value!r}; expected REGION=FRACTION, such as blowhole=0.7.", param, ctx)
 
 
@@ -136,14 +174,27 @@ class NamesType(click.ParamType):
         return names
 
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-NEW_FOLDER = click.Path(path_type=Path)
-NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+class PathType(click.Path):
+    """A path; text that no path can be, such as with a null character, is wrong use."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            path: Any = super().convert(value, param, ctx)
+        except ValueError as error:
+            self.fail(f"{value!r} cannot be a path ({error}).", param, ctx)
+        if self.exists and not self.dir_okay and not path.is_file():  # a device or a pipe, which may have no end
+            self.fail(f"{str(path)!r} is no ordinary file.", param, ctx)
+        return path
+
+
+FILE = PathType(exists=True, dir_okay=False, path_type=Path)
+FOLDER = PathType(exists=True, file_okay=False, path_type=Path)
+NEW_FOLDER = PathType(path_type=Path)
+NEW_FILE = PathType(dir_okay=False, path_type=Path)
 
 
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

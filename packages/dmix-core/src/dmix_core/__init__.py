@@ -57,17 +57,26 @@ __all__ = [
     "TimestepSchedule",
 ]
 
-_MODULES = (
-    "errors",  # which alone needs no torch
-    *("composer", "composition", "geometry", "merge", "noise", "protocols", "region", "steppers", "still", "timesteps"),
-)
-"""Where these names are found."""
+_ELSEWHERE = {
+    "Ancestral": "steppers",
+    "Box": "geometry",
+    "BoxRegion": "region",
+    "Composer": "composer",
+    "Composition": "composition",
+    "Descent": "timesteps",
+    "DmixError": "errors",
+    "HardMask": "merge",
+    "NoiseSchedule": "noise",
+    "RegionResult": "composition",
+    "Step": "composer",
+    "StillImage": "still",
+    "TailResampling": "timesteps",
+}
+"""The module of each public name that is not in protocols.py."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, so that formats, options and `--help`, which need no torch, do not wait for it."""
-    if name in __all__:
-        for module in (import_module(f".{each}", __name__) for each in _MODULES):
-            if hasattr(module, name):
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """A public name, imported when it is asked for: modules that need no torch can be had without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_ELSEWHERE.get(name, 'protocols')}", __name__), name)

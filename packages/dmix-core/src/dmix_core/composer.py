@@ -29,6 +29,7 @@ from .mattes import blend
 from .merge import HardMask
 from .protocols import Denoiser, Earlier, Layer, Merged, MergeRule, Prediction, Region, Size, Stepper, TimestepSchedule
 from .region import canvas_spec, encoder
+from .returned import levels_of, merged_of, prediction_of, state_of
 from .steppers import Ancestral
 from .timesteps import TailResampling, check_walk
 
@@ -92,7 +93,7 @@ class Composer:
         self.regions = sorted(check_regions(regions), key=lambda region: region.z)
         self.size = size or canvas_spec(self.regions[0]).size
         self.timesteps = timesteps
-        self.walk = check_walk(timesteps(steps), steps)
+        self.walk = check_walk(levels_of(timesteps, timesteps(steps)), steps)
         self.T = steps
         self.noises = [region.denoiser.noise.respace(steps) for region in self.regions]
         self.stepper = stepper
@@ -166,7 +167,7 @@ class Composer:
             own = [prediction.clean for prediction in predictions]
             for i in moving:
                 z = draw(i, "step", index)
-                x_s = self.stepper(noises[i], states[i], aims[i], z, t, s, earlier[i])
+                x_s = state_of(self.stepper, self.stepper(noises[i], states[i], aims[i], z, t, s, earlier[i]))
                 own[i] = check_stepped(x_s, states[i], self.regions[i], t, s)
             earlier = [Earlier(t, aim) for aim in aims]
 
@@ -194,7 +195,8 @@ class Composer:
             level = self.noises[members[0]].levels[t]
             together = torch.cat([states[i] for i in members])
             names = [self.regions[i].name for i in members]
-            prediction = check_prediction(denoiser(together, level), together, names, t)
+            prediction = prediction_of(denoiser, denoiser(together, level))
+            check_prediction(prediction, together, names, t)
             predictions.update(zip(members, split(prediction, len(members))))
         return [predictions[i] for i in self._all]
 
@@ -202,7 +204,7 @@ class Composer:
         return [region.lay(p.clean, self.size) for region, p in zip(self.regions, predictions)]
 
     def _merge(self, layers: Sequence[Layer], s: int) -> Merged:
-        merged = self.merge(layers, 1 - s / self.T)
+        merged = merged_of(self.merge, self.merge(layers, 1 - s / self.T))
         return check_merged(merged, layers, self._supports, self.regions, s)
 
     def _aims(

@@ -40,6 +40,14 @@ class PluginError(DmixError):
     """A name that no plugin provides, that two provide, or that a broken plugin should have provided."""
 
 
+class DeviceError(DmixError):
+    """A device that is not there, or that cannot compute."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin that does something other than what its author meant."""
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return ' Did you mean ...?' for the closest known name, or '' when none is close."""
     close = get_close_matches(given, list(known), n=1, cutoff=0.5)

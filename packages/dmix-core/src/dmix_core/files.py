@@ -1,10 +1,14 @@
 """Files are written whole or not at all."""
 
+import errno
 import os
+import secrets
 import tempfile
 from pathlib import Path
 
 from .errors import WriteError
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
 def write_atomically(path: str | Path, data: bytes) -> Path:
@@ -25,16 +29,17 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
 
 
 def _write_and_rename(path: Path, data: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is there and is no ordinary file")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(os.open(temporary, _NEW, 0o666), "wb") as file:  # not tempfile's, which ignores the umask
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-import torch
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from .composer import Composer
+from .devices import check_device
 from .errors import RecipeError, did_you_mean
 from .files import write_atomically
 from .geometry import Box
@@ -179,7 +179,7 @@ class Recipe(_Part):
         Raises:
             DmixError: what cannot be made or does not fit, before any network is called.
         """
-        _check_device(self.device)
+        check_device(self.device)
         made: dict[str, Denoiser] = {}
         denoisers = [region.denoiser(registry, self.device, self.dtype, made) for region in self.regions]
         return Composer(
@@ -227,14 +227,6 @@ def _sha256(reference: str, denoiser: Denoiser) -> str | None:
     if isinstance(denoiser, StillImage) and photo.is_file():
         return hashlib.sha256(photo.read_bytes()).hexdigest()
     return getattr(denoiser, "sha256", None)
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.ones(1, device=device).item()  # the device "meta" makes tensors, but has no numbers to give back
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say no
-        reason = str(error).splitlines()[0]
-        raise RecipeError(f"Cannot compute on the device {device!r} ({reason}). Try 'cpu'.") from error
 
 
 def _explained(error: ValidationError, source: str) -> str:

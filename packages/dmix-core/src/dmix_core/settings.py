@@ -1,7 +1,9 @@
 """A factory's keyword arguments as settings: checked against its annotations, explained when they are wrong."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Annotated, Any, get_args
 
@@ -47,6 +49,15 @@ def _reading(resolve: Resolve) -> BeforeValidator:
 def mentions(annotation: Any, kind: Any) -> bool:
     """Whether an annotation is of this type, alone or as one of several, such as Denoiser | None."""
     return annotation is kind or kind in get_args(annotation)
+
+
+def json_defaults(parameters: Iterable[inspect.Parameter]) -> dict[str, Any]:
+    """The defaults of parameters as JSON holds them; what it cannot hold is left out."""
+    held = {}
+    for parameter in parameters:
+        with suppress(TypeError, ValueError):
+            held[parameter.name] = json.loads(json.dumps(parameter.default, allow_nan=False))
+    return held
 
 
 def explained(error: ValueError, known: Sequence[str]) -> str:

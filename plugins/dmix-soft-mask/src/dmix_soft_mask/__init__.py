@@ -11,20 +11,23 @@ from dmix_core.errors import CompositionError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.mattes import blend, stack
 
+MOST = 64
+"""The widest feather in pixels: the cost of a step grows with its square."""
+
 
 @dataclass(frozen=True)
 class SoftMask:
     """Each region's predicted mask is its alpha; 0.3 in the mask is 30 % of the region in the picture.
 
     Attributes:
-        feather: in pixels of the canvas, 0 or more. The edge then fades inwards, over 2 * feather + 1 pixels.
+        feather: in pixels of the canvas, 0..MOST. The edge then fades inwards, over 2 * feather + 1 pixels.
     """
 
     feather: int = 0
 
     def __post_init__(self) -> None:
-        if self.feather < 0:
-            raise CompositionError(f"feather is {self.feather}; expected 0 (the mask as it is) or more pixels.")
+        if not 0 <= self.feather <= MOST:
+            raise CompositionError(f"feather is {self.feather}; expected 0 (the mask as it is) to {MOST} pixels.")
 
     def __call__(self, layers: Sequence[Layer], progress: float) -> Merged:
         return blend(layers, stack([feathered(layer.matte, self.feather) for layer in layers]))

@@ -1,6 +1,5 @@
 """`dmix data crops`: each object of a data set as a file with its mask in alpha."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ from dmix_data.options import CutoutOptions, DataOptions
 from ...data_options import data_options
 from ...field_options import apply, options_of, taken
 from ...parameters import FOLDER, NEW_FOLDER, SizeType
+from ...printing import json_option, print_json, say
 from ...progress import progress
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ DATA = options_of(DataOptions, "layout", "every", "mask_rule", "mask_suffix", "m
 @apply(options_of(CutoutOptions, "seed"))
 @click.option("-o", "--out", type=NEW_FOLDER, required=True, help="The folder of crops.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def crops(folder: Path, out: Path, quiet: bool, as_json: bool, **given: Any) -> None:
     """Cut every object in DIR out as a PNG whose alpha channel is the object's mask.
 
@@ -48,7 +48,7 @@ def crops(folder: Path, out: Path, quiet: bool, as_json: bool, **given: Any) -> 
     with progress("cutting", "picture", quiet or as_json) as bar:
         cut = cut_objects(folder, out, cutout, options, seen=bar.update)
     if as_json:
-        click.echo(json.dumps(_record(cut, out), indent=2))
+        print_json(_record(cut, out))
     elif not quiet:
         _show(cut, out)
 
@@ -74,8 +74,8 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
 def _show(cut: "Cut", out: Path) -> None:
     record = _record(cut, out)
     counts = (f"{count} {name}" for what in ("classes", "parts") for name, count in record[what].items())
-    click.echo(f"Cut {record['crops']} objects into {out}: {', '.join(counts)}; {record['padded']} with padding.")
+    say(f"Cut {record['crops']} objects into {out}: {', '.join(counts)}; {record['padded']} with padding.")
     for why, count in cut.left_out.items():
-        click.echo(f"Left out: {count} {why}")
+        say(f"Left out: {count} {why}")
     for path, why in cut.failed:
-        click.echo(f"Left out {path}: {why}")
+        say(f"Left out {path}: {why}")

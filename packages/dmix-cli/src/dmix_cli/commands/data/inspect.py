@@ -1,6 +1,5 @@
 """`dmix data inspect`: what a folder holds, and what to run next."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from dmix_data.options import DataOptions
 from ...data_options import data_options
 from ...field_options import apply, options_of
 from ...parameters import FOLDER, NEW_FILE
+from ...printing import json_option, print_json, say
 from ...progress import progress
 
 SHOWN = 10  # files of one kind in the text; --json has them all
@@ -22,7 +22,7 @@ SHOWN = 10  # files of one kind in the text; --json has them all
 @apply(options_of(DataOptions, "layout", layout={"help": "How DIR is laid out.  [default: found out]"}))
 @click.option("-o", "--out", type=NEW_FILE, help="Draw objects of every class, with their masks, into this PNG.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def inspect(folder: Path, out: Path | None, quiet: bool, as_json: bool, **given: Any) -> None:
     """Look at every picture and mask in DIR.
 
@@ -40,7 +40,10 @@ def inspect(folder: Path, out: Path | None, quiet: bool, as_json: bool, **given:
         from dmix_data.sheet import sheet
 
         record["sheet"] = str(write_png(out, sheet(found.samples)))
-    click.echo(json.dumps(record, indent=2) if as_json else "\n".join(lines(record)))
+    if as_json:
+        print_json(record)
+    else:
+        say("\n".join(lines(record)))
 
 
 def lines(record: dict[str, Any]) -> Iterator[str]:

@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from ...data_options import MASKS, READING, SCALE
-from ...field_options import Decorator, FiniteRange, apply
-from ...parameters import FOLDER, NEW_FOLDER, NamesType, SizeType
+from ...field_options import Decorator, apply
+from ...parameters import FOLDER, LARGEST_BATCH, NEW_FOLDER, Count, Finite, NamesType, SizeType
 
-COUNT = click.IntRange(min=1)
+COUNT = Count(1, 10**9)
 NUMBER = click.IntRange(min=0)
-POSITIVE = FiniteRange(min=0, min_open=True)
+POSITIVE = Finite(min=0, min_open=True)
 
 MODEL: list[Decorator] = [
     click.option(
@@ -36,7 +36,13 @@ TRAINING: list[Decorator] = [
         "--init", metavar="MODEL", help="Begin with this model's network and weights.  [default: random ones]"
     ),
     click.option("--steps", type=COUNT, required=True, help="How many steps."),
-    click.option("--batch-size", type=COUNT, default=32, show_default=True, help="Images in a step, on all devices."),
+    click.option(
+        "--batch-size",
+        type=Count(1, LARGEST_BATCH),
+        default=32,
+        show_default=True,
+        help="Images in a step, on all devices.",
+    ),
     click.option("--accumulate", type=COUNT, default=1, show_default=True, help="Parts of a batch, to save memory."),
     click.option("--learning-rate", type=POSITIVE, default=2e-4, show_default=True, help="At its highest."),
     click.option("--warmup", type=NUMBER, default=200, show_default=True, help="Steps until it is there."),
@@ -47,10 +53,10 @@ TRAINING: list[Decorator] = [
         show_default=True,
         help="How the learning rate falls after that.",
     ),
-    click.option("--weight-decay", type=FiniteRange(min=0), default=0.0, show_default=True, help="Of AdamW."),
+    click.option("--weight-decay", type=Finite(min=0), default=0.0, show_default=True, help="Of AdamW."),
     click.option(
         "--ema-decay",
-        type=FiniteRange(0, 1, max_open=True),
+        type=Finite(0, 1, max_open=True),
         default=0.999,
         show_default=True,
         help="Of the average of the weights, which is what gets saved.",
@@ -105,7 +111,7 @@ OBJECTS: list[Decorator] = [
     ),
     click.option(
         "--label-dropout",
-        type=FiniteRange(0, 1, max_open=True),
+        type=Finite(0, 1, max_open=True),
         default=0.1,
         show_default=True,
         help="With several classes, how often it is withheld, so that it learns MODEL:any too.",

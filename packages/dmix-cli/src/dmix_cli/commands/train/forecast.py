@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-import click
-
 from dmix_models.estimate import Estimate
+
+from ...printing import say
 
 
 def show(found: Estimate) -> None:
@@ -19,7 +19,7 @@ def show(found: Estimate) -> None:
         ("kept for the backward pass", found.kept),
     ]
     processes = f", {found.processes} processes" if found.processes > 1 else ""
-    click.echo(f"A dry run: nothing was written.\n\n{found.model.name}: {found.model.role} of {width}x{height} pixels")
+    say(f"A dry run: nothing was written.\n\n{found.model.name}: {found.model.role} of {width}x{height} pixels")
     _line("parameters", f"{found.parameters:,}")
     _line("memory, computed", f"{_size(found.computed)}: {', '.join(f'{what} {_size(size)}' for what, size in whole)}")
     _line("memory, measured", _measured(found))
@@ -30,7 +30,7 @@ def show(found: Estimate) -> None:
 
 
 def _line(what: str, text: str) -> None:
-    click.echo(f"  {what:<18} {text}")
+    say(f"  {what:<18} {text}")
 
 
 def _measured(found: Estimate) -> str:

@@ -27,6 +27,7 @@ from dmix_models.training_setup import Architecture, background_setup, object_se
 from ...data_options import data_options
 from ...failures import wrong_use
 from ...field_options import explained, taken
+from ...printing import say
 from ...progress import progress
 from . import forecast
 
@@ -55,7 +56,7 @@ def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool) -> No
     done = _follow(steps, total, quiet)
     if not quiet:
         outcome = f"Trained {out} to step {total}" if done else f"{out} was already trained to step {_reached(out)}"
-        click.echo(f"{outcome}; see {out / 'training' / PAGE}.")
+        say(f"{outcome}; see {out / 'training' / PAGE}.")
 
 
 def _reached(out: Path) -> int:
@@ -87,7 +88,7 @@ def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> bool:
                 continue
             if bar.disable and (time.monotonic() - printed > BETWEEN_LINES or step.step == total):
                 printed = time.monotonic()
-                click.echo(f"step {step.step} of {total}: {pace}, {timedelta(seconds=round(step.eta))} left", err=True)
+                say(f"step {step.step} of {total}: {pace}, {timedelta(seconds=round(step.eta))} left", err=True)
             _show(step, bar)
     return True
 

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from dmix_core.errors import PluginError
 from dmix_core.files import writable_folder, write_atomically
-from dmix_core.registry import Kind, Registry
+from dmix_core.kinds import Kind
+from dmix_core.registry import Registry
+
+from .commands import BUILT_IN
 
 FILES = {
     "pyproject.toml": "pyproject.toml",
@@ -18,10 +21,18 @@ FILES = {
     "tests/test_$module.py": "test.py",
 }
 """The files of a package, each with the name of its template; "" for an empty file."""
+LAYOUT_FILES = FILES | {"tests/test_$module.py": "layout-test.py"}
+"""Those of a layout, whose check is in dmix-data and is given a small data set."""
+COMMAND_FILES = FILES | {
+    "pyproject.toml": "command-pyproject.toml",
+    "README.md": "command-README.md",
+    "tests/test_$module.py": "command-test.py",
+}
+"""Those of a command, which has no check to pass."""
 
 
 class Words(NamedTuple):
-    """What the templates say of a kind."""
+    """What the templates state of a kind."""
 
     noun: Kind
     subject: str
@@ -37,9 +48,12 @@ WORDS = {
     "wrapper": Words("wrapper", "$cls", "dmix compose --wrap background=$name --set $name.gain=1.5"),
     "classifier": Words("classifier", "$cls()", "dmix plugins check $name:10"),
     "exporter": Words("exporter", "$cls()", "dmix compose --plugin $name --set indent=2"),
+    "layout": Words("layout", "$cls(), tmp_path", "dmix plugins check $name"),
+    "command": Words("command", "", "dmix $name dmix-out"),
 }
 """By the names that `dmix plugins new --kind` takes."""
 
+_FILES_OF = {"command": COMMAND_FILES, "layout": LAYOUT_FILES}
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -76,7 +90,7 @@ def plugin_files(name: str, kind: str) -> dict[str, str]:
     words = {"kind": kind} | _words(name, kind)
     return {
         Template(path).substitute(words): Template(_template(Template(source).substitute(words))).substitute(words)
-        for path, source in FILES.items()
+        for path, source in _FILES_OF.get(kind, FILES).items()
     }
 
 
@@ -87,7 +101,7 @@ def _template(source: str) -> str:
 
 def _check_free(name: str) -> None:
     distributions = {distribution.name for distribution in metadata.distributions()}
-    if name in Registry.load().names() or f"dmix-{name}" in distributions:
+    if name in Registry.load().names() or name in BUILT_IN or f"dmix-{name}" in distributions:
         raise PluginError(
             f"The name {name!r} is taken by something installed; `dmix plugins` shows by what. Choose another."
         )
@@ -95,17 +109,20 @@ def _check_free(name: str) -> None:
 
 def _words(name: str, kind: str) -> dict[str, str]:
     noun, subject, try_it = WORDS[kind]
+    core = _compatible(metadata.version("dmix-core"))
     cls = "".join(map(str.capitalize, [*name.split("-"), noun.split()[-1]]))
     return {
         "name": name,
         "module": "dmix_" + name.replace("-", "_"),
+        "function": name.replace("-", "_") + "_command",
         "cls": cls,
         "noun": noun,
         "A_noun": f"{'An' if noun[0] in 'aeiou' else 'A'} {noun}",
         "check": "check_" + noun.replace(" ", "_"),
         "subject": Template(subject).substitute(cls=cls),
         "try_it": Template(try_it).substitute(name=name),
-        "core": _compatible(metadata.version("dmix-core")),
+        "beside": f"dmix-data{core}" if kind == "layout" else "torch>=2.4",
+        "core": core,
     }
 
 

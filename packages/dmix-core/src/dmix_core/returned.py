@@ -1,0 +1,63 @@
+"""What parts return is what they promise to return; where it is not, the error names the part and its package."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from torch import Tensor
+
+from .errors import CompositionError, DenoiserError, DmixError, ScheduleError
+from .protocols import Denoiser, Merged, MergeRule, Prediction, Stepper, TimestepSchedule
+
+
+def prediction_of(denoiser: Denoiser, returned: Any) -> Prediction:
+    """The prediction that a denoiser returned.
+
+    Raises:
+        DenoiserError: it is something else.
+    """
+    if not (isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Tensor)):
+        _refuse(DenoiserError, "denoiser", denoiser, returned, "a Prediction(clean, spread) with a tensor as `clean`")
+    if not isinstance(returned[1], Tensor | None):
+        _refuse(DenoiserError, "denoiser", denoiser, returned[1], "a tensor or None as `spread`")
+    return Prediction(*returned)
+
+
+def state_of(stepper: Stepper, returned: Any) -> Tensor:
+    """The next state that a stepper returned.
+
+    Raises:
+        CompositionError: it is something else.
+    """
+    if not isinstance(returned, Tensor):
+        _refuse(CompositionError, "stepper", stepper, returned, "a tensor, the next state")
+    return returned
+
+
+def merged_of(rule: MergeRule, returned: Any) -> Merged:
+    """What a merge rule returned.
+
+    Raises:
+        CompositionError: it is something else.
+    """
+    if not (isinstance(returned, Merged) and all(isinstance(part, Tensor) for part in returned[:2])):
+        _refuse(CompositionError, "merge rule", rule, returned, "a Merged(canvas, weights) of tensors")
+    return returned
+
+
+def levels_of(schedule: TimestepSchedule, returned: Any) -> Sequence[int]:
+    """The levels that a timestep schedule returned.
+
+    Raises:
+        ScheduleError: it is something else.
+    """
+    if not (isinstance(returned, Sequence) and all(isinstance(level, int) for level in returned)):
+        _refuse(ScheduleError, "timestep schedule", schedule, returned, "a sequence of whole numbers, the levels")
+    return returned
+
+
+def _refuse(error: type[DmixError], kind: str, part: object, returned: object, expected: str) -> NoReturn:
+    made = part if hasattr(part, "__qualname__") else type(part)
+    package = getattr(made, "__module__", "").partition(".")[0]
+    name = f"{getattr(made, '__qualname__', made)!r} of the package {package}"
+    what = "None" if returned is None else f"an object of the type {type(returned).__name__}"
+    raise error(f"The {kind} {name} returned {what}; expected {expected}.")
