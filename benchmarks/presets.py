@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from dmix_models.data.crops import ObjectCrops, Windows
-from dmix_models.data.readers import Picture
+from dmix_data.datasets import ObjectCrops, Windows
+from dmix_data.loader import Picture
 from dmix_models.estimate import kept_for_backward, resident_peak
 from dmix_models.presets import PRESETS, Preset, preset_model
 from dmix_models.trainer import UNSTATED, TrainConfig, Training

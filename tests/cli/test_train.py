@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmix_cli.train import background, object_
+from dmix_cli.commands.train import background, object_
+from dmix_data.augment import Augmentation
+from dmix_data.options import DataOptions
 from dmix_models import checkpoint
-from dmix_models.data.augment import Augmentation
-from dmix_models.plans import train_background, train_object
 from dmix_models.trainer import TrainConfig
+from dmix_models.training_setup import Architecture, train_background, train_object
 
 QUICK = ("--steps", 2, "--batch-size", 2, "--warmup", 0, "--preview-samples", 2, "--preview-steps", 2)
 
@@ -184,12 +185,14 @@ def test_a_model_may_be_trained_into_the_folder_that_one_is_in(dmix, pictures, m
 @pytest.mark.parametrize(("command", "function"), [(background, train_background), (object_, train_object)])
 def test_every_setting_is_an_option_with_the_same_default(command, function, tmp_path):
     own = inspect.signature(function).parameters
-    settings = {name: parameter.default for name, parameter in own.items()}
+    settings = {name: own[name].default for name in ("size",)} | Architecture()._asdict()
+    settings |= {name: field.default for name, field in DataOptions.model_fields.items()}
     settings |= {name: field.default for name, field in TrainConfig.model_fields.items()}
     settings |= {name: field.default for name, field in Augmentation.model_fields.items()}
-    for name in ("folder", "out", "config", "origin", "augment", "steps"):
-        del settings[name]
+    del settings["augment"], settings["steps"]
     if command is background:
+        for name in ("mask_rule", "mask_suffix", "classes", "min_area", "merge_distance", "skip_empty"):
+            del settings[name]
         del settings["mask_loss_weight"], settings["label_dropout"]
     options = command.make_context("train", [str(tmp_path), "-o", "run", "--steps", "1"]).params
     assert {name: options.get(name, "no such option") for name in settings} == settings

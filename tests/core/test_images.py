@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from dmix_core.errors import DmixError, ImageError
+from dmix_core.image_files import decode
 from dmix_core.images import (
     PALETTE,
-    decode,
     index_picture,
     png_bytes,
     read_image,

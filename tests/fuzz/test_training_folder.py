@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from dmix_core.errors import DmixError
+from dmix_data.datasets import ObjectCrops
+from dmix_data.loader import Picture
 from dmix_models import ModelConfig, UNetConfig, closing
-from dmix_models.data.crops import ObjectCrops
-from dmix_models.data.readers import Picture
 from dmix_models.page import write_page
 from dmix_models.trainer import TrainConfig, train
 

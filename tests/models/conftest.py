@@ -2,13 +2,11 @@
 
 import json
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -108,37 +106,3 @@ def make_network():
 @pytest.fixture
 def card() -> ModelCard:
     return ModelCard(data="squares", steps=7, command="dmix train tiny.toml", licence="CC0", settings={"seed": 3})
-
-
-class Tree:
-    """A folder of small files, to be laid out like a data set."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def save(self, name: str, array, **options) -> Path:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.asarray(array)).save(path, **options)
-        return path
-
-    def picture(self, name: str, height=40, width=50, seed=0) -> Path:
-        """A picture of noise; another seed is another picture."""
-        return self.save(name, np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
-
-    def mask(self, name: str, value=255, at=(10, 20, 6, 5), height=40, width=50, dtype=np.uint8) -> Path:
-        """A mask with a rectangle of one value at (y, x, height, width)."""
-        mask = np.zeros((height, width), dtype)
-        mask[at[0] : at[0] + at[2], at[1] : at[1] + at[3]] = value
-        return self.save(name, mask)
-
-    def text(self, name: str, text: str) -> Path:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-
-@pytest.fixture
-def tree(tmp_path) -> Tree:
-    return Tree(tmp_path / "data")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from dmix_data.datasets import ObjectCrops
+from dmix_data.loader import Picture
 from dmix_models import checkpoint, closing
 from dmix_models.closing import read_verdict
-from dmix_models.data.crops import ObjectCrops
-from dmix_models.data.readers import Picture
 from dmix_models.ownership import InUseError
 from dmix_models.resume import ResumeError, SaveError
 from dmix_models.trainer import Origin, TrainConfig, TrainingError, train

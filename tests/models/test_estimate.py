@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from dmix_models.data.crops import Windows
-from dmix_models.data.readers import Picture
+from dmix_data.datasets import Windows
+from dmix_data.loader import Picture
 from dmix_models.estimate import Estimate, estimate, kept_for_backward, resident_peak
-from dmix_models.plans import Plan
 from dmix_models.trainer import UNSTATED, TrainConfig
+from dmix_models.training_setup import TrainingSetup
 from dmix_models.weights import shapes_of
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ def test_a_dry_run_measures_and_leaves_nothing_behind(tmp_path, background):
     pictures = [Picture(Path("a"), np.random.default_rng(0).integers(0, 256, (20, 20, 1), np.uint8))]
     out = tmp_path / "out"
     state = torch.get_rng_state()
-    found = estimate(Plan(background, CONFIG, Windows(pictures, (16, 16)), out, UNSTATED))
+    found = estimate(TrainingSetup(background, CONFIG, Windows(pictures, (16, 16)), out, UNSTATED))
     assert list(tmp_path.iterdir()) == []
     assert torch.equal(torch.get_rng_state(), state)
     assert found.weights == 4 * found.parameters == 4 * sum(map(math.prod, shapes_of(background.network).values()))

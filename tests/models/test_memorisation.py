@@ -13,8 +13,8 @@ from PIL import Image
 from dmix_core.noise import NoiseSchedule
 from dmix_core.protocols import Prediction, Spec
 from dmix_core.testing import GaussianDenoiser
-from dmix_models.data.crops import ObjectCrops, Windows
-from dmix_models.data.readers import Picture
+from dmix_data.datasets import ObjectCrops, Windows
+from dmix_data.loader import Picture
 from dmix_models.memorisation import (
     Comparison,
     MemorisationError,

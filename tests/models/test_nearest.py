@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from dmix_models.data.crops import ObjectCrops, Place, Windows
-from dmix_models.data.readers import Picture
+from dmix_data.datasets import ObjectCrops, Place, Windows
+from dmix_data.loader import Picture
+from dmix_data.options import DataOptions
 from dmix_models.nearest import Symmetry, Templates, nearest, symmetries
 
 
@@ -83,7 +84,7 @@ def test_what_is_flat_resembles_nothing():
 def test_image_and_mask_count_alike_and_only_crops_of_the_object_are_looked_at():
     mask = np.zeros((20, 23), np.uint8)
     mask[4:8, 3:6] = 255
-    crops = ObjectCrops([Picture(Path("a"), grain(1), mask)], (8, 8), min_area=1)
+    crops = ObjectCrops([Picture(Path("a"), grain(1), mask)], (8, 8), DataOptions(min_area=1))
     inside = as_images([crops.place(0).crop(crops.place(0).corners[3], (8, 8))])
     without = torch.cat([inside[:, :3], -torch.ones(1, 1, 8, 8)], 1)
     outside = as_images([crops.place(0).crop((12, 15), (8, 8))])

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from dmix_models.data.batches import Batches
-from dmix_models.plans import train_object
+from dmix_data.batches import Batches
 from dmix_models.trainer import TrainConfig
+from dmix_models.training_setup import train_object
 
 SCRIPT = '''
 import json, os, sys

@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 
 from dmix_core.errors import WriteError
 from dmix_models import UNet, checkpoint
-from dmix_models.plans import train_object
 from dmix_models.resume import SaveError, State, clear_scratch, newest_state, write_state
 from dmix_models.trainer import TrainConfig, place_checkpoint
+from dmix_models.training_setup import train_object
 
 SIZE = (16, 16)
 

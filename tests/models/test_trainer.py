@@ -12,12 +12,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import dmix_models.trainer as trainer
+from dmix_data.augment import Augmentation
+from dmix_data.batches import Batch, Batches
+from dmix_data.datasets import ObjectCrops
+from dmix_data.exceptions import DataError
+from dmix_data.loader import Picture
+from dmix_data.options import DataOptions
 from dmix_models.checkpoint import load
-from dmix_models.data.augment import Augmentation
-from dmix_models.data.batches import Batch, Batches
-from dmix_models.data.crops import ObjectCrops
-from dmix_models.data.readers import DataError, Picture
-from dmix_models.plans import train_background, train_object
 from dmix_models.presets import PRESETS, preset_model
 from dmix_models.resume import ResumeError
 from dmix_models.trainer import (
@@ -27,6 +28,7 @@ from dmix_models.trainer import (
     learning_rate,
     train,
 )
+from dmix_models.training_setup import train_background, train_object
 
 
 def discs(count=4):
@@ -323,7 +325,9 @@ def write_classes(folder):
 def test_classes_become_one_model_that_paints_the_one_asked_for(tmp_path, settings):
     write_classes(tmp_path / "defects")
     settings = settings.model_copy(update={"preview_every": 6})
-    steps = train_object(tmp_path / "defects", tmp_path / "out", settings, size=(16, 16), classes=["crack", "hole"])
+    steps = train_object(
+        tmp_path / "defects", tmp_path / "out", settings, size=(16, 16), data=DataOptions(classes=("crack", "hole"))
+    )
     *_, last = steps
     denoiser = load(tmp_path / "out")
     assert denoiser.config.classes == ("crack", "hole", "any")
@@ -343,7 +347,7 @@ def test_one_class_or_none_asked_for_becomes_a_plain_model(tmp_path, settings, c
             tmp_path / "out",
             settings.model_copy(update={"save_every": 1}),
             size=(16, 16),
-            classes=classes,
+            data=DataOptions(classes=classes),
         )
     )
     assert load(tmp_path / "out").config.classes == ()
@@ -353,7 +357,11 @@ def test_one_class_or_none_asked_for_becomes_a_plain_model(tmp_path, settings, c
 def test_without_dropout_no_class_is_added(tmp_path, settings):
     write_classes(tmp_path / "defects")
     settings = settings.model_copy(update={"save_every": 1, "label_dropout": 0.0})
-    next(train_object(tmp_path / "defects", tmp_path / "out", settings, size=(16, 16), classes=["hole", "crack"]))
+    next(
+        train_object(
+            tmp_path / "defects", tmp_path / "out", settings, size=(16, 16), data=DataOptions(classes=("hole", "crack"))
+        )
+    )
     assert load(tmp_path / "out").config.classes == ("hole", "crack")
 
 

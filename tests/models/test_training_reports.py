@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmix_models.data.crops import Windows
-from dmix_models.data.readers import Picture
+from dmix_data.datasets import Windows
+from dmix_data.loader import Picture
 from dmix_models.tensorboard import TensorBoardError
 from dmix_models.trainer import TrainConfig, train
 

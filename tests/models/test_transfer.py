@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from dmix_data.datasets import ObjectCrops, Windows
+from dmix_data.loader import Picture
 from dmix_models import ModelConfig, UNet, checkpoint
-from dmix_models.data.crops import ObjectCrops, Windows
-from dmix_models.data.readers import Picture
 from dmix_models.importers import import_guided
 from dmix_models.transfer import like, transferred
 from dmix_models.weights import CheckpointError

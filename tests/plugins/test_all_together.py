@@ -88,7 +88,7 @@ def test_a_claim_to_a_name_of_dmix_itself_is_refused_with_a_warning(compose, mon
 def test_the_allow_list_is_told(dmix, monkeypatch):
     monkeypatch.setenv("DMIX_PLUGINS", "acme, dmix-soft-mask")
     told = {distribution: status for (distribution, _), (status, _) in entries(dmix("plugins")).items()}
-    on = {"acme-mix", "dmix-soft-mask", "dmix-core", "dmix-models"}
+    on = {"acme-mix", "dmix-soft-mask", "dmix-core", "dmix-data", "dmix-models"}
     assert {distribution for distribution, status in told.items() if status == "ok"} == on
     assert {status for distribution, status in told.items() if distribution not in on} == {"off"}
 

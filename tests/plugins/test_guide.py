@@ -29,6 +29,7 @@ NAMES = {
     "classifier": "bright",
     "exporter": "boxes",
     "backend": "thrifty",
+    "layout": "shots",
     "command": "regions",
 }
 """What the guide calls its example of each kind."""
@@ -97,7 +98,7 @@ def test_a_broken_promise_is_told_as_the_guide_has_it(guide, capsys):
 
 SETUP = {
     "python3 -m venv .venv && . .venv/bin/activate",
-    "pip install dmix/packages/dmix-core dmix/packages/dmix-models dmix/packages/dmix-cli",
+    "pip install dmix/packages/dmix-core dmix/packages/dmix-data dmix/packages/dmix-models dmix/packages/dmix-cli",
     "pip install build twine",
 }
 QUICK = ["--object", "toy@8,8,16,16", "--steps", "12", "--no-strip", "-q"]

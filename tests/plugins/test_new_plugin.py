@@ -1,6 +1,7 @@
 """`dmix plugins new`: a package that installs and passes its own test, for every kind."""
 
 import ast
+import inspect
 import os
 import runpy
 import subprocess
@@ -47,7 +48,7 @@ def test_a_package_of_every_kind_passes_its_own_test(kind, tmp_path, linked):
     tests = [value for name, value in runpy.run_path(str(test)).items() if name.startswith("test_")]
     assert len(tests) == 2
     for function in tests:
-        function()
+        function(*(tmp_path for name in inspect.signature(function).parameters))
     (record,) = [plugin for plugin in Registry.load().plugins if plugin.distribution == f"dmix-my-{kind}"]
     assert (record.status, record.provides) == ("ok", {WORDS[kind].noun: (f"my-{kind}",)})
 

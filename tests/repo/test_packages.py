@@ -26,8 +26,8 @@ def ours(folder: Path) -> list[str]:
 VERSION = project(REPO / "packages/dmix-core")["version"]
 
 
-def test_the_three_packages_are_there():
-    assert NAMES["packages"] == ["dmix-cli", "dmix-core", "dmix-models"]
+def test_the_four_packages_are_there():
+    assert NAMES["packages"] == ["dmix-cli", "dmix-core", "dmix-data", "dmix-models"]
     assert "dmix-soft-mask" in NAMES["plugins"]
 
 
@@ -38,7 +38,12 @@ def test_one_version_for_all_packages(folder):
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
 def test_packages_pin_each_other_exactly(folder):
-    pins = {"dmix-core": [], "dmix-models": ["core"], "dmix-cli": ["core", "models"]}[folder.name]
+    pins = {
+        "dmix-core": [],
+        "dmix-data": ["core"],
+        "dmix-models": ["core", "data"],
+        "dmix-cli": ["core", "data", "models"],
+    }[folder.name]
     assert sorted(ours(folder)) == [f"dmix-{name}=={VERSION}" for name in pins]
 
 

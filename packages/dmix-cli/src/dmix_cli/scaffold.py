@@ -21,6 +21,8 @@ FILES = {
     "tests/test_$module.py": "test.py",
 }
 """The files of a package, each with the name of its template; "" for an empty file."""
+LAYOUT_FILES = FILES | {"tests/test_$module.py": "layout-test.py"}
+"""Those of a layout, whose check is in dmix-data and is given a small data set."""
 COMMAND_FILES = FILES | {
     "pyproject.toml": "command-pyproject.toml",
     "README.md": "command-README.md",
@@ -47,10 +49,12 @@ WORDS = {
     "classifier": Words("classifier", "$cls()", "dmix plugins check $name:10"),
     "exporter": Words("exporter", "$cls()", "dmix compose --plugin $name --set indent=2"),
     "backend": Words("backend", "$cls()", "dmix compose --backend $name --set rows=2"),
+    "layout": Words("layout", "$cls(), tmp_path", "dmix plugins check $name"),
     "command": Words("command", "", "dmix $name dmix-out"),
 }
 """By the names that `dmix plugins new --kind` takes."""
 
+_FILES_OF = {"command": COMMAND_FILES, "layout": LAYOUT_FILES}
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -87,7 +91,7 @@ def plugin_files(name: str, kind: str) -> dict[str, str]:
     words = {"kind": kind} | _words(name, kind)
     return {
         Template(path).substitute(words): Template(_template(Template(source).substitute(words))).substitute(words)
-        for path, source in (COMMAND_FILES if kind == "command" else FILES).items()
+        for path, source in _FILES_OF.get(kind, FILES).items()
     }
 
 
@@ -106,6 +110,7 @@ def _check_free(name: str) -> None:
 
 def _words(name: str, kind: str) -> dict[str, str]:
     noun, subject, try_it = WORDS[kind]
+    core = _compatible(metadata.version("dmix-core"))
     cls = "".join(map(str.capitalize, [*name.split("-"), noun.split()[-1]]))
     return {
         "name": name,
@@ -117,7 +122,8 @@ def _words(name: str, kind: str) -> dict[str, str]:
         "check": "check_" + noun.replace(" ", "_"),
         "subject": Template(subject).substitute(cls=cls),
         "try_it": Template(try_it).substitute(name=name),
-        "core": _compatible(metadata.version("dmix-core")),
+        "beside": f"dmix-data{core}" if kind == "layout" else "torch>=2.6",
+        "core": core,
     }
 
 

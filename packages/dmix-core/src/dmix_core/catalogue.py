@@ -10,7 +10,7 @@ import pluggy
 from . import hookspecs
 from .discovery import ALLOW_LIST, Installed, PluginRecord, incompatibility, installed, is_allowed
 from .errors import PluginError, did_you_mean
-from .kinds import KINDS, Kind
+from .kinds import KINDS, Key, Kind, key_of
 from .offers import Factory, Offer, answers, listed
 
 
@@ -19,7 +19,7 @@ class Catalogue:
 
     def __init__(self) -> None:
         self.plugins: list[PluginRecord] = []
-        self._offers: dict[str, list[Offer]] = {}
+        self._offers: dict[Key, list[Offer]] = {}
         self._manager = pluggy.PluginManager("dmix")
         self._manager.add_hookspecs(hookspecs)
 
@@ -45,14 +45,14 @@ class Catalogue:
 
     def names(self, kind: Kind | None = None) -> list[str]:
         """The names of one kind, or of all, sorted."""
-        return sorted(name for name, offers in self._offers.items() if kind is None or kind in {o.kind for o in offers})
+        return sorted({key.name for key, offers in self._offers.items() if kind in {None, *(o.kind for o in offers)}})
 
     @property
     def conflicts(self) -> dict[str, tuple[str, ...]]:
         """Names that several plugins claim, with the distributions that do."""
         return {
-            name: tuple(str(offer.plugin) for offer in offers)
-            for name, offers in self._offers.items()
+            key.name: tuple(str(offer.plugin) for offer in offers)
+            for key, offers in self._offers.items()
             if len(offers) > 1
         }
 
@@ -63,12 +63,12 @@ class Catalogue:
         return {name: tuple(str(each) for each in self.plugins if name in each.refused) for name in names}
 
     def offer(self, name: str, kind: Kind | None = None) -> Offer:
-        """The one offer of this name; `kind` is what an error calls it.
+        """The one offer of this name, and of this kind where the kind's names are apart; errors call it by the kind.
 
         Raises:
             PluginError: no plugin provides it, or two do.
         """
-        offers = self._offers.get(name, [])
+        offers = self._offers.get(key_of(name, kind), []) or ([] if kind else self._apart(name))
         if len(offers) > 1:
             claims = " and ".join(f"{offer.plugin} ({offer.kind})" for offer in offers)
             raise PluginError(
@@ -81,6 +81,10 @@ class Catalogue:
                 f"No {what} {name!r}.{did_you_mean(name, known)} Known {what}s: {listed(known)}.{self._absent()}"
             )
         return offers[0]
+
+    def _apart(self, name: str) -> list[Offer]:
+        """The offers of this name that are of a kind whose names are apart."""
+        return [offer for key, offers in self._offers.items() if key.apart and key.name == name for offer in offers]
 
     def _absent(self) -> str:
         """Who might have provided a name that is missing."""
@@ -111,19 +115,20 @@ class Catalogue:
     def _register(self, plugin: object, record: PluginRecord) -> PluginRecord:
         """Keep what a plugin offers, less the names that dmix itself has; returns its record."""
         offers = self._ask(plugin, f"{record.distribution}:{record.name}")
-        refused = () if record.is_own else tuple(sorted(offers.keys() & self._own_names))
-        names = sorted(offers.keys() - {*refused})
-        provides = {kind: tuple(name for name in names if offers[name][0] == kind) for kind in KINDS}
-        record = replace(record, provides={kind: mine for kind, mine in provides.items() if mine}, refused=refused)
-        for name in names:
-            self._offers.setdefault(name, []).append(Offer(*offers[name], record))
+        refused = set() if record.is_own else offers.keys() & self._own_names
+        kept = {key: offers[key] for key in sorted(offers.keys() - refused, key=lambda key: key.name)}
+        provides = {kind: tuple(key.name for key in kept if kept[key][0] == kind) for kind in KINDS}
+        provides = {kind: names for kind, names in provides.items() if names}
+        record = replace(record, provides=provides, refused=tuple(sorted(key.name for key in refused)))
+        for key, (kind, factory) in kept.items():
+            self._offers.setdefault(key, []).append(Offer(kind, factory, record))
         return record
 
     @property
-    def _own_names(self) -> set[str]:
-        return {name for name, offers in self._offers.items() if offers[0].plugin.is_own}
+    def _own_names(self) -> set[Key]:
+        return {key for key, offers in self._offers.items() if offers[0].plugin.is_own}
 
-    def _ask(self, plugin: object, name: str) -> dict[str, tuple[Kind, Factory]]:
+    def _ask(self, plugin: object, name: str) -> dict[Key, tuple[Kind, Factory]]:
         """Everything that a plugin offers, by name; a plugin that breaks a rule is not kept."""
         if self._manager.is_registered(plugin):
             raise PluginError("the same module is already registered by another entry point")

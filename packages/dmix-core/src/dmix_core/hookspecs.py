@@ -2,8 +2,9 @@
 
 A plugin is a module, named by an entry point of the group "dmix", with one or more of these functions under
 `@hookimpl`. None takes an argument; each returns a mapping from names to factories. Names start with a letter or a
-digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds. What a factory makes is a protocol
-of `dmix_core.protocols`; a class that is one is its own factory.
+digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds, except that a layout may have the
+name of an exporter of the same format. What a factory makes is a protocol of `dmix_core.protocols` or a
+`dmix_data.layouts.Layout`; a class that is one is its own factory.
 
 A factory's keyword arguments are its settings. Their annotations are checked and strings are converted to them, so
 that `--set threshold=0.7` arrives as a float; a ValueError for a bad value is shown without a traceback. A setting
@@ -12,6 +13,7 @@ annotated `Denoiser` or `Classifier`, alone or as one of several types, is given
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pluggy
 
@@ -79,3 +81,11 @@ def dmix_exporters() -> Mapping[str, Callable[..., Exporter]]:  # type: ignore[e
 @hookspec
 def dmix_backends() -> Mapping[str, Callable[..., Backend]]:  # type: ignore[empty-body]
     """What runs networks, by name, such as {"compile": Compiled}: a recipe's `backend`, `--backend NAME`."""
+
+
+@hookspec
+def dmix_layouts() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Layouts of data sets by name, such as {"mvtec": MVTec}, each a `dmix_data.layouts.Layout`: `--layout NAME`.
+
+    A factory is called without arguments. All layouts are asked whether they fit a folder; see `dmix_data.layouts`.
+    """

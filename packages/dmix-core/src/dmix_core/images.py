@@ -1,20 +1,16 @@
 """Pictures in and out: files of 8 bits per channel on one side, tensors in [-1, 1] on the other."""
 
 import io
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from einops import rearrange
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from .errors import ImageError
 from .files import write_atomically
+from .image_files import MODES, read_pixels
 
 # Black for the bottom region, then the colours of Okabe & Ito, which colour-blind readers can tell apart.
 _COLOURS = [
@@ -28,11 +24,6 @@ _COLOURS = [
 ]
 PALETTE = ((0, 0, 0), *(_COLOURS[i % len(_COLOURS)] for i in range(255)))
 """The colour of each of the 256 values of an index picture."""
-
-_EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
-_SIXTEEN_BIT = re.compile(r";16[BLN]")  # in the raw mode that a decoder reads
-_ORIENTATION = 274  # EXIF's tag
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def read_image(path: str | Path, channels: int = 3) -> Tensor:
@@ -55,12 +46,6 @@ def read_image(path: str | Path, channels: int = 3) -> Tensor:
     return rearrange(planes.float() / 127.5 - 1, "h w c -> c h w").contiguous()
 
 
-def read_pixels(path: str | Path, channels: int = 3) -> NDArray[np.uint8]:
-    """The pixels (H, W, channels) of a picture, read and refused as by `read_image`."""
-    pixels = np.array(_eight_bit(decode(path), path, channels).convert(_mode(channels)))
-    return pixels.reshape(*pixels.shape[:2], channels)
-
-
 def to_uint8(image: Tensor) -> Tensor:
     """Pixels 0..255 of an image in [-1, 1], rounded and clamped; the shape stays."""
     return image.detach().float().add(1).mul(127.5).round().clamp(0, 255).to("cpu", torch.uint8)
@@ -72,7 +57,7 @@ def to_picture(image: Tensor, *, grey: bool = False) -> Image.Image:
     Args:
         grey: one channel (luma; exact where red, green and blue are equal).
     """
-    if image.ndim != 3 or image.shape[0] not in _MODES:
+    if image.ndim != 3 or image.shape[0] not in MODES:
         raise ImageError(f"A picture is made of a tensor (1, 3 or 4, H, W); got the shape {tuple(image.shape)}.")
     planes = image.cpu() if image.dtype == torch.uint8 else to_uint8(image)
     layout = "1 h w -> h w" if len(planes) == 1 else "c h w -> h w c"
@@ -107,86 +92,3 @@ def write_png(path: str | Path, picture: Tensor | Image.Image, *, grey: bool = F
         DmixError: the file cannot be written.
     """
     return write_atomically(path, png_bytes(picture, grey=grey))
-
-
-def decode(path: str | Path) -> Image.Image:
-    """A file's picture in its own mode, upright by its EXIF orientation.
-
-    Raises:
-        ImageError: the file is missing, damaged, no picture, or one that Pillow would not decode as it is: of more
-            pixels than `Image.MAX_IMAGE_PIXELS`, or with several channels of 16 bits, of which it would drop 8.
-    """
-    with _opened(path) as picture:
-        _check_header(picture, path)
-        return ImageOps.exif_transpose(picture) or picture.copy()
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path) as picture:
-            yield picture
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
-    except FileNotFoundError as error:
-        raise ImageError(f"There is no picture {str(path)!r}. Expected the path of a picture file.") from error
-    except Exception as error:  # each of Pillow's decoders has its own way to fail on a damaged file
-        raise ImageError(
-            f"Cannot read {str(path)!r} as a picture ({error}). "
-            "Expected a whole PNG, JPEG or other file that Pillow knows; try to open and save it again."
-        ) from error
-
-
-def is_turned(path: str | Path) -> bool:
-    """Whether EXIF says that a picture has to be turned or mirrored to be upright.
-
-    Raises:
-        ImageError: the file is missing, damaged, or no picture.
-    """
-    with _opened(path) as picture:
-        return picture.getexif().get(_ORIENTATION) in range(2, 9)
-
-
-def _check_header(picture: Image.Image, path: str | Path) -> None:
-    # Pillow warns above this limit, and refuses above twice as much
-    if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
-        raise _too_large(path)
-    tiles = getattr(picture, "tile", [])
-    if len(picture.getbands()) > 1 and any(_SIXTEEN_BIT.search(str(tile[3])) for tile in tiles):
-        raise ImageError(
-            f"{str(path)!r} has {'+'.join(picture.getbands())} channels of 16 bits; expected 8 bits per channel. "
-            "Convert it in a way that suits its values, and save it as an 8-bit RGB or grey PNG."
-        )
-
-
-def _too_large(path: str | Path) -> ImageError:
-    return ImageError(
-        f"{str(path)!r} is a decompression bomb, or very large: expected at most {Image.MAX_IMAGE_PIXELS} pixels. "
-        "Shrink it or cut it into parts; for a file that you trust, raise PIL.Image.MAX_IMAGE_PIXELS."
-    )
-
-
-def _eight_bit(picture: Image.Image, path: str | Path, channels: int) -> Image.Image:
-    if picture.mode not in _EIGHT_BIT:
-        raise ImageError(
-            f"{str(path)!r} has Pillow's mode {picture.mode!r}; expected 8 bits per channel in grey or RGB. "
-            "Save it as an 8-bit RGB or grey PNG."
-        )
-    if channels != 4 and _is_transparent(picture):
-        raise ImageError(
-            f"{str(path)!r} is transparent in places; expected an opaque picture. "
-            "Put it on a background of your choice and save it without alpha."
-        )
-    return picture
-
-
-def _is_transparent(picture: Image.Image) -> bool:
-    return picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255)
-
-
-def _mode(channels: int) -> str:
-    if channels not in _MODES:
-        raise ImageError(f"A picture is read with 1 (grey), 3 (RGB) or 4 (RGBA) channels; got channels={channels}.")
-    return _MODES[channels]

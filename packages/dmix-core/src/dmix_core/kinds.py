@@ -18,6 +18,8 @@ class Form(NamedTuple):
     """With keyword arguments that state where to compute."""
     expected: str = "settings alone"
     """The signature of a factory, for error messages."""
+    apart: bool = False
+    """Its names are its own: a layout and an exporter of one format have the same name."""
 
 
 _DENOISER = "(argument=None, *, device='cpu', dtype='float32'), and settings"
@@ -32,6 +34,20 @@ KINDS: Mapping[Kind, Form] = MappingProxyType(
         "classifier": Form("dmix_classifiers", True, ("device",), "(argument=None, *, device='cpu')"),
         "exporter": Form("dmix_exporters"),
         "backend": Form("dmix_backends"),
+        "layout": Form("dmix_layouts", apart=True),
     }
 )
+
+
+class Key(NamedTuple):
+    """What is unique: a name among those of its kind, where these are apart, or among all others."""
+
+    apart: Kind | None
+    name: str
+
+
+def key_of(name: str, kind: Kind | None) -> Key:
+    return Key(kind if kind and KINDS[kind].apart else None, name)
+
+
 HOOKS: Mapping[str, Kind] = MappingProxyType({form.hook: kind for kind, form in KINDS.items()})

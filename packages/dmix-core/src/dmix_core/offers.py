@@ -9,7 +9,7 @@ import pluggy
 
 from .discovery import PluginRecord
 from .errors import PluginError, did_you_mean
-from .kinds import HOOKS, KINDS, Form, Kind
+from .kinds import HOOKS, KINDS, Form, Key, Kind, key_of
 
 Factory = Callable[..., Any]
 
@@ -48,7 +48,7 @@ class Offer(NamedTuple):
         return inspect.signature(self.factory, eval_str=True).parameters
 
 
-def answers(manager: pluggy.PluginManager, plugin: object) -> dict[str, tuple[Kind, Factory]]:
+def answers(manager: pluggy.PluginManager, plugin: object) -> dict[Key, tuple[Kind, Factory]]:
     """Everything that a registered plugin offers, by name.
 
     Raises:
@@ -64,15 +64,16 @@ def answers(manager: pluggy.PluginManager, plugin: object) -> dict[str, tuple[Ki
     return _merged({hook: mine[hook].function() for hook in HOOKS if hook in mine})
 
 
-def _merged(returned: Mapping[str, object]) -> dict[str, tuple[Kind, Factory]]:
-    offers: dict[str, tuple[Kind, Factory]] = {}
+def _merged(returned: Mapping[str, object]) -> dict[Key, tuple[Kind, Factory]]:
+    offers: dict[Key, tuple[Kind, Factory]] = {}
     for hook, answer in returned.items():
         if not isinstance(answer, Mapping):
             raise PluginError(f"{hook} returned {answer!r}; expected a dict of names and factories")
         for name, factory in answer.items():
-            if name in offers:
-                raise PluginError(f"it provides {name!r} twice, as {offers[name][0]} and as {HOOKS[hook]}")
-            offers[_check_name(name, hook)] = HOOKS[hook], _check_factory(factory, name, HOOKS[hook])
+            key = key_of(_check_name(name, hook), HOOKS[hook])
+            if key in offers:
+                raise PluginError(f"it provides {name!r} twice, as {offers[key][0]} and as {HOOKS[hook]}")
+            offers[key] = HOOKS[hook], _check_factory(factory, name, HOOKS[hook])
     return offers
 
 

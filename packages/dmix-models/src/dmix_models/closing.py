@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from dmix_core.files import write_atomically
+from dmix_data.augment import Augmentation
+from dmix_data.batches import stream
+from dmix_data.datasets import Crops
 
-from .data.augment import Augmentation
-from .data.batches import stream
-from .data.crops import Crops
 from .denoiser import UNetDenoiser
 from .filenames import file_names
 from .memorisation import Memorisation, MemorisationError, check_kinds, compare_kinds, draw, items_of

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from .config import ModelConfig
 from .denoiser import UNetDenoiser
-from .plans import Plan
 from .preview import sample
 from .trainer import TrainConfig, Training, new_network
+from .training_setup import TrainingSetup
 
 WARM = 2  # steps that are not timed
 TIMED = 10
@@ -65,23 +65,23 @@ class Estimate:
         return 5 * self.weights + self.kept
 
 
-def estimate(plan: Plan) -> Estimate:
-    """Train for twelve steps without writing into the folder that the plan names."""
+def estimate(setup: TrainingSetup) -> Estimate:
+    """Train for twelve steps without writing into the folder of the setup."""
     with TemporaryDirectory() as folder:
         before = resident_peak() or 0
-        training = Training(plan.model, _undisturbed(plan.config), plan.crops, Path(folder), plan.origin)
+        training = Training(setup.model, _undisturbed(setup.config), setup.crops, Path(folder), setup.origin)
         seconds = _pace(training)
         processes, device = training.accelerator.num_processes, training.device
-        config = plan.config.model_copy(update={"mixed_precision": training.config.mixed_precision})
+        config = setup.config.model_copy(update={"mixed_precision": training.config.mixed_precision})
         return Estimate(
-            plan.model,
+            setup.model,
             config,
             device_name(device),
             processes,
             sum(parameter.numel() for parameter in training.network.parameters()),
             sum(parameter.nbytes for parameter in training.network.parameters()),
             peak_since(before, device),
-            kept_for_backward(plan.model, config, processes, device),
+            kept_for_backward(setup.model, config, processes, device),
             seconds,
             _preview_seconds(training),
         )

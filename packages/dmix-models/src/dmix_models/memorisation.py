@@ -28,9 +28,9 @@ from dmix_core.files import write_atomically
 from dmix_core.images import to_picture, write_png
 from dmix_core.pictures import contact_sheet, enlarge, fit
 from dmix_core.protocols import Denoiser
+from dmix_data.batches import ANY, stream
+from dmix_data.datasets import Crops
 
-from .data.batches import ANY, stream
-from .data.crops import Crops
 from .filenames import file_names
 from .nearest import nearest
 from .preview import LEGIBLE, sample

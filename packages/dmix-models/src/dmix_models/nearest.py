@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dmix_core.protocols import Size
-
-from .data.crops import Place
+from dmix_data.datasets import Place
 
 FLAT = 1e-3  # a standard deviation, for images in [-1, 1]: below it there is nothing that could be correlated
 AT_ONCE = 16  # pictures

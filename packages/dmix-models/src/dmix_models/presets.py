@@ -6,9 +6,9 @@ from typing import Literal, get_args
 
 from dmix_core.noise import PredictionType
 from dmix_core.protocols import Size
+from dmix_data.datasets import Crops, is_grey
 
 from .config import ModelConfig, NoiseConfig, Role, Variance
-from .data.crops import Crops, is_grey
 from .unet import UNetConfig
 
 Preset = Literal["tiny", "small", "base"]

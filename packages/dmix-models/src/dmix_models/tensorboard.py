@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from dmix_core.errors import DmixError
-from dmix_core.images import decode
+from dmix_core.image_files import decode
 
 TAGS = {
     "loss": "loss/total",

@@ -5,10 +5,10 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmix_core.errors import DmixError
+from dmix_data.augment import Augmentation
+from dmix_data.datasets import Crops
 
 from .config import ModelConfig
-from .data.augment import Augmentation
-from .data.crops import Crops
 from .tensorboard import check_installed
 
 

@@ -16,11 +16,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from dmix_core.files import writable_folder
+from dmix_data.batches import ANY, Batch, Batches, stream
+from dmix_data.datasets import Crops, digests, facts
 
 from . import checkpoint, closing
 from .config import ModelConfig
-from .data.batches import ANY, Batch, Batches, stream
-from .data.crops import Crops, digests, facts
 from .denoiser import Dtype, UNetDenoiser
 from .ema import EMA
 from .losses import hybrid_loss

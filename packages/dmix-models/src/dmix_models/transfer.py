@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from dmix_core.noise import PredictionType
+from dmix_data.datasets import Crops, is_grey
 
 from .checkpoint import find, load, read_config
 from .config import ModelConfig, Role, Variance
-from .data.crops import Crops, is_grey
 from .networks import NetworkConfig
 from .unet import UNetConfig, channels_last
 from .weights import CheckpointError

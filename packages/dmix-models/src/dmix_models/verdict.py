@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .data.components import label
+from dmix_data.components import label
 
 Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]

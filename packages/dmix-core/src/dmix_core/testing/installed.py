@@ -17,8 +17,18 @@ from .promises import Check
 
 Setting = tuple[str | None, str, Any]
 """The name that it is for, or None; its key; its value."""
-CHECKED = ("merge rule", "timestep schedule", "stepper", "denoiser", "wrapper", "classifier", "exporter", "backend")
-"""The kinds that have a check."""
+CHECKED = (
+    "merge rule",
+    "timestep schedule",
+    "stepper",
+    "denoiser",
+    "wrapper",
+    "classifier",
+    "exporter",
+    "backend",
+    "layout",
+)
+"""The kinds that have a check; that of layouts is `dmix_data.testing.layout_check`."""
 
 
 class Part(NamedTuple):
@@ -49,7 +59,7 @@ def parts(name: str, settings: Iterable[Setting], registry: Registry) -> list[Pa
         PluginError: nothing is called so, or a setting is for nothing of it.
     """
     references, settings = _references(name, registry), [*settings]
-    found = [_part(reference, settings, registry, len(references) == 1) for reference in references]
+    found = [_part(*reference, settings, registry, len(references) == 1) for reference in references]
     found = [part for part in found if part.kind in CHECKED]
     for owner, key, _ in settings:
         if not any(key in part.settings and owner in (None, part.name) for part in found):
@@ -58,13 +68,14 @@ def parts(name: str, settings: Iterable[Setting], registry: Registry) -> list[Pa
     return found
 
 
-def _references(name: str, registry: Registry) -> list[str]:
+def _references(name: str, registry: Registry) -> list[tuple[str, Kind]]:
     """The name itself, if something is called so, or all that the plugin of this name provides, or else a path."""
-    if name.partition(":")[0] in registry.names():
-        return [name]
+    own = name.partition(":")[0]
+    if own in registry.names():
+        return [(name, registry.kind_of(own))]
     records = [record for record in registry.plugins if name in (record.name, record.distribution)]
     if not records and os.path.exists(name):
-        return [name]
+        return [(name, "denoiser")]
     if not records:
         known = [*registry.names(), *(record.distribution for record in registry.plugins)]
         raise PluginError(
@@ -75,13 +86,12 @@ def _references(name: str, registry: Registry) -> list[str]:
         if record.status != "ok":
             why = f"broken: {record.error}" if record.error else f"left out by the environment variable {ALLOW_LIST}."
             raise PluginError(f"{record} is {why}")
-    return [name for record in records for names in record.provides.values() for name in names]
+    return [(name, kind) for record in records for kind, names in record.provides.items() for name in names]
 
 
-def _part(reference: str, given: Iterable[Setting], registry: Registry, alone: bool) -> Part:
+def _part(reference: str, kind: Kind, given: Iterable[Setting], registry: Registry, alone: bool) -> Part:
     """With the settings that name it, and those without a name: all if it is alone, else those that it knows."""
     name, _, _ = reference.partition(":")
-    kind: Kind = registry.kind_of(name) if name in registry.names() else "denoiser"  # else the path of one
     mine = {
         key: value
         for owner, key, value in given
@@ -141,6 +151,7 @@ def making(part: Part, around: Surroundings) -> list[str]:
         "exporter": f"exporter = registry.create('exporter', {part.name!r}, {settings})",
         "denoiser": f"denoiser = registry.denoiser({part.reference!r}, compute, {settings})",
         "wrapper": f"wrap = lambda denoiser: registry.wrapped(denoiser, {part.name!r}, {settings}, compute)",
+        "layout": f"layout = registry.create('layout', {part.name!r}, {settings})",
         "classifier": f"classifier = registry.classifier({part.reference!r}, compute)",
     }
     lines = [

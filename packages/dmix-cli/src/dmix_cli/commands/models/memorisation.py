@@ -5,22 +5,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...data_options import MASKS, READING, SCALE, data_options
 from ...failures import wrong_use
+from ...field_options import apply
 from ...parameters import FOLDER, NEW_FOLDER, SAMPLES, SEED, STEPS, NamesType
 from ...printing import json_option, print_json, say
-from ...train import DATA, MASKS, SCALE, options
 
 if TYPE_CHECKING:
+    from dmix_data.datasets import Crops
+    from dmix_data.options import DataOptions
     from dmix_models.denoiser import UNetDenoiser
     from dmix_models.memorisation import Memorisation
-
-OF_MASKS = ("mask_rule", "mask_suffix", "classes", "min_area", "merge_distance", "skip_empty")
 
 
 @click.command(short_help="Does a model repeat its training data?")
 @click.argument("model", metavar="NAME|FOLDER")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@options(DATA, MASKS, SCALE)
+@apply([*READING, *MASKS, *SCALE])
 @click.option("--classes", type=NamesType(), help="The classes that it was trained on.  [default: its own, or all]")
 @click.option("-n", "--samples", type=SAMPLES, default=32, show_default=True, help="Of each class.")
 @click.option("--steps", type=STEPS, default=50, show_default=True, help="Denoising steps.")
@@ -49,15 +50,13 @@ def memorisation(
     from dmix_models.page import write_page
     from dmix_models.weights import CheckpointError
 
-    from ...datasets import check_data
-
-    check_data(given["layout"], given["mask_rule"])
+    options = data_options(given)
     with wrong_use(CheckpointError):
         found_at, device = checkpoint.find(model), check_device(given.pop("device"))
     out = _out(out, found_at)
     denoiser = checkpoint.load(found_at, device)
     samples, steps, seed = (given.pop(name) for name in ("samples", "steps", "seed"))
-    found = library.memorisation(denoiser.kinds(), _crops(denoiser, folder, given), samples, steps, seed, device)
+    found = library.memorisation(denoiser.kinds(), _crops(denoiser, folder, options), samples, steps, seed, device)
     written = library.write(out, found) if out else []
     if out == found_at / "training":
         written.append(write_page(found_at))
@@ -79,15 +78,15 @@ def _out(out: Path | None, folder: Path) -> Path | None:
     return writable_folder(out) if out else None
 
 
-def _crops(denoiser: "UNetDenoiser", folder: Path, given: dict[str, Any]) -> Any:
-    from dmix_models.data.batches import ANY
-    from dmix_models.plans import background_crops, object_crops
+def _crops(denoiser: "UNetDenoiser", folder: Path, options: "DataOptions") -> "Crops":
+    from dmix_data.batches import ANY
+    from dmix_data.datasets import background_crops, object_crops
 
     size = denoiser.spec.size
     if denoiser.config.role == "background":
-        return background_crops(folder, size, **{key: given[key] for key in given.keys() - set(OF_MASKS)})
-    own = [name for name in denoiser.config.classes if name != ANY]
-    return object_crops(folder, size, **given | {"classes": given["classes"] or own or None})
+        return background_crops(folder, size, options)
+    own = tuple(name for name in denoiser.config.classes if name != ANY)
+    return object_crops(folder, size, options.model_copy(update={"classes": options.classes or own or None}))
 
 
 def _print(found: "Memorisation", quiet: bool) -> None:

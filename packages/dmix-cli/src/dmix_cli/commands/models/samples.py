@@ -23,12 +23,12 @@ def samples(
 ) -> None:
     """Paint samples of one model alone, a row for each class, beside their masks."""
     from dmix_core.devices import check_device
-    from dmix_models import checkpoint, plans, preview
+    from dmix_models import checkpoint, preview, training_setup
     from dmix_models.weights import CheckpointError
 
     with wrong_use(CheckpointError):
         denoiser = checkpoint.load(model, check_device(device), dtype)  # type: ignore[arg-type]
-    real = plans.real_crops(denoiser, beside, samples) if beside else {}
+    real = training_setup.real_crops(denoiser, beside, samples) if beside else {}
     painted = {
         name or denoiser.config.name: preview.sample(kind, samples, steps, seed, device)
         for name, kind in denoiser.kinds().items()

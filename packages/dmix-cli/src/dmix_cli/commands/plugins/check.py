@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dmix_core.registry import Registry
     from dmix_core.testing import BrokenPromise
     from dmix_core.testing.installed import Part, Surroundings
+    from dmix_core.testing.promises import Check
 
 
 @click.command()
@@ -57,7 +58,7 @@ def check(name: str, settings: tuple[Setting, ...], examples: int | None, **give
         around = installed.Surroundings(**given)
         parts = installed.parts(name, settings, registry)
         if len(parts) == 1:
-            installed.part_check(parts[0], registry, around)  # what cannot be made was typed wrongly
+            _check(parts[0], registry, around)  # what cannot be made was typed wrongly
     found = {part.reference: _findings(part, registry, around, examples) for part in parts}
     _summarise(name, found)
 
@@ -69,11 +70,11 @@ def _findings(
     from dataclasses import replace
 
     from dmix_core.errors import DmixError
-    from dmix_core.testing.installed import making, part_check
+    from dmix_core.testing.installed import making
 
     say(f"{part.kind} {part.reference}")
     try:
-        check = part_check(part, registry, around)
+        check = _check(part, registry, around)
     except DmixError as error:
         say(f"  not checked: {error}")
         return []
@@ -81,6 +82,16 @@ def _findings(
     for finding in findings:
         say(f"  kept    {finding}" if isinstance(finding, str) else _broken(finding, making(part, around)))
     return findings
+
+
+def _check(part: "Part", registry: "Registry", around: "Surroundings") -> "Check[Any]":
+    if part.kind == "layout":
+        from dmix_data.testing import layout_check
+
+        return layout_check(registry.create("layout", part.name, part.settings))
+    from dmix_core.testing.installed import part_check
+
+    return part_check(part, registry, around)
 
 
 def _broken(broken: "BrokenPromise", making: Iterable[str]) -> str:

@@ -1,0 +1,83 @@
+"""Which pixels of a mask are one object, and which windows hold it whole."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmix_core.geometry import Box
+
+from .arrays import Pixels, Size
+from .components import label
+from .exceptions import DataError
+from .loader import Picture
+from .options import DataOptions
+
+
+class Objects(NamedTuple):
+    """The objects of a picture.
+
+    Attributes:
+        mask: (H, W), without specks.
+        labels: (H, W), the number of the object or speck that owns the pixel; 0 for none.
+        numbers: of the objects.
+        specks: the areas of those that were erased, in pixels.
+    """
+
+    mask: Pixels
+    labels: NDArray[np.integer]
+    numbers: list[int]
+    specks: list[int]
+
+
+def objects_of(picture: Picture, options: DataOptions) -> Objects:
+    """Number the objects of a picture, by the options' `min_area` and `merge_distance`.
+
+    Raises:
+        DataError: the picture has no mask.
+    """
+    if picture.mask is None:
+        raise DataError(f"{picture.path.name!r} has no mask; objects are learned from pictures with masks.")
+    mask, objects = picture.mask, picture.objects
+    labels = label(mask > 127, options.merge_distance) if objects is None else objects
+    areas = np.bincount(labels.ravel())[1:]
+    small = (areas > 0) & (areas < options.min_area)
+    if small.any():
+        mask = np.where(np.isin(labels, np.flatnonzero(small) + 1), 0, mask).astype(np.uint8)
+    numbers = (np.flatnonzero(areas >= options.min_area) + 1).tolist()
+    return Objects(mask, labels, numbers, areas[small].tolist())
+
+
+def why_none(objects: Objects, options: DataOptions) -> str:
+    """Why a mask with these objects, which are none, shows no object."""
+    if not objects.specks:
+        return "the mask shows no object"
+    area = f"min_area, {options.min_area} pixels; the largest has {max(objects.specks)}"
+    return f"the mask's parts are all smaller than {area}"
+
+
+def box_of(mask: NDArray[np.bool_]) -> Box:
+    """The tight box around a mask that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    y, x = int(rows[0]), int(columns[0])
+    return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
+
+
+def whole_crops(objects: NDArray[np.bool_], box: Box, size: Size) -> NDArray[np.intp]:
+    """The top-left corners (N, 2) of all crops that hold the box and whose border crosses no object."""
+    (height, width), (h, w) = objects.shape, size
+    y = np.arange(max(0, box.y + box.height - h), min(box.y, height - h) + 1)[:, None]
+    x = np.arange(max(0, box.x + box.width - w), min(box.x, width - w) + 1)[None, :]
+    if not (y.size and x.size):
+        return np.zeros((0, 2), np.intp)
+    near = objects[y[0, 0] : y[-1, 0] + h, x[0, 0] : x[0, -1] + w]  # no crop reaches further
+    total = np.pad(near.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+    def crossed(top: NDArray[np.intp], left: NDArray[np.intp], rows: int, columns: int) -> NDArray[np.bool_]:
+        top, left = top - y[0, 0], left - x[0, 0]
+        bottom, right = top + rows, left + columns
+        return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0
+
+    cut = (y > 0) & crossed(y, x, 1, w) | (y + h < height) & crossed(y + h - 1, x, 1, w)
+    cut |= (x > 0) & crossed(y, x, h, 1) | (x + w < width) & crossed(y, x + w - 1, h, 1)
+    return np.stack(np.broadcast_arrays(y, x), -1)[~cut]

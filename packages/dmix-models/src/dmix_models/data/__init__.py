@@ -1,1 +1,0 @@
-"""Training data: folders of pictures, crops at their native scale, augmentation, batches."""
