@@ -7,16 +7,19 @@ from .geometry import Box
 from .merge import HardMask
 from .noise import NoiseSchedule
 from .protocols import (
+    BatchedDenoiser,
     Classifier,
+    Codec,
     Denoiser,
-    Earlier,
     Exporter,
     Layer,
+    LocalMergeRule,
     Merged,
     MergeRule,
     Prediction,
     Region,
     Spec,
+    StatefulDenoiser,
     Stepper,
     TimestepSchedule,
 )
@@ -24,21 +27,24 @@ from .region import BoxRegion
 from .steppers import Ancestral
 from .still import StillImage
 from .timesteps import Descent, TailResampling
+from .wrapper import Wrapper
 
 __all__ = [
     "Ancestral",
+    "BatchedDenoiser",
     "Box",
     "BoxRegion",
     "Classifier",
+    "Codec",
     "Composer",
     "Composition",
     "Denoiser",
     "Descent",
     "DmixError",
-    "Earlier",
     "Exporter",
     "HardMask",
     "Layer",
+    "LocalMergeRule",
     "MergeRule",
     "Merged",
     "NoiseSchedule",
@@ -46,9 +52,11 @@ __all__ = [
     "Region",
     "RegionResult",
     "Spec",
+    "StatefulDenoiser",
     "Step",
     "Stepper",
     "StillImage",
     "TailResampling",
     "TimestepSchedule",
+    "Wrapper",
 ]

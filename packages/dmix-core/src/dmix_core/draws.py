@@ -6,6 +6,7 @@ key alone (Salmon et al. 2011).
 """
 
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
@@ -26,8 +27,22 @@ def normal(
         index: which of the draws for this purpose.
     """
     noise = np.empty((len(samples), *shape), np.float32)
-    for row, sample in zip(noise, samples):
+    for row, sample in zip(noise, samples, strict=True):
         key = blake2b(f"{seed}/{sample}/{region}/{purpose}".encode(), digest_size=16).digest()
         philox = np.random.Philox(key=np.frombuffer(key, np.uint64), counter=[0, 0, 0, index])
         np.random.Generator(philox).standard_normal(out=row, dtype=np.float32)
     return torch.from_numpy(noise)
+
+
+class RegionNoise:
+    """The noise of one region in one run, (B, C, h, w) on a device; see `normal` for what it depends on."""
+
+    def __init__(
+        self, shape: Sequence[int], *, seed: int, samples: Sequence[int], region: str, device: torch.device
+    ) -> None:
+        self._draw = partial(normal, shape, seed=seed, samples=samples, region=region)
+        self._device = device
+
+    def __call__(self, purpose: str, index: int = 0) -> Tensor:
+        """The draw of this number for this purpose."""
+        return self._draw(purpose=purpose, index=index).to(self._device)

@@ -60,11 +60,6 @@ class UNetDenoiser:
         return UNetDenoiser(self.config, self.network, dtype=self.dtype, label=label, sha256=self.sha256)
 
     @property
-    def grey(self) -> bool:
-        """Whether what it paints may be written as grey, because its training images were."""
-        return self.config.grey
-
-    @property
     def family(self) -> Hashable:
         """Equal for denoisers of one network, whatever their labels: they can be `joined`."""
         return id(self.network), self.dtype
