@@ -19,5 +19,10 @@ class Ancestral:
         self, noise: NoiseSchedule, x_t: Tensor, prediction: Prediction, z: Tensor, t: int, s: int, state: None
     ) -> tuple[Tensor, None]:
         """x_s from x_t and the clean prediction alone."""
-        mean, log_variance = noise.posterior(x_t, prediction.clean, t, s, prediction.spread)
-        return (mean + (log_variance / 2).exp() * z if s else mean), None
+        clean, spread = prediction
+        if s == 0:
+            return noise.posterior_mean(x_t, clean, t, s), None
+        if spread is None:
+            return noise.posterior_mean(x_t, clean, t, s) + noise.posterior_deviation(t, s, x_t.dtype) * z, None
+        mean, log_variance = noise.posterior(x_t, clean, t, s, spread)
+        return mean + (log_variance / 2).exp() * z, None
