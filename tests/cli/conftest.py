@@ -65,8 +65,8 @@ class Lift(HardMask):
 class Hasty(Ancestral):
     share: float = 1.0
 
-    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-        return super().__call__(noise, x_t, prediction, self.share * z, t, s, earlier)
+    def step(self, noise, x_t, prediction, z, t, s, state):
+        return super().step(noise, x_t, prediction, self.share * z, t, s, state)
 
 
 @dataclass
@@ -84,27 +84,23 @@ def shaded(argument=None, *, device="cpu", dtype="float32", shade: float = 0.0, 
     return ConstantDenoiser(torch.full((3, 12, 12), shade))
 
 
-class Blocks(BoxRegion):
-    """A region of latents that are blocks of 2 x 2 pixels."""
+class Blocks:
+    """Latents that are blocks of 2 x 2 pixels."""
 
-    @property
-    def canvas_spec(self):
-        (height, width), channels, masks = self.denoiser.spec
-        return Spec((2 * height, 2 * width), channels // 4, masks)
+    channels = 3
 
-    def lay(self, clean, size):
-        return super().lay(torch.pixel_shuffle(clean, 2), size)
+    def size(self, grid):
+        return 2 * grid[0], 2 * grid[1]
 
-    def encode(self, picture):
-        return torch.pixel_unshuffle(self.place.crop(picture), 2)
+    def decode(self, clean):
+        return torch.pixel_shuffle(clean, 2)
 
-
-class Latents(GaussianDenoiser):
-    region_type, grey = Blocks, True
+    def encode(self, pictures):
+        return torch.pixel_unshuffle(pictures, 2)
 
 
 def latents(argument=None, *, device="cpu", dtype="float32"):
-    return Latents(Spec((6, 6), 12), mean=-0.5, sd=0.1)
+    return GaussianDenoiser(Spec((6, 6), 12, grey=True, codec=Blocks()), mean=-0.5, sd=0.1)
 
 
 @dataclass(frozen=True)

@@ -302,9 +302,9 @@ def test_a_merge_rule_whose_canvas_is_nan():
 )
 def test_a_stepper_that_returns_no_state(spoil, message):
     class Spoilt(Ancestral):
-        def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-            x_s = super().__call__(noise, x_t, prediction, z, t, s, earlier)
-            return spoil(x_s) if x_s.shape[1] == 4 else x_s
+        def step(self, noise, x_t, prediction, z, t, s, state):
+            x_s, state = super().step(noise, x_t, prediction, z, t, s, state)
+            return spoil(x_s) if x_s.shape[1] == 4 else x_s, state
 
     with pytest.raises(CompositionError, match=f"The stepper returned {message}"):
         compose(regions(), stepper=Spoilt())

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import dmix_core.composer
+import dmix_core.draws
 from dmix_core import (
     Ancestral,
     Box,
@@ -209,7 +209,7 @@ def test_at_level_0_every_view_is_the_canvas():
     assert len(arrivals) == 3
     for step in arrivals:
         for region, state in zip(regions, step.states):
-            assert torch.equal(region.view(step.merged.canvas), state[:, :3])
+            assert torch.equal(region.view(region.place.crop(step.merged.canvas)), state[:, :3])
 
 
 def test_each_region_may_listen_from_a_time_of_its_own():
@@ -300,7 +300,7 @@ def draws(monkeypatch):
         made[key["region"], key["purpose"], key["index"]] = noise
         return noise
 
-    monkeypatch.setattr(dmix_core.composer, "normal", recording)
+    monkeypatch.setattr(dmix_core.draws, "normal", recording)
     return made
 
 
@@ -329,34 +329,35 @@ class Noting(Ancestral):
     def __init__(self):
         object.__setattr__(self, "asked", [])
 
-    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-        x_s = super().__call__(noise, x_t, prediction, z, t, s, earlier)
-        self.asked.append((noise, x_t, prediction, z, t, s, earlier, x_s))
-        return x_s
+    def init(self, x_t):
+        return ()
+
+    def step(self, noise, x_t, prediction, z, t, s, state):
+        x_s, _ = super().step(noise, x_t, prediction, z, t, s, None)
+        self.asked.append((noise, x_t, prediction, z, t, s, state, x_s))
+        return x_s, (*state, (t, prediction))
 
 
-def test_a_stepper_is_asked_for_every_regions_own_move_and_given_the_descent_before():
+def test_a_stepper_is_asked_for_every_regions_own_move_and_given_what_it_remembers_of_the_descent():
     stepper = Noting()
     regions = [BoxRegion(background()), BoxRegion(dreamer(noise=NoiseSchedule.cosine(400)), name="thing", z=1)]
     steps = run(regions, stepper=stepper, timesteps=TailResampling(4, 2), merge_from=1.0)
     for i, region in enumerate(regions):
-        asked, last = iter(stepper.asked[i::2]), None
+        asked, before = iter(stepper.asked[i::2]), []
         for index, step in enumerate(steps):
             if step.s > step.t:
-                last = None
+                before = []
                 continue
-            noise, _, prediction, z, t, s, earlier, x_s = next(asked)
+            noise, _, prediction, z, t, s, state, x_s = next(asked)
             assert (noise.steps, noise.levels) == (20, region.denoiser.noise.respace(20).levels)
             assert (t, s) == (step.t, step.s)
             assert torch.equal(prediction.clean, step.predictions[i].clean)
             assert torch.equal(x_s, step.states[i])
             key = {"seed": 5, "samples": range(2), "region": region.name, "purpose": "step", "index": index}
             assert torch.equal(z, normal(x_s.shape[1:], **key))
-            assert (earlier is None) == (last is None)
-            if last:
-                assert earlier.t == last.t == t + 1
-                assert torch.equal(earlier.prediction.clean, last.predictions[i].clean)
-            last = step
+            assert [level for level, _ in state] == [step.t for step in before]
+            assert all_equal([each.clean for _, each in state], [step.predictions[i].clean for step in before])
+            before.append(step)
         assert next(asked, None) is None
 
 
@@ -372,8 +373,8 @@ def test_a_stepper_decides_the_way_that_regions_go_before_they_merge():
     """Without noise a Gaussian of spread 0 is at its mean at once, and stays there scaled by sqrt(alpha_bar)."""
 
     class Still(Ancestral):
-        def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-            return noise.diffuse(prediction.clean, 0, s, torch.zeros_like(z))
+        def step(self, noise, x_t, prediction, z, t, s, state):
+            return noise.diffuse(prediction.clean, 0, s, torch.zeros_like(z)), None
 
     table = LINEAR.respace(20).alpha_bar.sqrt()
     for step in run([BoxRegion(background(mean=0.4, sd=0.0))], stepper=Still(), timesteps=Descent()):
@@ -451,7 +452,7 @@ def test_the_merged_state_has_the_noise_of_its_level(rule, mask, side):
         if step.merged is None or step.s not in (4, 2, 1):
             continue
         for region, state, weights in zip(regions, step.states, step.merged.weights):
-            w = region.view(weights)[0, 0].clamp(0, 1)
+            w = region.view(region.place.crop(weights))[0, 0].clamp(0, 1)
             for place in (w == 0, w == 1, (w > 0) & (w < 1)):
                 if place.sum() >= 16:  # 19 200 values or more: a standard error of 1 % or less
                     variance = state[:, :3, place].var().item()
@@ -463,11 +464,10 @@ def test_the_merged_state_has_the_noise_of_its_level(rule, mask, side):
 class Brighter(HardMask):
     """A rule that gives the objects' pixels new values."""
 
-    repaints = True
-
     def __call__(self, layers, progress):
-        canvas, weights = super().__call__(layers, progress)
-        return Merged(canvas + 0.4 * (1 - weights[0]), weights)
+        canvas, weights, _ = super().__call__(layers, progress)
+        change = 0.4 * (1 - weights[0]).expand_as(canvas)
+        return Merged(canvas + change, weights, change)
 
 
 @pytest.mark.parametrize("walk", [Descent(), TailResampling(3, 2)], ids=["descent", "resampling"])
@@ -481,7 +481,7 @@ def test_every_state_is_the_canvas_of_a_rule_that_repaints_noised_to_its_level(w
         level = LINEAR.respace(10).alpha_bar[step.s].item()
         canvas = step.merged.canvas if step.merged else canvas  # a climb's is that of the step before
         for region, state in zip(regions, step.states):
-            expected = region.view(canvas)[0]
+            expected = region.view(region.place.crop(canvas))[0]
             rest = state[:, :3] - level**0.5 * expected
             for place in (expected[0] == value for value in expected[0].unique()):
                 error = ((1 - level) / rest[..., place].numel()) ** 0.5
@@ -660,11 +660,11 @@ def test_a_region_need_not_be_a_box():
     """The composer asks for lay and view alone: here a region that meets the canvas mirrored."""
 
     class Mirror(BoxRegion):
-        def lay(self, clean, size):
-            return Layer(*(tensor.flip(-1) for tensor in super().lay(clean, size)))
+        def lay(self, clean):
+            return Layer(*(tensor.flip(-1) for tensor in super().lay(clean)))
 
-        def view(self, canvas):
-            return super().view(canvas.flip(-1))
+        def view(self, patch, size=None):
+            return super().view(patch.flip(-1), size)
 
     ramp = torch.linspace(-1, 1, 12).expand(3, 12, 12)
     regions = [BoxRegion(background()), Mirror(ConstantDenoiser(ramp), name="mirror", z=1)]
@@ -678,7 +678,7 @@ def test_weights_may_round_above_one():
 
     class Rounding(HardMask):
         def __call__(self, layers, progress):
-            canvas, weights = super().__call__(layers, progress)
+            canvas, weights, _ = super().__call__(layers, progress)
             return Merged(canvas, weights * (1 + 5e-5))
 
     assert torch.isfinite(Composer(pair(), **SHORT, merge=Rounding()).compose().image).all()

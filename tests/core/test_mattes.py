@@ -86,7 +86,7 @@ def test_a_blend_stays_within_its_layers_and_leaves_sole_owners_alone(mattes, se
     random = torch.Generator().manual_seed(seed)
     layers = [Layer(torch.rand(1, 3, 2, 3, generator=random) * 2 - 1, matte) for matte in mattes]
     images, weights = torch.stack([layer.image for layer in layers]), stack(mattes)
-    canvas, same_weights = blend(layers, weights)
+    canvas, same_weights, _ = blend(layers, weights)
     assert same_weights is weights
     assert (canvas <= images.amax(0) + 1e-6).all()
     assert (canvas >= images.amin(0) - 1e-6).all()

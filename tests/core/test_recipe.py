@@ -31,8 +31,8 @@ class Calm(Ancestral):
 
     share: float = 0.5
 
-    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-        return super().__call__(noise, x_t, prediction, self.share * z, t, s, earlier)
+    def step(self, noise, x_t, prediction, z, t, s, state):
+        return super().step(noise, x_t, prediction, self.share * z, t, s, state)
 
 
 class Bright:

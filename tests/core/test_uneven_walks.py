@@ -174,7 +174,9 @@ def test_a_region_that_listens_and_is_not_resized_ends_as_its_view_of_the_canvas
     *_, last = composer.steps(2)
     for region, state in zip(composer.regions, last.states):
         if region.listen_from != 1 and region.place.size == region.denoiser.spec.size:
-            torch.testing.assert_close(state[:, :3], region.view(last.merged.canvas), rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                state[:, :3], region.view(region.place.crop(last.merged.canvas)), rtol=0, atol=1e-5
+            )
     torch.testing.assert_close(last.merged.weights.sum(0), torch.ones(2, 1, 8, 10))
 
 
@@ -242,7 +244,7 @@ def test_the_noise_of_merged_states_is_that_of_their_level(walk):
         if step.merged is None or step.s == 0:
             continue
         for region, state, weights in zip(regions, step.states, step.merged.weights):
-            w = region.view(weights)[0, 0].clamp(0, 1)
+            w = region.view(region.place.crop(weights))[0, 0].clamp(0, 1)
             for place in (w == 0, w == 1, (w > 0) & (w < 1)):
                 if place.sum() >= 16:  # 19 200 values or more: a standard error of 1 % or less
                     variance = state[:, :3, place].var().item()

@@ -322,3 +322,50 @@ def test_the_readme_runs():
     step = next(names["composer"].steps())
     assert step.states[0].isfinite().all()
     assert names["dmix_classifiers"]()["dark"]("40").steepness == 40
+
+
+# ---- one batch -----------------------------------------------------------------------------------------------------
+
+
+class Classes:
+    """A network of classes that a batch may hold in equal parts; `calls` is the network's."""
+
+    spec, noise = Spec((4, 4), 3, 1), LINEAR
+
+    def __init__(self, calls, *classes):
+        self.calls, self.classes = calls, classes
+
+    @property
+    def family(self):
+        return id(self.calls)
+
+    def joined(self, members):
+        return Classes(self.calls, *(each for member in members for each in member.classes))
+
+    def __call__(self, x_t, t):
+        self.calls.append(len(x_t))
+        means = torch.tensor(self.classes).repeat_interleave(len(x_t) // len(self.classes)).view(-1, 1, 1, 1)
+        return Prediction(x_t / 4 + means)
+
+
+def four(denoisers):
+    below = BoxRegion(GaussianDenoiser(Spec((8, 16))))
+    above = [BoxRegion(each, (4 * i, 2, 4, 4), f"{i}", 1) for i, each in enumerate(denoisers)]
+    return Composer([below, *above], steps=10, timesteps=Descent(), merge_from=0.5).compose(2, seed=1).image
+
+
+def test_four_guided_regions_of_one_network_run_as_one_batch():
+    calls = []
+    anything = Classes(calls, 0.0)
+    classes = (0.1, -0.4, 0.6, 0.1)
+    together = four([ClassifierFreeGuidance(Classes(calls, mean), anything, 3.0) for mean in classes])
+    assert calls == [2 * 4 * 2] * 10  # conditional and unconditional, four regions, two samples
+    apart = four([ClassifierFreeGuidance(Classes([], mean), Classes([], 0.0), 3.0) for mean in classes])
+    assert torch.allclose(together, apart, atol=1e-5)
+
+
+def test_one_guided_denoiser_of_four_regions_runs_as_one_batch():
+    calls = []
+    shared = ClassifierFreeGuidance(Classes(calls, 0.3), Classes(calls, 0.0), 3.0)
+    four([shared] * 4)
+    assert calls == [2 * 4 * 2] * 10

@@ -98,7 +98,7 @@ def test_a_row_of_regions_ends_on_one_canvas(rule):
     *_, last = composer.steps(2)
     image = composer.finish(last).image
     for region, state in zip(regions, last.states):
-        torch.testing.assert_close(state, region.view(image), rtol=0, atol=1e-5)
+        torch.testing.assert_close(state, region.view(region.place.crop(image)), rtol=0, atol=1e-5)
 
 
 # ---- the panorama --------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import dmix_core.composer
+import dmix_core.draws
 from dmix_core import BoxRegion, Composer, NoiseSchedule, Prediction, Spec, StillImage
 from dmix_core.errors import DmixError
 from dmix_core.images import read_image, to_uint8, write_png
@@ -154,7 +154,7 @@ def test_the_composer_gives_repaints_golden_numbers(monkeypatch):
             "climb": lambda: climbing(index),
         }[purpose]()
 
-    monkeypatch.setattr(dmix_core.composer, "normal", feed)
+    monkeypatch.setattr(dmix_core.draws, "normal", feed)
     for step in composer.steps():
         steps.append(step)
 

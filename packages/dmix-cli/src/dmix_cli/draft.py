@@ -12,7 +12,6 @@ from dmix_core.composer import Composer
 from dmix_core.errors import did_you_mean
 from dmix_core.protocols import Denoiser, Exporter
 from dmix_core.recipe import Recipe, changes, made_with
-from dmix_core.region import canvas_spec
 from dmix_core.registry import DEFAULT, Registry
 
 from .compose import Options
@@ -159,7 +158,7 @@ def _unplaced(options: Options, recipe: Recipe) -> set[str]:
 
 def _centred(recipe: Recipe, composer: Composer, names: set[str]) -> Recipe:
     """The recipe with these regions in the middle of the canvas, as large as they are."""
-    sizes = {region.name: canvas_spec(region).size for region in composer.regions}
+    sizes = {region.name: region.denoiser.spec.picture.size for region in composer.regions}
     boxes = {name: _middle(sizes[name], composer.size) for name in names}
     placed = (region.model_copy(update={"box": boxes.get(region.name, region.box)}) for region in recipe.regions)
     return recipe.model_copy(update={"regions": tuple(placed)})

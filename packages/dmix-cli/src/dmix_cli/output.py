@@ -15,10 +15,9 @@ from dmix_core.composition import Composition, RegionResult
 from dmix_core.files import writable_folder
 from dmix_core.images import index_picture, to_picture, write_png
 from dmix_core.pictures import contact_sheet, fit, overlay
-from dmix_core.protocols import Exporter, Region, attribute
+from dmix_core.protocols import Exporter, Region
 from dmix_core.quality import visibility
 from dmix_core.recipe import Recipe
-from dmix_core.region import canvas_spec
 
 FOLDERS = ("images", "masks", "overlays", "amodal")
 FILES = ("recipe.json", "sheet.png", "strip.png")
@@ -103,13 +102,14 @@ class Output:
         recipe = self.recipe.model_dump(mode="json")
         written: list[Path] = []
         for name, exporter in zip(self.exporters, exporters):
-            written += exporter(_joined(self._compositions), self.folder / _folder_of(name), recipe)
+            written += exporter(Composition.joined(self._compositions), self.folder / _folder_of(name), recipe)
         return written
 
 
 def is_grey(region: Region) -> bool:
     """Whether all that it paints may be written as grey."""
-    return canvas_spec(region).image_channels == 1 or bool(attribute(region.denoiser, "grey", False))
+    spec = region.denoiser.spec
+    return spec.grey or spec.picture.image_channels == 1
 
 
 def _folder_of(exporter: str) -> str:
@@ -120,18 +120,6 @@ def _folder_of(exporter: str) -> str:
 def _safe(name: str) -> str:
     """A region's name as part of a file's; file systems allow 255 bytes for all of that."""
     return re.sub(r"[^\w.-]+", "_", name).encode()[:80].decode(errors="ignore")
-
-
-def _joined(compositions: Sequence[Composition]) -> Composition:
-    """The batches of a run as one."""
-    regions = []
-    for parts in zip(*(composition.regions for composition in compositions)):
-        image, visible, amodal = map(torch.cat, zip(*((part.image, part.visible, part.amodal) for part in parts)))
-        boxes = tuple(box for part in parts for box in part.boxes)
-        regions.append(RegionResult(parts[0].name, image, visible, amodal, boxes))
-    image = torch.cat([composition.image for composition in compositions])
-    index = torch.cat([composition.index for composition in compositions])
-    return Composition(image, index, tuple(regions))
 
 
 def _number(value: Tensor) -> float | None:

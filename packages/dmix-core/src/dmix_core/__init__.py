@@ -11,16 +11,19 @@ if TYPE_CHECKING:
     from .merge import HardMask
     from .noise import NoiseSchedule
     from .protocols import (
+        BatchedDenoiser,
         Classifier,
+        Codec,
         Denoiser,
-        Earlier,
         Exporter,
         Layer,
+        LocalMergeRule,
         Merged,
         MergeRule,
         Prediction,
         Region,
         Spec,
+        StatefulDenoiser,
         Stepper,
         TimestepSchedule,
     )
@@ -28,21 +31,24 @@ if TYPE_CHECKING:
     from .steppers import Ancestral
     from .still import StillImage
     from .timesteps import Descent, TailResampling
+    from .wrapper import Wrapper
 
 __all__ = [
     "Ancestral",
+    "BatchedDenoiser",
     "Box",
     "BoxRegion",
     "Classifier",
+    "Codec",
     "Composer",
     "Composition",
     "Denoiser",
     "Descent",
     "DmixError",
-    "Earlier",
     "Exporter",
     "HardMask",
     "Layer",
+    "LocalMergeRule",
     "MergeRule",
     "Merged",
     "NoiseSchedule",
@@ -50,11 +56,13 @@ __all__ = [
     "Region",
     "RegionResult",
     "Spec",
+    "StatefulDenoiser",
     "Step",
     "Stepper",
     "StillImage",
     "TailResampling",
     "TimestepSchedule",
+    "Wrapper",
 ]
 
 _ELSEWHERE = {
@@ -71,6 +79,7 @@ _ELSEWHERE = {
     "Step": "composer",
     "StillImage": "still",
     "TailResampling": "timesteps",
+    "Wrapper": "wrapper",
 }
 """The module of each public name that is not in protocols.py."""
 

@@ -1,6 +1,8 @@
 """Weights that sum to one: who owns which share of each pixel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
@@ -32,5 +34,9 @@ def blend(layers: Sequence[Layer], weights: Tensor) -> Merged:
 
     Each pixel that one layer owns alone comes out exactly as it is there.
     """
-    canvas = (weights * torch.stack([layer.image for layer in layers])).sum(0)
-    return Merged(canvas, weights)
+    return Merged(total(weight * layer.image for weight, layer in zip(weights, layers, strict=True)), weights)
+
+
+def total(parts: Iterable[Tensor]) -> Tensor:
+    """The sum from first to last, in this order: parts that are zero at a pixel do not change its last bits."""
+    return reduce(add, parts)

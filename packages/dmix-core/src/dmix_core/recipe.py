@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +26,7 @@ from .devices import check_device
 from .errors import RecipeError, did_you_mean
 from .files import write_atomically
 from .geometry import Box
-from .protocols import Denoiser, Region, attribute
+from .protocols import Denoiser, Region
 from .region import BoxRegion
 from .registry import Registry
 from .still import StillImage
@@ -94,8 +94,7 @@ class RegionRecipe(_Part):
     def region(self, denoiser: Denoiser) -> Region:
         """The region with its denoiser: a BoxRegion, or of the type that the denoiser asks for."""
         box = None if self.box is None else Box(*self.box)
-        region_type: Callable[..., Region] = attribute(denoiser, "region_type", BoxRegion)
-        return region_type(denoiser, box, self.name, self.z, self.listen_from)
+        return BoxRegion(denoiser, box, self.name, self.z, self.listen_from)
 
 
 def _key(name: str, settings: Mapping[str, JsonValue]) -> str:

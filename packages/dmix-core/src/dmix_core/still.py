@@ -1,7 +1,9 @@
 """A photograph as a denoiser: its clean prediction is always the photograph."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from .errors import ImageError
@@ -27,27 +29,25 @@ class StillImage:
     def __post_init__(self) -> None:
         if self.image.ndim != 3:
             raise ImageError(f"A still image is a tensor (C, H, W); got the shape {tuple(self.image.shape)}.")
-        if not self.image.is_floating_point() or not bool((self.image.abs() <= 1).all()):
+        if not self.image.is_floating_point() or not bool(_largest(self.image) <= 1):
             raise ImageError(
                 f"A still image is of floats in [-1, 1]; got {self.image.dtype} from {float(self.image.min()):.4g} "
                 f"to {float(self.image.max()):.4g}. Read it with dmix_core.images.read_image, or use value / 127.5 - 1."
             )
 
-    @property
-    def still(self) -> bool:
-        """True: what it predicts does not depend on its state, so the composer spares itself its noise."""
-        return True
-
-    @property
-    def grey(self) -> bool:
-        """Whether all of its channels are equal, so that it may be written as grey."""
-        colours = self.image[: self.spec.image_channels]
-        return bool((colours == colours[:1]).all())
-
-    @property
+    @cached_property
     def spec(self) -> Spec:
+        """Still, and grey if all of its channels are equal."""
         channels, height, width = self.image.shape
-        return Spec((height, width), channels - self.mask_channels, self.mask_channels)
+        colours = self.image[: channels - self.mask_channels]
+        grey = all(torch.equal(colours[0], other) for other in colours[1:])
+        return Spec((height, width), len(colours), self.mask_channels, still=True, grey=grey)
 
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
         return Prediction(self.image.to(x_t).expand_as(x_t))
+
+
+def _largest(image: Tensor) -> Tensor:
+    """The largest absolute value, NaN if there is one, without a second image in memory."""
+    low, high = image.aminmax()
+    return torch.maximum(-low, high)

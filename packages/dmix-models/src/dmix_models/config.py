@@ -71,7 +71,7 @@ class ModelConfig(BaseModel):
 
     @property
     def spec(self) -> Spec:
-        return Spec(self.size, self.image_channels, self.mask_channels)
+        return Spec(self.size, self.image_channels, self.mask_channels, grey=self.grey)
 
     @model_validator(mode="after")
     def _role_fits_mask(self) -> Self:

@@ -82,11 +82,6 @@ class UNetDenoiser:
         return other
 
     @property
-    def grey(self) -> bool:
-        """Whether what it paints may be written as grey, because its training images were."""
-        return self.config.grey
-
-    @property
     def family(self) -> Hashable:
         """Equal for denoisers of one network, whatever their labels: they can be `joined`."""
         return id(self._running)

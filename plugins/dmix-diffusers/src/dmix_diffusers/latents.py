@@ -1,20 +1,19 @@
-"""A latent text-to-image pipeline as a Denoiser of latents, and the region by which it meets pictures."""
+"""A latent text-to-image pipeline as a Denoiser of latents, and the codec by which these meet pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
 from dmix_core.errors import DenoiserError
-from dmix_core.geometry import resize
-from dmix_core.protocols import Layer, Prediction, Size, Spec, attribute
-from dmix_core.region import BoxRegion
+from dmix_core.geometry import Size
+from dmix_core.protocols import Prediction, Spec
 
 from .folder import PipelineError, PipelineFolder
 from .schedulers import Scheduling
@@ -33,12 +32,17 @@ CONDITIONS = (
 class LatentModel:
     """The parts of a StableDiffusionPipeline, without its safety checker; regions share one for each folder.
 
+    It is the codec of its denoisers' latents.
+
     Attributes:
+        channels: of pictures.
         factor: pixels to the side of a latent.
 
     Raises:
         PipelineError: which key of a config does not fit.
     """
+
+    channels = 3
 
     def __init__(
         self,
@@ -86,11 +90,17 @@ class LatentModel:
             )
         return model
 
+    def size(self, grid: Size) -> Size:
+        """(height, width) in pixels of what a grid of latents decodes to."""
+        return grid[0] * self.factor, grid[1] * self.factor
+
+    @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """(B, c, h, w) -> pictures (B, 3, factor h, factor w) in [-1, 1]."""
         picture: Tensor = self.vae.decode(latents / self._scale + self._shift).sample
         return picture.clamp(-1, 1)
 
+    @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, c, H / factor, W / factor): the mean of the encoder's distribution."""
         mean: Tensor = self.vae.encode(pictures).latent_dist.mode()
@@ -140,21 +150,10 @@ class LatentDenoiser:
     ) -> None:
         self.model, self.noise, self.sha256 = model, model.scheduling.noise, model.sha256
         self.guidance_scale, self.dtype = guidance_scale, dtype
-        self.spec = Spec(_grid(model, height, width), model.unet.config.in_channels)
+        self.spec = Spec(_grid(model, height, width), model.unet.config.in_channels, codec=model)
         with torch.no_grad():
             prompts = [prompt] if guidance_scale == 1 else [negative_prompt, prompt]
             self._texts = torch.stack([model.text(each) for each in prompts])  # (1 or 2, regions, tokens, width)
-
-    @property
-    def region_type(self) -> type[LatentRegion]:
-        """How it meets the canvas."""
-        return LatentRegion
-
-    @property
-    def picture_size(self) -> Size:
-        """(height, width) of what `decode` makes, in pixels."""
-        height, width = self.spec.size
-        return height * self.model.factor, width * self.model.factor
 
     @property
     def family(self) -> Hashable:
@@ -176,16 +175,6 @@ class LatentDenoiser:
         spread = clean.new_ones(()) if scheduling.variance == "fixed-large" else None
         return Prediction(scheduling.limited(clean), spread)
 
-    @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """The pictures (B, 3, H, W) of latents, in [-1, 1]."""
-        return self.model.decode(latents)
-
-    @torch.no_grad()
-    def encode(self, pictures: Tensor) -> Tensor:
-        """The latents of pictures (B, 3, H, W) of `picture_size`."""
-        return self.model.encode(pictures)
-
     def _guided(self, x_t: Tensor, t: int) -> Tensor:
         ways, regions = self._texts.shape[:2]
         texts = self._texts.repeat_interleave(len(x_t) // regions, 1).flatten(0, 1)
@@ -202,32 +191,6 @@ class LatentDenoiser:
                 f"The pipeline was given {tuple(x_t.shape)} at level {t}; "
                 f"expected (B, *{self.spec.shape}) and a level of 1..{self.noise.steps}."
             )
-
-
-class LatentRegion(BoxRegion):
-    """A LatentDenoiser, wrapped or not, that paints an upright box: `lay` decodes, `encode` encodes.
-
-    It owns its whole box. Without one it is as large as the decoded picture, from the canvas' corner; a box of another
-    size is met by resizing pictures.
-    """
-
-    @property
-    def canvas_spec(self) -> Spec:
-        """The decoded picture."""
-        return Spec(attribute(self.denoiser, "picture_size", None))
-
-    def lay(self, clean: Tensor, size: Size) -> Layer:
-        """Decode latents (B, c, h, w), resize to the box, paste.
-
-        Raises:
-            GeometryError: the box has no area or leaves the canvas.
-        """
-        return super().lay(attribute(self.denoiser, "decode", None)(clean), size)
-
-    def encode(self, picture: Tensor) -> Tensor:
-        """The latents (B, c, h, w) of what a picture (B, 3, H, W) of the canvas shows in the box."""
-        seen = resize(self.place.crop(picture), self.canvas_spec.size)
-        return cast(Tensor, attribute(self.denoiser, "encode", None)(seen))
 
 
 def _grid(model: LatentModel, height: int | None, width: int | None) -> Size:

@@ -50,13 +50,9 @@ class PixelDenoiser:
         _check_config(unet.config, scheduling, mask_channels, label)
         self.unet, self.scheduling = unet, scheduling
         self.noise, self.dtype, self.config, self.sha256 = scheduling.noise, dtype, config, sha256
-        self.spec = Spec(size, unet.config.in_channels - mask_channels, mask_channels)
+        grey = config is not None and config.grey
+        self.spec = Spec(size, unet.config.in_channels - mask_channels, mask_channels, grey=grey)
         self._label = None if label is None else torch.tensor([label], device=unet.device)
-
-    @property
-    def grey(self) -> bool:
-        """Whether all that it paints may be written as grey."""
-        return self.config is not None and self.config.grey
 
     @classmethod
     def load(

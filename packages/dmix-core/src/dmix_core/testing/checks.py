@@ -9,8 +9,9 @@ import operator
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -19,7 +20,17 @@ from torch import Tensor
 from ..composition import Composition
 from ..errors import ScheduleError
 from ..geometry import Box
-from ..protocols import Earlier, Exporter, Layer, Merged, MergeRule, Prediction, Stepper, TimestepSchedule
+from ..mattes import blend
+from ..protocols import (
+    Exporter,
+    Layer,
+    LocalMergeRule,
+    Merged,
+    MergeRule,
+    Prediction,
+    Stepper,
+    TimestepSchedule,
+)
 from ..timesteps import check_walk
 from .promises import Check, Judged, Unanswered, Verdict, alone, answered, elsewhere, form, free, purely, repeats
 from .strategies import Move, Moved, Scene, moves, scenes
@@ -34,9 +45,9 @@ def check_merge_rule(rule: MergeRule, *, examples: int = 100, device: torch.devi
     """Check a merge rule on layers of many kinds.
 
     Promises: shapes, dtype and device are those of the layers; weights are 0 or more, sum to one at every pixel and
-    are zero outside of their regions; the canvas stays within the range of the layers that cover the pixel, or, if the
-    rule says `repaints = True`, within [-1, 1] and the range of all layers of the sample; samples of a batch do not
-    depend on each other; the layers and the global random generators are left alone; the same input gives the same
+    are zero outside of their regions; the canvas stays within the range of the layers that cover the pixel, or is these
+    by their weights and a `change`, within [-1, 1] and the range of all layers of the sample; a LocalMergeRule gives a
+    part of the canvas the same pixels on its own; samples of a batch do not depend on each other; the layers and the global random generators are left alone; the same input gives the same
     result; nothing stays behind on a device that the layers have left.
 
     Raises:
@@ -112,16 +123,17 @@ def merge_rule_check(rule: MergeRule, examples: int = 100, device: torch.device 
         layers = case.scene.layers(device)
         merged = yield from _merged(rule, layers, case.progress)
         yield from _weights(merged.weights, case.scene.supports().to(device))
-        repaints = bool(getattr(rule, "repaints", False))
-        yield from _range(merged.canvas, layers, case.scene.supports().to(device), repaints)
+        yield from _range(merged, layers, case.scene.supports().to(device))
+        if isinstance(rule, LocalMergeRule):
+            yield from _locally(rule, case, layers, merged)
         again = yield from answered(rule, layers, case.progress)
-        yield from repeats(merged, again)
+        yield from repeats(merged[:2], again[:2])
         for b in range(case.scene.batch):
             sample = [Layer(image[b : b + 1], matte[b : b + 1]) for image, matte in layers]
             single = yield from answered(rule, sample, case.progress)
             yield from alone(b, single.canvas, merged.canvas)
         if case in last:
-            yield from elsewhere(lambda move: rule([Layer(*map(move, layer)) for layer in layers], case.progress))
+            yield from elsewhere(lambda move: rule([Layer(*map(move, layer)) for layer in layers], case.progress)[:2])
 
     last = [_Merging(Scene((4, 5), (Box(0, 0, 5, 4), Box(1, 0, 3, 2)), ("opaque", "soft"), batch=2), 0.5, device)]
     return Check(st.builds(_Merging, scenes(), st.floats(0, 1), st.just(device)), judge, examples, last=last)
@@ -131,13 +143,15 @@ def _merged(rule: MergeRule, layers: Sequence[Layer], progress: float) -> Judged
     """The rule's answer, of the right form."""
     given = list(layers)
     merged = yield from purely(rule, given, progress)
-    untouched = len(given) == len(layers) and all(a is b for a, b in zip(given, layers))
+    untouched = len(given) == len(layers) and all(map(operator.is_, given, layers))
     yield Verdict("the input is left as it was", untouched, "the list of layers is another one")
     image, matte = layers[0]
     yield Verdict("the answer is a Merged", isinstance(merged, Merged), f"it is {type(merged).__name__}")
-    for name, tensor, shape in zip(("the canvas", "the weights"), merged, (image.shape, (len(layers), *matte.shape))):
-        yield from form(name, tensor, image, shape)
-        yield from free(name, tensor)
+    shapes = {"canvas": image.shape, "weights": (len(layers), *matte.shape), "change": image.shape}
+    for name, tensor in merged._asdict().items():
+        if tensor is not None or name != "change":
+            yield from form(f"the {name}", tensor, image, shapes[name])
+            yield from free(f"the {name}", tensor)
     return merged
 
 
@@ -150,9 +164,12 @@ def _weights(weights: Tensor, supports: Tensor) -> Iterator[Verdict]:
     yield Verdict("weights are zero outside of their region", most <= 1e-6, f"region {region} has {most:.4g}")
 
 
-def _range(canvas: Tensor, layers: Sequence[Layer], supports: Tensor, repaints: bool) -> Iterator[Verdict]:
+def _range(merged: Merged, layers: Sequence[Layer], supports: Tensor) -> Iterator[Verdict]:
+    canvas, weights, change = merged
     images = torch.stack([layer.image for layer in layers])
-    if repaints:
+    if change is not None:
+        off = float((canvas - blend(layers, weights).canvas - change).abs().max())
+        yield Verdict("the canvas is the layers by their weights, and the change", off <= 1e-4, f"off by {off:.4g}")
         low, high = images.amin((0, 2, 3, 4)).clamp(max=-1), images.amax((0, 2, 3, 4)).clamp(min=1)
         beyond = float(torch.maximum(low - canvas.amin((1, 2, 3)), canvas.amax((1, 2, 3)) - high).max())
         promise, hint = "the canvas stays within [-1, 1] and the range of the sample's layers", ""
@@ -160,8 +177,18 @@ def _range(canvas: Tensor, layers: Sequence[Layer], supports: Tensor, repaints: 
         low = images.masked_fill(~supports, torch.inf).amin(0)
         high = images.masked_fill(~supports, -torch.inf).amax(0)
         beyond = float(torch.maximum(low - canvas, canvas - high).max())
-        promise, hint = "the canvas stays within the range of its layers", "; a rule may say `repaints = True`"
+        promise, hint = "the canvas stays within the range of its layers", "; a rule may return a `change`"
     yield Verdict(promise, beyond <= 1e-5, f"beyond by {beyond:.4g}{hint}")
+
+
+def _locally(rule: LocalMergeRule, case: _Merging, layers: Sequence[Layer], merged: Merged) -> Iterator[Verdict]:
+    """On the part around the regions above the bottom one it gives what it gives on the whole canvas."""
+    yield Verdict("reach is a whole number, 0 or more", isinstance(rule.reach, int) and rule.reach >= 0)
+    if above := case.scene.boxes[1:]:
+        part = reduce(Box.hull, above).grown(rule.reach, case.scene.size)
+        alone = yield from answered(rule, [Layer(*map(part.crop, layer)) for layer in layers], case.progress)
+        same = torch.allclose(alone.canvas, part.crop(merged.canvas), rtol=0, atol=1e-6)
+        yield Verdict("a local rule gives a part of the canvas the same pixels on its own", same, f"reach={rule.reach}")
 
 
 # ---- timestep schedules ---------------------------------------------------------------------------------------
@@ -236,7 +263,11 @@ class _Moving:
     @property
     def code(self) -> str:
         moved = "" if str(self.device) == "cpu" else repr(str(self.device))
-        return f"from dmix_core.testing import Move\nstepper(*{self.move}.inputs({moved}))"
+        code = f"from dmix_core.testing import Move\nmove = {self.move}\n"
+        if self.move.earlier is None:
+            return f"{code}stepper.step(*move.inputs({moved}), stepper.init(move.inputs({moved})[1]))"
+        before = f"before = move.inputs_before({moved})\n_, state = stepper.step(*before, stepper.init(before[1]))\n"
+        return f"{code}{before}stepper.step(*move.inputs({moved}), state)"
 
 
 def stepper_check(stepper: Stepper, examples: int = 100, device: torch.device | str = "cpu") -> Check[_Moving]:
@@ -244,25 +275,45 @@ def stepper_check(stepper: Stepper, examples: int = 100, device: torch.device | 
 
     def judge(case: _Moving) -> Iterator[Verdict]:
         given = case.move.inputs(device)
-        _, x_t, said, *_ = given
-        x_s = yield from purely(stepper, *given)
+        state = yield from answered(_remembered, stepper, case)
+        _, x_t, prediction, *_ = given
+        answer = yield from purely(stepper.step, *given, state)
+        yield Verdict("the answer is x_s and a state", isinstance(answer, tuple) and len(answer) == 2)
+        x_s, _ = answer
         yield from form("the state", x_s, x_t, x_t.shape)
         yield from free("the state", x_s)
         if case.move.s == 0:
-            close = torch.allclose(x_s, said.clean, rtol=1e-4, atol=1e-4)
+            close = torch.allclose(x_s, prediction.clean, rtol=1e-4, atol=1e-4)
             yield Verdict("into level 0 the state becomes the clean prediction", close)
         else:
             yield from _noise(stepper, case.move, device)
-        again = yield from answered(stepper, *given)
+        again = yield from answered(_stepped, stepper, case)
         yield from repeats([x_s], [again])
         for b in range(len(x_t)):
-            single = yield from answered(stepper, *_mapped(given, partial(_sample, b)))
+            single = yield from answered(_stepped, stepper, case, partial(_sample, b))
             yield from alone(b, single, x_s)
         if case in last:
-            yield from elsewhere(lambda move: [stepper(*_mapped(given, move))])
+            yield from elsewhere(lambda move: [_stepped(stepper, case, move)])
 
     last = [_Moving(Move(10, t, s, before, spread=True), device) for t, s, before in ((10, 9, None), (6, 3, 9))]
     return Check(st.builds(_Moving, moves(), st.just(device)), judge, examples, last=last)
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _remembered(stepper: Stepper, case: _Moving, change: Callable[[Tensor], Tensor] = _same) -> Any:
+    """What a stepper remembers before a move, with every tensor that it is given changed."""
+    before = case.move.inputs_before(case.device)
+    state = stepper.init(change((before or case.move.inputs(case.device))[1]))
+    return stepper.step(*_mapped(before, change), state)[1] if before else state
+
+
+def _stepped(stepper: Stepper, case: _Moving, change: Callable[[Tensor], Tensor] = _same) -> Tensor:
+    """Where a stepper moves, with every tensor that it is given changed."""
+    state = _remembered(stepper, case, change)
+    return stepper.step(*_mapped(case.move.inputs(case.device), change), state)[0]
 
 
 def _noise(stepper: Stepper, move: Move, device: torch.device | str) -> Iterator[Verdict]:
@@ -270,9 +321,12 @@ def _noise(stepper: Stepper, move: Move, device: torch.device | str) -> Iterator
     generator = torch.Generator().manual_seed(move.seed)
     eps, z = torch.randn(2, *PIXELS, generator=generator).to(device)
     noise, sure = move.noise, Prediction(torch.zeros_like(eps))
-    earlier = Earlier(move.earlier, sure) if move.earlier else None
+    state = stepper.init(eps)
+    if move.earlier is not None:
+        x_u = noise.diffuse(sure.clean, 0, move.earlier, eps)
+        _, state = yield from answered(stepper.step, noise, x_u, sure, z, move.earlier, move.t, state)
     x_t = noise.diffuse(sure.clean, 0, move.t, eps)
-    x_s = yield from answered(stepper, noise, x_t, sure, z, move.t, move.s, earlier)
+    x_s, _ = yield from answered(stepper.step, noise, x_t, sure, z, move.t, move.s, state)
     ratio = float(x_s.var()) / (1 - float(noise.alpha_bar[move.s]))
     promise = "where the prediction is right, the state has the noise of its level"
     yield Verdict(promise, 0.95 <= ratio <= 1.05, f"{ratio:.3g} times its variance")
@@ -284,14 +338,9 @@ def _sample(b: int, batch: Tensor) -> Tensor:
 
 def _mapped(given: Moved, change: Callable[[Tensor], Tensor]) -> Moved:
     """A stepper's arguments with every tensor changed; the table of noise is none of them."""
-    noise, x_t, said, z, t, s, earlier = given
-    then = earlier and Earlier(earlier.t, _changed(earlier.prediction, change))
-    return noise, change(x_t), _changed(said, change), change(z), t, s, then
-
-
-def _changed(prediction: Prediction, change: Callable[[Tensor], Tensor]) -> Prediction:
-    clean, spread = prediction
-    return Prediction(change(clean), None if spread is None else change(spread))
+    noise, x_t, (clean, spread), z, t, s = given
+    prediction = Prediction(change(clean), None if spread is None else change(spread))
+    return noise, change(x_t), prediction, change(z), t, s
 
 
 # ---- exporters ------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Hashable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from ..checks import broadcasts
 from ..noise import NoiseSchedule
-from ..protocols import Classifier, Denoiser, Prediction, Spec
+from ..protocols import BatchedDenoiser, Classifier, Denoiser, Prediction, Spec, StatefulDenoiser
 from .denoisers import GaussianDenoiser
 from .promises import Check, Judged, Unanswered, Verdict, alone, answered, form, free, purely, repeats
 
@@ -186,15 +185,32 @@ def _predictions(denoiser: Denoiser, case: _State, tolerance: float, limit: floa
     for b in range(len(x_t)):
         single = yield from answered(denoiser, x_t[b : b + 1], t)
         yield from alone(b, single.clean, said.clean, tolerance)
-    if getattr(denoiser, "still", False):
+    if denoiser.spec.still:
         other = yield from answered(denoiser, -x_t, 1)
         yield Verdict("a still one says the same of every state", torch.equal(other.clean, said.clean))
-    if hasattr(denoiser, "family"):
+    if isinstance(denoiser, BatchedDenoiser):
         yield from _family(denoiser, x_t, t, said.clean, tolerance)
+    if isinstance(denoiser, StatefulDenoiser):
+        yield from _trajectory(denoiser, x_t, t, tolerance)
 
 
-def _family(denoiser: Any, x_t: Tensor, t: int, clean: Tensor, tolerance: float) -> Iterator[Verdict]:
-    """Joined with itself it says of each part what it says of that alone."""
+def _trajectory(denoiser: StatefulDenoiser, x_t: Tensor, t: int, tolerance: float) -> Iterator[Verdict]:
+    """Two steps of a sample are the same alone and in its batch, and leave the state between them as it is."""
+
+    def walked(x: Tensor) -> Tensor:
+        _, state = denoiser.step(x, t, denoiser.init(x))
+        return denoiser.step(x / 2, max(t - 1, 1), state)[0].clean
+
+    _, state = yield from purely(denoiser.step, x_t, t, denoiser.init(x_t))
+    yield from purely(denoiser.step, x_t, t, state)
+    both = yield from answered(walked, x_t)
+    for b in range(len(x_t)):
+        single = yield from answered(walked, x_t[b : b + 1])
+        yield from alone(b, single, both, tolerance)
+
+
+def _family(denoiser: BatchedDenoiser, x_t: Tensor, t: int, clean: Tensor, tolerance: float) -> Iterator[Verdict]:
+    """Joined with itself it predicts of each part what it predicts of that alone."""
     yield Verdict("its family is hashable", isinstance(denoiser.family, Hashable))
     joined = yield from answered(denoiser.joined, [denoiser, denoiser])
     both = yield from answered(joined, torch.cat([x_t, x_t]), t)
@@ -246,7 +262,7 @@ def wrapper_check(
         kept = getattr(wrapped, "denoiser", None) is inside
         yield Verdict("it keeps the denoiser inside as its attribute `denoiser`", kept)
         same = torch.equal(wrapped.noise.alpha_bar, inside.noise.alpha_bar)
-        kept = wrapped.spec[1:] == inside.spec[1:]
+        kept = _channels(wrapped.spec) == _channels(inside.spec)
         yield Verdict("it keeps the channels of the denoiser inside", kept, f"{wrapped.spec}")
         yield Verdict("it keeps the noise table of the denoiser inside", same)
         yield from _predictions(wrapped, case, tolerance, limit)
@@ -260,11 +276,15 @@ def wrapper_check(
     return Check(drawn, judge, examples, first)
 
 
+def _channels(spec: Spec) -> tuple[int, int]:
+    return spec.image_channels, spec.mask_channels
+
+
 def _wrapped_spec(wrap: Callable[[Denoiser], Denoiser], inside: Denoiser) -> Spec:
     """What the wrapped denoiser paints, perhaps another size; the one inside where `judge` will say what is wrong."""
     try:
         spec = wrap(deepcopy(inside)).spec  # a copy, since what wrapping does to the one inside is judged later
-        return spec if spec[1:] == inside.spec[1:] and min(spec.shape) >= 1 else inside.spec
+        return spec if _channels(spec) == _channels(inside.spec) and min(spec.shape) >= 1 else inside.spec
     except Exception:
         return inside.spec
 

@@ -158,7 +158,7 @@ def purely(ask: Callable[..., T], *given: Any) -> Judged[T]:
     before = [tensor.clone() for tensor in inputs]
     answer = yield from answered(ask, *given)
     if inputs:
-        same = all(torch.equal(old, new) for old, new in zip(before, inputs))
+        same = all(map(torch.equal, before, inputs))
         yield Verdict("the input is left as it was", same)
     changed = [name for name, state in _generators().items() if state != generators[name]]
     yield Verdict("global random generators are left alone", not changed, f"changed: {', '.join(changed)}")
@@ -185,7 +185,7 @@ def free(name: str, tensor: Tensor) -> Iterator[Verdict]:
 
 def repeats(first: Iterable[Tensor], second: Iterable[Tensor]) -> Iterator[Verdict]:
     """The second answer to the same input has the same bits."""
-    yield Verdict("the same input gives the same bits", all(torch.equal(a, b) for a, b in zip(first, second)))
+    yield Verdict("the same input gives the same bits", all(map(torch.equal, first, second)))
 
 
 def alone(sample: int, alone: Tensor, together: Tensor, tolerance: float = 1e-5) -> Iterator[Verdict]:

@@ -34,8 +34,11 @@ class Yoyo:
 class Sure:
     """The clean prediction, noised anew; it forgets the state."""
 
-    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-        return noise.diffuse(prediction.clean, 0, s, z)
+    def init(self, x_t):
+        return None
+
+    def step(self, noise, x_t, prediction, z, t, s, state):
+        return noise.diffuse(prediction.clean, 0, s, z), state
 
 
 class Flat:
