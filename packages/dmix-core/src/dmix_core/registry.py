@@ -11,7 +11,7 @@ from .catalogue import Catalogue
 from .errors import PluginError, PluginWarning, did_you_mean
 from .kinds import Kind
 from .offers import listed
-from .protocols import Classifier, Denoiser, attribute
+from .protocols import Classifier, Denoiser
 from .settings import checked, explained, json_defaults, mentions, unknown_setting
 
 DEFAULT = Compute()
@@ -178,7 +178,7 @@ class Registry(Catalogue):
             return denoiser
         if isinstance(denoiser, RunsNetwork):
             return denoiser.with_backend(compute.backend)
-        if attribute(denoiser, "still", False) or self.model_settings(name):
+        if denoiser.spec.still or self.model_settings(name):
             return denoiser
         raise PluginError(
             f"The denoiser {name!r} cannot be run by {compute.backend}: it has no network that a backend can call. "
