@@ -5,7 +5,7 @@ What is imported here answers `--help`: torch and all that needs it is imported 
 
 import click
 
-from .compose import compose
+from .commands.compose import compose
 from .data import data
 from .failures import Commands
 from .models import models

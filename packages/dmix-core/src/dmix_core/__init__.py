@@ -3,6 +3,7 @@
 from .composer import Composer, Step
 from .composition import Composition, RegionResult
 from .errors import DmixError
+from .exporters import Exporter, ExportWriter, RunInfo
 from .geometry import Box
 from .merge import HardMask
 from .noise import NoiseSchedule
@@ -10,7 +11,6 @@ from .protocols import (
     Classifier,
     Denoiser,
     Earlier,
-    Exporter,
     Layer,
     Merged,
     MergeRule,
@@ -20,7 +20,11 @@ from .protocols import (
     Stepper,
     TimestepSchedule,
 )
+from .quick import from_models
+from .recipe import Recipe
 from .region import BoxRegion
+from .run import Run
+from .sample import Sample
 from .steppers import Ancestral
 from .still import StillImage
 from .timesteps import Descent, TailResampling
@@ -36,6 +40,7 @@ __all__ = [
     "Descent",
     "DmixError",
     "Earlier",
+    "ExportWriter",
     "Exporter",
     "HardMask",
     "Layer",
@@ -43,12 +48,17 @@ __all__ = [
     "Merged",
     "NoiseSchedule",
     "Prediction",
+    "Recipe",
     "Region",
     "RegionResult",
+    "Run",
+    "RunInfo",
+    "Sample",
     "Spec",
     "Step",
     "Stepper",
     "StillImage",
     "TailResampling",
     "TimestepSchedule",
+    "from_models",
 ]

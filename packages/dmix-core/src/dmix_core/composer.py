@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from .checks import (
@@ -23,16 +24,22 @@ from .checks import (
     check_stepped,
 )
 from .composition import Composition, finish
+from .devices import dtype_of, move
 from .draws import normal
 from .errors import CompositionError, did_you_mean
+from .frames import clean_frame, noisy_frame
+from .images import to_picture
 from .mattes import blend
 from .merge import HardMask
+from .naming import numbered
 from .protocols import Denoiser, Earlier, Layer, Merged, MergeRule, Prediction, Region, Size, Stepper, TimestepSchedule
-from .region import canvas_spec, encoder
+from .region import canvas_spec, encoder, is_grey
 from .steppers import Ancestral
 from .timesteps import TailResampling, check_walk
 
 Name = TypeVar("Name", bound=str)
+TOGETHER = 8
+"""How many samples `compose` runs as one batch."""
 
 
 class Step(NamedTuple):
@@ -48,13 +55,31 @@ class Step(NamedTuple):
     """The predictions laid on the canvas; None where nothing was merged."""
     merged: Merged | None = None
     """What the merge rule made of the layers; None where nothing was merged."""
+    composer: "Composer | None" = None
+    """Whose step it is."""
+
+    def preview(self, noisy: bool = False) -> list[Image.Image]:
+        """What every sample looks like now, before the regions merge too.
+
+        Args:
+            noisy: False: the clean image as it is predicted here; True: the noisy states.
+
+        Raises:
+            CompositionError: the step was made by hand, without a composer.
+        """
+        if self.composer is None:
+            raise CompositionError("A step without a composer has no picture; take steps from Composer.steps.")
+        frame = noisy_frame if noisy else clean_frame
+        shown = frame(self.composer.regions, self.composer.size, self.states, self.predictions, self.merged)
+        return [to_picture(image, grey=self.composer.grey) for image in shown]
 
 
 class Composer:
     """Composes regions into one image while they denoise.
 
     Args:
-        regions: one or more, in any order; sorted by their z from bottom to top.
+        regions: one or more, in any order; sorted by their z from bottom to top. Those without a name are called
+            "background" at the bottom, and "object-1" and so on above it.
         size: (H, W) of the canvas; None: the own size of the bottom region.
         steps: T, the common number of levels to which every denoiser's table is respaced.
         timesteps: the walk over the levels; costs a network call for each step down.
@@ -89,7 +114,7 @@ class Composer:
         seams: Literal["keep-variance", "literal"] = "keep-variance",
         device: torch.device | str = "cpu",
     ) -> None:
-        self.regions = sorted(check_regions(regions), key=lambda region: region.z)
+        self.regions = check_regions(numbered(sorted(regions, key=lambda region: region.z)))
         self.size = size or canvas_spec(self.regions[0]).size
         self.timesteps = timesteps
         self.walk = check_walk(timesteps(steps), steps)
@@ -118,9 +143,43 @@ class Composer:
             device=self.device,
         )
 
-    def compose(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Composition:
-        """Run every step and return the finished composition; arguments as for `steps`."""
-        return self.finish(deque(self.steps(samples, seed), maxlen=1).pop())
+    def __repr__(self) -> str:
+        height, width = self.size
+        names = ", ".join(region.name for region in self.regions)
+        return f"<Composer of a {width}x{height} canvas in {len(self.walk) - 1} steps: {names}>"
+
+    @property
+    def grey(self) -> bool:
+        """Whether every region paints grey, so that pictures of the canvas are grey."""
+        return all(map(is_grey, self.regions))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The arithmetic of the networks, as the bottom region's denoiser states it; states are always float32."""
+        return dtype_of(self.regions[0].denoiser)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Composer":
+        """Move the denoisers to a device, or change the arithmetic of their networks, in place, and return self.
+
+        What is left out stays. Denoisers that other composers share are moved for these, too.
+        """
+        for region in self.regions:
+            move(region.denoiser, device, dtype)
+        if device is not None:
+            self.device = torch.device(device)
+            self._supports = self._supports.to(self.device)
+        return self
+
+    def compose(self, samples: int | Sequence[int] = 1, seed: int = 0, *, batch_size: int = TOGETHER) -> Composition:
+        """Run every step and return the finished composition; arguments as for `steps`.
+
+        Args:
+            batch_size: how many samples run through the networks together, which bounds their memory. The composition
+                that is returned holds all of them; a `run.Run` gives them one by one instead.
+        """
+        numbers = sample_numbers(samples)
+        batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+        return Composition.joined([self.finish(deque(self.steps(batch, seed), maxlen=1).pop()) for batch in batches])
 
     def finish(self, last: Step) -> Composition:
         """The composition of the last step that `steps` gave."""
@@ -149,7 +208,7 @@ class Composer:
                 for i in moving:
                     states[i] = noises[i].diffuse(states[i], t, s, draw(i, "climb", index))
                 earlier = [None for _ in self._all]
-                yield Step(t, s, states)
+                yield Step(t, s, states, composer=self)
                 continue
 
             # every region's clean image, from its own state
@@ -177,7 +236,7 @@ class Composer:
                     if listening[i]:
                         own[i] = self._meet(i, own[i], others[i], merged, draw(i, "others", index), s)
             states = own
-            yield Step(t, s, states, predictions, layers, merged)
+            yield Step(t, s, states, predictions, layers, merged, self)
 
     def _draw(self, seed: int, samples: Sequence[int], i: int, purpose: str, index: int = 0) -> Tensor:
         """Noise for region number i; none for a still one, where only the shape is of use."""

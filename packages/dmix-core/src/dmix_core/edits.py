@@ -1,214 +1,233 @@
-"""From what was typed to a recipe."""
+"""Edits of recipes: what to change, and the recipe that comes of it. Nothing is computed yet."""
 
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple, Self
 
-import click
+from pydantic import BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveInt, ValidationError
 
-from dmix_core.composer import Composer
-from dmix_core.errors import did_you_mean
-from dmix_core.protocols import Denoiser, Exporter
-from dmix_core.recipe import Recipe, changes, made_with
-from dmix_core.region import canvas_spec
-from dmix_core.registry import Registry
+from .errors import RecipeError, did_you_mean
+from .geometry import Box
+from .loading import Loader
+from .naming import free_name, short_name
+from .recipe import Fraction, Recipe, RegionRecipe, Settings, explained
+from .region import canvas_spec
+from .registry import Registry
 
-from .compose import Options
-from .parameters import Object, Setting
-
-BUNDLED_PAIR = (
-    {"name": "background", "model": "tiles"},
-    {"name": "blowhole", "model": "blowhole", "z": 1},
-)
-FIELDS = ("size", "steps", "merge_from", "others", "seams", "seed", "batch_size", "device", "dtype")
-CHOICES = {"merge rule": "merge", "timestep schedule": "timesteps", "stepper": "stepper"}  # kind: recipe's field
+CHOICES = {"merge rule": "merge", "timestep schedule": "timesteps", "stepper": "stepper"}
+"""Of each kind of plugin a recipe has one, in this field."""
 ELSEWHERE = {
-    "denoiser": "give it to --background or --object",
-    "wrapper": "give it to --wrap as REGION=WRAPPER",
-    "classifier": "give it to the setting of a wrapper that takes one, by --set",
+    "denoiser": "give it to `background` or `objects`",
+    "wrapper": "give it to `wraps` as REGION=WRAPPER",
+    "classifier": "give it to the setting of a wrapper that takes one, by `settings`",
 }
+PLAIN = ("size", "steps", "merge_from", "others", "seams", "seed", "samples", "batch_size", "device", "dtype")
 
 Data = dict[str, Any]
+Place = tuple[str | int, ...]
+"""The keys that lead to a part of a recipe's data."""
 
 
-class Plan(NamedTuple):
-    """What to do: the recipe and what it makes."""
+class ObjectEdit(NamedTuple):
+    """An object model and the box (x, y, width, height) that it paints; None: the centre, at its own size."""
 
-    recipe: Recipe
-    composer: Composer
-    exporters: dict[str, Exporter]
-    changes: list[str]
-    """What a given recipe was made with that is different now."""
+    model: str
+    box: tuple[int, int, int, int] | None = None
+
+
+class SettingEdit(NamedTuple):
+    """A setting of a plugin in use or of a region's model; without an owner, of the one thing that has such a key."""
+
+    owner: str | None
+    key: str
+    value: Any
+
+
+class RecipeEdit(BaseModel):
+    """What to change in a recipe; fields that are left out leave it alone.
+
+    Attributes:
+        background: a model or picture for the bottom region, in the place of the recipe's.
+        objects: the objects from bottom to top, in the place of the recipe's.
+        plugins: names of merge rules, timestep schedules, steppers (one of each) and exporters; exporters replace all
+            of the recipe's.
+        wraps: (region, wrapper), the first of a region innermost, in the place of that region's wrappers.
+        settings: of plugins in use, wrappers and models.
+        timesteps: settings of the timestep schedule, whichever is in use.
+        listen_from: (region, fraction).
+
+    The other fields are those of a Recipe.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    background: str | None = None
+    objects: tuple[ObjectEdit, ...] = ()
+    plugins: tuple[str, ...] = ()
+    wraps: tuple[tuple[str, str], ...] = ()
+    settings: tuple[SettingEdit, ...] = ()
+    timesteps: Settings = {}
+    listen_from: tuple[tuple[str, float], ...] = ()
+    size: tuple[PositiveInt, PositiveInt] | None = None
+    steps: PositiveInt | None = None
+    merge_from: Fraction | None = None
+    others: Literal["clean", "noisy"] | None = None
+    seams: Literal["keep-variance", "literal"] | None = None
+    seed: int | None = None
+    samples: tuple[NonNegativeInt, ...] | None = None
+    batch_size: PositiveInt | None = None
+    device: str | None = None
+    dtype: str | None = None
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], source: str = "the edit") -> Self:
+        """The edit in a mapping; unlike the constructor it raises RecipeError."""
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            raise RecipeError(explained(error, source)) from error
+
+    def apply(self, recipe: Recipe | None = None, loader: Loader | None = None, source: str = "the edit") -> Recipe:
+        """The edited recipe; the one that is given stays as it is.
+
+        Objects without a box are placed in the centre of the canvas, which loads their models.
+
+        Args:
+            recipe: None: the bundled magnetic tiles with a blowhole.
+            loader: where names come from, and where models are kept that are loaded; None: everything installed.
+            source: names the edit in errors.
+
+        Raises:
+            DmixError: what cannot be found or does not fit. A field of this edit stands in `backticks` in the message.
+        """
+        loader = loader or Loader()
+        registry = loader.registry
+        data = (recipe or bundled_pair()).model_dump(mode="json")
+        data |= self._plain_fields() | {"regions": self._regions(data["regions"], registry)}
+        data |= self._choices(registry)
+        for owner, key, value in [*self.settings, *_walk_settings(self.timesteps, data)]:
+            data = _set(SettingEdit(owner, key, value), data, registry)
+        edited = Recipe.from_data(data, source)
+        return _placed(edited, loader) if self.objects or recipe is None else edited
+
+    def _plain_fields(self) -> Data:
+        own_size = {"size": None} if self.background else {}  # that of another background, unless one is given
+        given = {field: getattr(self, field) for field in PLAIN}
+        return own_size | {field: value for field, value in given.items() if value is not None}
+
+    # ---- regions ----------------------------------------------------------------------------------------------
+
+    def _regions(self, given: Iterable[Data], registry: Registry) -> list[Data]:
+        bottom, *above = sorted(given, key=lambda region: region["z"])
+        bottom = self._bottom(bottom, registry)
+        above = self._objects(bottom, registry) if self.objects else above
+        return [region | self._heard(region) | self._wrapped(region) for region in self._known([bottom, *above])]
+
+    def _bottom(self, given: Data, registry: Registry) -> Data:
+        if self.background:
+            given = {"name": "background", "model": registry.absolute(self.background), "z": given["z"]}
+        return given | {"box": (0, 0, *reversed(self.size))} if self.size else given
+
+    def _objects(self, bottom: Data, registry: Registry) -> list[Data]:
+        regions = [bottom]
+        for z, (model, box) in enumerate(self.objects, bottom["z"] + 1):
+            name = free_name(short_name(model), [region["name"] for region in regions])
+            regions.append({"name": name, "model": registry.absolute(model), "box": box, "z": z})
+        return regions[1:]
+
+    def _known(self, regions: list[Data]) -> list[Data]:
+        """The regions, once it is known that the edit names no other."""
+        names = [region["name"] for region in regions]
+        for field in ("listen_from", "wraps"):
+            for name, what in getattr(self, field):
+                if name not in names:
+                    raise RecipeError(
+                        f"`{field}` {name}={what}: no region {name!r}.{did_you_mean(name, names)} "
+                        f"Regions: {', '.join(names)}."
+                    )
+        return regions
+
+    def _heard(self, region: Data) -> Data:
+        fractions = [fraction for name, fraction in self.listen_from if name == region["name"]]
+        return {"listen_from": fractions[-1]} if fractions else {}
+
+    def _wrapped(self, region: Data) -> Data:
+        wraps = [{"use": wrapper, "settings": {}} for name, wrapper in self.wraps if name == region["name"]]
+        return {"wrap": wraps} if wraps else {}
+
+    # ---- plugins ----------------------------------------------------------------------------------------------
+
+    def _choices(self, registry: Registry) -> Data:
+        """The plugins in their places in the recipe."""
+        chosen: Data = {}
+        for name in dict.fromkeys(self.plugins):
+            kind = registry.kind_of(name)
+            if kind in ELSEWHERE:
+                raise RecipeError(f"`plugins` {name}: it is a {kind}; {ELSEWHERE[kind]}.")
+            choice = {"use": name, "settings": {}}
+            if kind == "exporter":
+                chosen["exporters"] = [*chosen.get("exporters", []), choice]
+            elif taken := chosen.get(CHOICES[kind]):
+                raise RecipeError(f"`plugins` {name}: {taken['use']!r} is a {kind} too; expected one.")
+            else:
+                chosen[CHOICES[kind]] = choice
+        return chosen
+
+
+def bundled_pair() -> Recipe:
+    """The recipe of the bundled models: magnetic tiles, and a blowhole in the corner of the canvas."""
+    background = RegionRecipe(name="background", model="tiles")
+    return Recipe(regions=(background, RegionRecipe(name="blowhole", model="blowhole", z=1)))
+
+
+# ---- settings -------------------------------------------------------------------------------------------------
 
 
 class Target(NamedTuple):
     """Something in use that has settings: a plugin, a region's model, or a wrapper around one."""
 
     names: tuple[str, ...]
-    """Under which of them `--set` finds it."""
+    """By which of them a setting finds it."""
     plugin: str
-    settings: Data
+    place: Place
+    """Where its settings are in a recipe's data."""
 
 
-class Models(Registry):
-    """The registry; it makes each denoiser once, though recipes are tried before boxes are known."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.made: dict[str, Denoiser] = {}
-        """By their references, those in the settings of wrappers too."""
-        self._made: dict[tuple[str, ...], Denoiser] = {}
-
-    def denoiser(
-        self, reference: str, device: str = "cpu", dtype: str = "float32", settings: Mapping[str, Any] | None = None
-    ) -> Denoiser:
-        key = reference, device, dtype, json.dumps(settings or {}, sort_keys=True)
-        if key not in self._made:
-            self._made[key] = self.made[reference] = super().denoiser(reference, device, dtype, settings)
-        return self._made[key]
+def _walk_settings(settings: Mapping[str, JsonValue], data: Data) -> list[SettingEdit]:
+    return [SettingEdit(data["timesteps"]["use"], key, value) for key, value in settings.items()]
 
 
-def plan(options: Options, registry: Models) -> Plan:
-    """The recipe that the options ask for, its composer and exporters; nothing is computed or written yet."""
-    given = Recipe.read(options.recipe) if options.recipe else Recipe.from_data({"regions": BUNDLED_PAIR})
-    data = given.model_dump() | _typed_fields(options)
-    data["regions"] = _regions(options, data["regions"], registry)
-    exporters = _choose_plugins(options.plugins, data, registry)
-    _set(_settings(options, data), _targets(data, exporters, registry), registry)
-
-    recipe = Recipe.from_data(data, "these options" if not options.recipe else repr(str(options.recipe)))
-    composer = recipe.composer(registry)
-    if unplaced := _unplaced(options, recipe):
-        recipe = _centred(recipe, composer, unplaced)
-        composer = recipe.composer(registry)
-    recipe = recipe.model_copy(update={"made_with": made_with(registry, registry.made)})
-    made = {name: registry.create("exporter", name, settings) for name, settings in exporters.items()}
-    return Plan(recipe, composer, made, changes(given.made_with, recipe.made_with))
+def _set(setting: SettingEdit, data: Data, registry: Registry) -> Data:
+    """The data with one more setting, in each place where it belongs."""
+    owner, key, value = setting
+    targets = _targets(data, registry)
+    for target in _named_so(owner, key, targets) if owner else _having(key, targets, registry):
+        reference = isinstance(value, str) and key in registry.model_settings(target.plugin)
+        data = _put(data, (*target.place, key), registry.absolute(value) if reference else value)
+    return data
 
 
-def _typed_fields(options: Options) -> Data:
-    typed = {field: getattr(options, field) for field in FIELDS}
-    if options.samples is not None:
-        typed["samples"] = range(options.samples)
-    own_size = {"size": None} if options.background else {}  # that of another background, unless it was typed
-    return own_size | {field: value for field, value in typed.items() if value is not None}
+def _put(data: Any, place: Place, value: Any) -> Any:
+    """A copy of nested dicts and lists that has a value at this place."""
+    key, *rest = place
+    copied = data.copy()
+    if rest:
+        value = _put(data.get(key, {}) if isinstance(data, dict) else data[key], tuple(rest), value)
+    copied[key] = value
+    return copied
 
 
-# ---- regions ----------------------------------------------------------------------------------------------------
-
-
-def _regions(options: Options, given: Iterable[Data], registry: Registry) -> list[Data]:
-    bottom, *above = sorted(given, key=lambda region: region["z"])
-    if options.background:
-        bottom = {"name": "background", "model": registry.absolute(options.background), "z": bottom["z"]}
-    if options.size:
-        height, width = options.size
-        bottom["box"] = (0, 0, width, height)
-    if options.objects:
-        above = _objects(options.objects, bottom, registry)
-    regions = {region["name"]: region for region in (bottom, *above)}
-    for name, fraction in options.listen_from:
-        _named(name, regions, f"--listen-from {name}={fraction}")["listen_from"] = fraction
-    wraps: dict[str, list[Data]] = {}
-    for name, wrapper in options.wrap:
-        _named(name, regions, f"--wrap {name}={wrapper}")["wrap"] = wraps.setdefault(name, [])
-        wraps[name].append({"use": wrapper, "settings": {}})
-    return [bottom, *above]
-
-
-def _objects(objects: Iterable[Object], bottom: Data, registry: Registry) -> list[Data]:
-    regions: list[Data] = []
-    taken = {bottom["name"]}
-    for z, (model, box) in enumerate(objects, bottom["z"] + 1):
-        name = _unique(re.split(r"[/\\:]", model.rstrip("/\\"))[-1], taken)
-        regions.append({"name": name, "model": registry.absolute(model), "box": box, "z": z})
-    return regions
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    number, unique = 1, name
-    while unique in taken:
-        number += 1
-        unique = f"{name}-{number}"
-    taken.add(unique)
-    return unique
-
-
-def _named(name: str, regions: Mapping[str, Data], typed: str) -> Data:
-    if name not in regions:
-        raise click.UsageError(
-            f"{typed}: no region {name!r}.{did_you_mean(name, regions)} Regions: {', '.join(regions)}."
-        )
-    return regions[name]
-
-
-def _unplaced(options: Options, recipe: Recipe) -> set[str]:
-    """The objects that were named without a box; a recipe's own regions are left where it has them."""
-    if options.recipe and not options.objects:
-        return set()
-    return {region.name for region in recipe.regions[1:] if region.box is None}
-
-
-def _centred(recipe: Recipe, composer: Composer, names: set[str]) -> Recipe:
-    """The recipe with these regions in the middle of the canvas, as large as they are."""
-    sizes = {region.name: canvas_spec(region).size for region in composer.regions}
-    boxes = {name: _middle(sizes[name], composer.size) for name in names}
-    placed = (region.model_copy(update={"box": boxes.get(region.name, region.box)}) for region in recipe.regions)
-    return recipe.model_copy(update={"regions": tuple(placed)})
-
-
-def _middle(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[int, int, int, int]:
-    height, width = size
-    return (canvas[1] - width) // 2, (canvas[0] - height) // 2, width, height
-
-
-# ---- plugins and their settings ---------------------------------------------------------------------------------
-
-
-def _choose_plugins(names: Iterable[str], data: Data, registry: Registry) -> dict[str, Data]:
-    """Put merge rule, schedule and stepper into the recipe's data; returns the exporters with room for settings."""
-    exporters: dict[str, Data] = {}
-    chosen: dict[str, str] = {}
-    for name in names:
-        kind = registry.kind_of(name)
-        if kind in ELSEWHERE:
-            raise click.UsageError(f"--plugin {name}: it is a {kind}; {ELSEWHERE[kind]}.")
-        if kind == "exporter":
-            exporters[name] = {}
-            continue
-        if kind in chosen:
-            raise click.UsageError(f"--plugin {name}: {chosen[kind]!r} is a {kind} too; expected one.")
-        chosen[kind] = name
-        data[CHOICES[kind]] = {"use": name, "settings": {}}
-    return exporters
-
-
-def _targets(data: Data, exporters: Mapping[str, Data], registry: Registry) -> list[Target]:
-    """Everything in use that has settings, with the place in the recipe's data where they belong."""
-    chosen = {data[field]["use"]: data[field]["settings"] for field in CHOICES.values()}
-    targets = [Target((name,), name, settings) for name, settings in {**chosen, **exporters}.items()]
-    for region in data["regions"]:
-        name = region["name"]
+def _targets(data: Data, registry: Registry) -> list[Target]:
+    """Everything in use that has settings."""
+    chosen = [(data[field]["use"], (field, "settings")) for field in CHOICES.values()]
+    exporters = [(each["use"], ("exporters", i, "settings")) for i, each in enumerate(data["exporters"])]
+    targets = [Target((name,), name, place) for name, place in [*chosen, *exporters]]
+    for i, region in enumerate(data["regions"]):
         model, _ = registry.resolve(region["model"])
-        targets.append(Target((name,), model, region.setdefault("settings", {})))
-        for wrapper in region.get("wrap", ()):
-            use = wrapper["use"]
-            targets.append(Target((use, f"{name}.{use}"), use, wrapper["settings"]))
+        targets.append(Target((region["name"],), model, ("regions", i, "settings")))
+        for j, wrapper in enumerate(region.get("wrap", ())):
+            names = wrapper["use"], f"{region['name']}.{wrapper['use']}"
+            targets.append(Target(names, wrapper["use"], ("regions", i, "wrap", j, "settings")))
     return targets
-
-
-def _settings(options: Options, data: Data) -> list[Setting]:
-    schedule = data["timesteps"]["use"]
-    walk = {"jump_length": options.jump_length, "resamples": options.resamples}
-    return [*options.settings, *(Setting(schedule, key, value) for key, value in walk.items() if value is not None)]
-
-
-def _set(settings: Iterable[Setting], targets: Sequence[Target], registry: Registry) -> None:
-    for owner, key, value in settings:
-        for target in _named_so(owner, key, targets) if owner else _having(key, targets, registry):
-            given = isinstance(value, str) and key in registry.model_settings(target.plugin)
-            target.settings[key] = registry.absolute(value) if given else value
 
 
 def _named_so(name: str, key: str, targets: Iterable[Target]) -> list[Target]:
@@ -216,8 +235,8 @@ def _named_so(name: str, key: str, targets: Iterable[Target]) -> list[Target]:
     found = [target for target in targets if name in target.names]
     if not found:
         known = dict.fromkeys(name for target in targets for name in target.names)
-        raise click.UsageError(
-            f"--set {name}.{key}: {name!r} is not in use.{did_you_mean(name, known)} In use: {', '.join(known)}."
+        raise RecipeError(
+            f"`settings` {name}.{key}: {name!r} is not in use.{did_you_mean(name, known)} In use: {', '.join(known)}."
         )
     return found
 
@@ -228,8 +247,23 @@ def _having(key: str, targets: Iterable[Target], registry: Registry) -> list[Tar
     owners = [name for name, keys in known.items() if key in keys]
     if len(owners) == 1:
         return [target for target in targets if target.names[0] == owners[0]]
-    listed = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in known.items() if keys) or "none"
     if owners:
-        raise click.UsageError(f"--set {key}: {' and '.join(owners)} have it; write {owners[0]}.{key}.")
+        raise RecipeError(f"`settings` {key}: {' and '.join(owners)} have it; write {owners[0]}.{key}.")
+    listed = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in known.items() if keys) or "none"
     close = did_you_mean(key, [key for keys in known.values() for key in keys])
-    raise click.UsageError(f"--set {key}: nothing in use has such a setting.{close} Settings: {listed}.")
+    raise RecipeError(f"`settings` {key}: nothing in use has such a setting.{close} Settings: {listed}.")
+
+
+# ---- boxes ----------------------------------------------------------------------------------------------------
+
+
+def _placed(recipe: Recipe, loader: Loader) -> Recipe:
+    """The recipe with its objects without a box in the middle of the canvas, as large as they are."""
+    sizes = [canvas_spec(region).size for region in recipe.made_regions(loader)]
+    canvas = recipe.size or sizes[0]
+    bottom, *above = recipe.regions
+    placed = [
+        region if region.box else region.model_copy(update={"box": tuple(Box.centred(size, canvas))})
+        for region, size in zip(above, sizes[1:])
+    ]
+    return recipe.model_copy(update={"regions": (bottom, *placed)})

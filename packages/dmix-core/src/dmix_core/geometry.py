@@ -21,6 +21,12 @@ class Box(NamedTuple):
     def size(self) -> Size:
         return self.height, self.width
 
+    @classmethod
+    def centred(cls, size: Size, canvas: Size) -> "Box":
+        """The box of this size in the middle of a canvas; it leaves a canvas that is smaller."""
+        height, width = size
+        return cls((canvas[1] - width) // 2, (canvas[0] - height) // 2, width, height)
+
     def check_inside(self, size: Size, owner: str) -> "Box":
         """Return self if it has area and lies inside a canvas of this size; raise GeometryError if not."""
         height, width = size
@@ -36,6 +42,13 @@ class Box(NamedTuple):
                 f"expected {room if fits else 'a box of at most that'}."
             )
         return self
+
+    def grown(self, pixels: int, size: Size) -> "Box":
+        """The box with a margin of so many pixels, as far as a canvas of this size reaches."""
+        left, top = max(self.x - pixels, 0), max(self.y - pixels, 0)
+        right = min(self.x + self.width + pixels, size[1])
+        bottom = min(self.y + self.height + pixels, size[0])
+        return Box(left, top, right - left, bottom - top)
 
     def crop(self, canvas: Tensor) -> Tensor:
         """The part of a canvas (..., H, W) inside the box."""

@@ -3,7 +3,7 @@
 A plugin is a module, named by an entry point of the group "dmix", with one or more of these functions under
 `@hookimpl`. None takes an argument; each returns a mapping from names to factories. Names start with a letter or a
 digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds. What a factory makes is a protocol
-of `dmix_core.protocols`; a class that is one is its own factory.
+of `dmix_core.protocols`, or an `Exporter` of `dmix_core.exporters`; a class that is one is its own factory.
 
 A factory's keyword arguments are its settings. Their annotations are checked and strings are converted to them, so
 that `--set threshold=0.7` arrives as a float; a ValueError for a bad value is shown without a traceback. A setting
@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 
 import pluggy
 
-from .protocols import Classifier, Denoiser, Exporter, MergeRule, Stepper, TimestepSchedule
+from .exporters import Exporter
+from .protocols import Classifier, Denoiser, MergeRule, Stepper, TimestepSchedule
 
 hookspec = pluggy.HookspecMarker("dmix")
 hookimpl = pluggy.HookimplMarker("dmix")
@@ -72,4 +73,4 @@ def dmix_classifiers() -> Mapping[str, ClassifierFactory]:  # type: ignore[empty
 
 @hookspec
 def dmix_exporters() -> Mapping[str, Callable[..., Exporter]]:  # type: ignore[empty-body]
-    """Exporters by name, such as {"coco": Coco}: `--plugin NAME`, which may be given for several."""
+    """Exporters by name, such as {"coco": Coco}: a recipe's `exporters`, `--plugin NAME`, any number of them."""

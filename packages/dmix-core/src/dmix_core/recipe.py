@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -25,8 +25,9 @@ from .composer import Composer
 from .errors import RecipeError, did_you_mean
 from .files import write_atomically
 from .geometry import Box
-from .protocols import Denoiser, Region, attribute
-from .region import BoxRegion
+from .loading import Loader
+from .protocols import Denoiser, Region
+from .region import region_of
 from .registry import Registry
 from .still import StillImage
 
@@ -79,26 +80,19 @@ class RegionRecipe(_Part):
     z: int = 0
     listen_from: Fraction | None = None
 
-    def denoiser(self, registry: Registry, device: str, dtype: str, made: dict[str, Denoiser]) -> Denoiser:
-        """Its model with its settings and wrappers; what is in `made` is not made again, what is not is added."""
-        key = _key(self.model, self.settings)
-        if key not in made:
-            made[key] = registry.denoiser(self.model, device, dtype, self.settings)
+    def region(self, loader: Loader, where: tuple[str, str]) -> Region:
+        """The region with its model, settings and wrappers on (device, dtype): of the type that the model asks for."""
+        denoiser = loader.denoiser(self.model, where, self.settings)
         for wrapper in self.wrap:
-            inner, key = made[key], key + _key(wrapper.use, wrapper.settings)
-            if key not in made:
-                made[key] = registry.wrapped(inner, wrapper.use, wrapper.settings, device, dtype)
-        return made[key]
-
-    def region(self, denoiser: Denoiser) -> Region:
-        """The region with its denoiser: a BoxRegion, or of the type that the denoiser asks for."""
-        box = None if self.box is None else Box(*self.box)
-        region_type: Callable[..., Region] = attribute(denoiser, "region_type", BoxRegion)
-        return region_type(denoiser, box, self.name, self.z, self.listen_from)
+            denoiser = loader.wrapped(denoiser, wrapper.use, where, wrapper.settings)
+        return region_of(denoiser, self.box and Box(*self.box), self.name, self.z, self.listen_from)
 
 
-def _key(name: str, settings: Mapping[str, JsonValue]) -> str:
-    return json.dumps([name, settings], sort_keys=True)
+def _different(exporters: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    names = [each.use for each in exporters]
+    if len({*names}) < len(names):
+        raise ValueError("exporters must differ, since each has the folder of its name")
+    return exporters
 
 
 class Recipe(_Part):
@@ -108,6 +102,7 @@ class Recipe(_Part):
         size: (height, width) of the canvas; None: the grid of the bottom region.
         samples: the numbers of the images to make; each image depends on its number and the seed alone.
         batch_size: how many run together; for the same bits on another day it has to be the same.
+        exporters: what writes the samples beside the pictures; they decide nothing of the images.
         made_with: versions and checksums, as the function `made_with` gives them; for information.
     """
 
@@ -126,6 +121,7 @@ class Recipe(_Part):
     batch_size: PositiveInt = 8
     device: str = "cpu"
     dtype: str = "float32"
+    exporters: Annotated[tuple[Choice, ...], AfterValidator(_different)] = ()
     made_with: dict[str, str] = {}
 
     # ---- files ----------------------------------------------------------------------------------------------
@@ -149,7 +145,7 @@ class Recipe(_Part):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise RecipeError(_explained(error, source)) from error
+            raise RecipeError(explained(error, source)) from error
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], source: str = "the recipe") -> Self:
@@ -157,7 +153,7 @@ class Recipe(_Part):
         try:
             return cls.model_validate(dict(data))
         except ValidationError as error:
-            raise RecipeError(_explained(error, source)) from error
+            raise RecipeError(explained(error, source)) from error
 
     def text(self) -> str:
         """The recipe as JSON, every default written out."""
@@ -173,27 +169,56 @@ class Recipe(_Part):
 
     # ---- Python ---------------------------------------------------------------------------------------------
 
-    def composer(self, registry: Registry) -> Composer:
+    def composer(self, registry: Registry | Loader | None = None) -> Composer:
         """The Composer; regions of equal model, settings and wrappers share one denoiser and so run as one batch.
+
+        Args:
+            registry: where names come from; None: everything that is installed. A Loader shares its denoisers.
 
         Raises:
             DmixError: what cannot be made or does not fit, before any network is called.
         """
-        _check_device(self.device)
-        made: dict[str, Denoiser] = {}
-        denoisers = [region.denoiser(registry, self.device, self.dtype, made) for region in self.regions]
+        loader = registry if isinstance(registry, Loader) else Loader(registry)
+        create = loader.registry.create
         return Composer(
-            [region.region(denoiser) for region, denoiser in zip(self.regions, denoisers)],
+            self.made_regions(loader),
             size=self.size,
             steps=self.steps,
-            timesteps=registry.create("timestep schedule", self.timesteps.use, self.timesteps.settings),
-            stepper=registry.create("stepper", self.stepper.use, self.stepper.settings),
-            merge=registry.create("merge rule", self.merge.use, self.merge.settings),
+            timesteps=create("timestep schedule", self.timesteps.use, self.timesteps.settings),
+            stepper=create("stepper", self.stepper.use, self.stepper.settings),
+            merge=create("merge rule", self.merge.use, self.merge.settings),
             merge_from=self.merge_from,
             others=self.others,
             seams=self.seams,
             device=self.device,
         )
+
+    def made_regions(self, loader: Loader) -> list[Region]:
+        """The regions with their denoisers, in the recipe's order; whether they fit together is not checked yet.
+
+        Raises:
+            DmixError: a denoiser cannot be made, or nothing can be computed on the device.
+        """
+        check_device(self.device)
+        return [region.region(loader, (self.device, self.dtype)) for region in self.regions]
+
+    def models(self, loader: Loader) -> dict[str, Denoiser]:
+        """The denoisers that it names, those in the settings of models and wrappers too, by their references."""
+        where, settings = (self.device, self.dtype), loader.registry.model_settings
+        named = {region.model: loader.denoiser(region.model, where, region.settings) for region in self.regions}
+        for region in self.regions:
+            parts = [(loader.registry.resolve(region.model)[0], region.settings)]
+            parts += [(wrapper.use, wrapper.settings) for wrapper in region.wrap]
+            inside = [given[key] for name, given in parts for key in settings(name) if key in given]
+            named |= {
+                reference: loader.denoiser(reference, where) for reference in inside if isinstance(reference, str)
+            }
+        return named
+
+    def digest(self) -> str:
+        """The sha256 of all that decides an image but its number: samples, exporters and made_with are left out."""
+        text = self.model_dump_json(exclude={"samples", "exporters", "made_with"})
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def batches(self) -> list[tuple[int, ...]]:
         """The sample numbers in groups of batch_size, each of them one `composer.compose(samples=...)`."""
@@ -229,7 +254,8 @@ def _sha256(reference: str, denoiser: Denoiser) -> str | None:
     return getattr(denoiser, "sha256", None)
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Refuse a device on which nothing can be computed, before any model is loaded onto it."""
     try:
         torch.ones(1, device=device).item()  # the device "meta" makes tensors, but has no numbers to give back
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say no
@@ -237,7 +263,7 @@ def _check_device(device: str) -> None:
         raise RecipeError(f"Cannot compute on the device {device!r} ({reason}). Try 'cpu'.") from error
 
 
-def _explained(error: ValidationError, source: str) -> str:
+def explained(error: ValidationError, source: str) -> str:
     """Every problem on a line: which key, what was expected, what was given."""
     problems = [_problem(dict(problem)) for problem in error.errors()]
     return "\n  ".join([f"Cannot understand {source}:", *problems])
@@ -257,6 +283,6 @@ def _problem(problem: Mapping[str, Any]) -> str:
 def _fields(parent: list[str]) -> list[str]:
     """The keys of the part of a recipe that lies at this place."""
     parts: dict[str, type[_Part]] = {"regions": RegionRecipe}
-    parts |= dict.fromkeys(("wrap", "timesteps", "stepper", "merge"), Choice)
+    parts |= dict.fromkeys(("wrap", "timesteps", "stepper", "merge", "exporters"), Choice)
     known = [parts[name] for name in parent if name in parts]
     return list((known[-1] if known else Recipe).model_fields)

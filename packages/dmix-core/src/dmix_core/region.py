@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .geometry import Box, resize
-from .protocols import Denoiser, Layer, Region, Size, Spec
+from .protocols import Denoiser, Layer, Region, Size, Spec, attribute
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,14 +18,14 @@ class BoxRegion:
         denoiser: one with a mask channel is an object and owns what its mask says; one without owns its whole box.
         box: in canvas pixels; a box of another size than the denoiser's grid is met by resizing clean predictions,
             never noise. None: the box from the canvas' corner as large as the grid.
-        name: unique in a composition.
+        name: unique in a composition; "" leaves it to the composer to number its regions.
         z: a higher region occludes a lower one; equal heights keep the order in which they were given.
         listen_from: the fraction of the denoising from which it takes in the others; None: the composer's merge_from.
     """
 
     denoiser: Denoiser
     box: Box | tuple[int, int, int, int] | None = None
-    name: str = "background"
+    name: str = ""
     z: int = 0
     listen_from: float | None = None
 
@@ -66,9 +66,22 @@ class BoxRegion:
         return self.place.check_inside(size, f"region {self.name!r}")
 
 
+def region_of(
+    denoiser: Denoiser, box: Box | None = None, name: str = "", z: int = 0, listen_from: float | None = None
+) -> Region:
+    """A denoiser's region: a BoxRegion, or of the type that the denoiser asks for."""
+    region_type: Callable[..., Region] = attribute(denoiser, "region_type", BoxRegion)
+    return region_type(denoiser, box, name, z, listen_from)
+
+
 def canvas_spec(region: Region) -> Spec:
     """What a region paints on the canvas, at its own size."""
     return getattr(region, "canvas_spec", region.denoiser.spec)
+
+
+def is_grey(region: Region) -> bool:
+    """Whether all that it paints may be written as grey."""
+    return canvas_spec(region).image_channels == 1 or bool(attribute(region.denoiser, "grey", False))
 
 
 def encoder(region: Region) -> Callable[[Tensor], Tensor] | None:

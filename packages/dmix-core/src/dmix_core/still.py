@@ -1,10 +1,12 @@
 """A photograph as a denoiser: its clean prediction is always the photograph."""
 
 from dataclasses import dataclass, field
+from typing import Self
 
 from torch import Tensor
 
 from .errors import ImageError
+from .images import Picture, as_image
 from .noise import NoiseSchedule
 from .protocols import Prediction, Spec
 
@@ -23,6 +25,16 @@ class StillImage:
     image: Tensor = field(repr=False)
     mask_channels: int = 0
     noise: NoiseSchedule = field(default_factory=NoiseSchedule.linear)
+
+    @classmethod
+    def of(cls, picture: Picture, value_range: tuple[float, float] | None = None) -> Self:
+        """The denoiser of a picture of any kind; its alpha becomes the mask channel where something is transparent.
+
+        Args:
+            picture, value_range: as for `images.as_image`, whose errors it raises.
+        """
+        image = as_image(picture, value_range)
+        return cls(image, mask_channels=int(len(image) == 4))
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3:

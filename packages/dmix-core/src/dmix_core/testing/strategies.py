@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ..composition import Composition, finish
+from ..exporters import RunInfo
 from ..geometry import Box
 from ..merge import HardMask
 from ..noise import NoiseSchedule
 from ..protocols import Earlier, Layer, Prediction, Size, Spec, TimestepSchedule
 from ..recipe import Recipe
 from ..region import BoxRegion
+from ..sample import Sample
 from ..timesteps import Descent, TailResampling
 from .denoisers import GaussianDenoiser
 
@@ -56,8 +58,15 @@ class Scene:
         regions = [BoxRegion(GaussianDenoiser(spec), box, name) for box, name in zip(self.boxes, self._names(names))]
         return finish(regions, layers, rule(layers, 1.0), rule)
 
-    def recipe(self, names: Sequence[str] = ()) -> dict[str, Any]:
-        """A recipe, as an exporter is given it, with regions of these names in these boxes."""
+    def samples(self, names: Sequence[str] = ()) -> list[Sample]:
+        """The samples of that composition, as an exporter's writer is given them."""
+        return list(self.composition(names).samples())
+
+    def run(self, names: Sequence[str] = ()) -> RunInfo:
+        """What an exporter is given beforehand: a run with regions of these names in these boxes."""
+        return RunInfo(self.size, tuple(self._names(names)), range(self.batch), self.channels == 1, self._recipe(names))
+
+    def _recipe(self, names: Sequence[str]) -> dict[str, Any]:
         regions = [
             {"name": name, "model": "tiles", "box": tuple(box), "z": z}
             for z, (name, box) in enumerate(zip(self._names(names), self.boxes))
