@@ -78,8 +78,8 @@ class Composer:
     """Composes regions into one image while they denoise.
 
     Args:
-        regions: one or more, in any order; sorted by their z from bottom to top. Those without a name are called
-            "background" at the bottom, and "object-1" and so on above it.
+        regions: one or more, in any order; sorted by their z from bottom to top. Of those without a name the
+            lowest is called "background", the others "object-1" and so on.
         size: (H, W) of the canvas; None: the own size of the bottom region.
         steps: T, the common number of levels to which every denoiser's table is respaced.
         timesteps: the walk over the levels; costs a network call for each step down.

@@ -1,21 +1,24 @@
 """Names of regions: each its own, since noise derives from them."""
 
-import dataclasses
+import copy
 import re
 from collections.abc import Collection, Sequence
-from typing import cast
 
 from .protocols import Region
 
+UNNAMED = "background"
+"""What a region is called that was given no name."""
+
 
 def numbered(regions: Sequence[Region]) -> list[Region]:
-    """The regions, given from bottom to top, with names for those without: "background", and above it "object-1"..."""
+    """The regions, from bottom to top; those above the first unnamed one are called "object-1" and so on by place."""
     taken = {region.name for region in regions}
     named: list[Region] = []
     for place, region in enumerate(regions):
-        name = region.name or free_name(f"object-{place}" if place else "background", taken)
-        taken.add(name)
-        named.append(region if region.name else _renamed(region, name))
+        if region.name == UNNAMED and any(below.name == UNNAMED for below in named):
+            region = _renamed(region, free_name(f"object-{place}", taken))
+            taken.add(region.name)
+        named.append(region)
     return named
 
 
@@ -34,4 +37,7 @@ def short_name(reference: str) -> str:
 
 
 def _renamed(region: Region, name: str) -> Region:
-    return cast(Region, dataclasses.replace(region, name=name))  # type: ignore[type-var]
+    """A copy under another name; also of frozen dataclasses whose constructors take something else."""
+    copied = copy.copy(region)
+    object.__setattr__(copied, "name", name)
+    return copied

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .geometry import Box, resize
+from .naming import UNNAMED
 from .protocols import Denoiser, Layer, Region, Size, Spec, attribute
 
 
@@ -18,14 +19,14 @@ class BoxRegion:
         denoiser: one with a mask channel is an object and owns what its mask says; one without owns its whole box.
         box: in canvas pixels; a box of another size than the denoiser's grid is met by resizing clean predictions,
             never noise. None: the box from the canvas' corner as large as the grid.
-        name: unique in a composition; "" leaves it to the composer to number its regions.
+        name: unique in a composition; the composer numbers those that are given none.
         z: a higher region occludes a lower one; equal heights keep the order in which they were given.
         listen_from: the fraction of the denoising from which it takes in the others; None: the composer's merge_from.
     """
 
     denoiser: Denoiser
     box: Box | tuple[int, int, int, int] | None = None
-    name: str = ""
+    name: str = UNNAMED
     z: int = 0
     listen_from: float | None = None
 
@@ -67,7 +68,7 @@ class BoxRegion:
 
 
 def region_of(
-    denoiser: Denoiser, box: Box | None = None, name: str = "", z: int = 0, listen_from: float | None = None
+    denoiser: Denoiser, box: Box | None = None, name: str = UNNAMED, z: int = 0, listen_from: float | None = None
 ) -> Region:
     """A denoiser's region: a BoxRegion, or of the type that the denoiser asks for."""
     region_type: Callable[..., Region] = attribute(denoiser, "region_type", BoxRegion)
