@@ -178,6 +178,8 @@ class Composer:
                 that is returned holds all of them; a `run.Run` gives them one by one instead.
         """
         numbers = sample_numbers(samples)
+        if batch_size < 1:
+            raise CompositionError(f"batch_size is {batch_size}; expected 1 or more samples that run together.")
         batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
         return Composition.joined([self.finish(deque(self.steps(batch, seed), maxlen=1).pop()) for batch in batches])
 

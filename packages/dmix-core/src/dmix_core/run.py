@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .composer import Step
+from .composer import Composer, Step
 from .exporters import Exporter, ExportWriter, RunInfo
 from .files import writable_folder
 from .loading import Loader
@@ -91,12 +91,7 @@ class Run:
         Args:
             on_step: called after every step, for progress bars and pictures of the denoising.
         """
-        provenance = self.provenance
-        for batch in self.recipe.batches():
-            for step in self.composer.steps(batch, self.recipe.seed):
-                if on_step:
-                    on_step(step, batch)
-            yield from self.composer.finish(step).samples(batch, provenance)
+        return samples_of(self.composer, self.recipe.batches(), self.recipe.seed, on_step, self.provenance)
 
     def folder(self, path: str | Path) -> "RunFolder":
         """A folder that is ready to take its samples: recipe.json is written.
@@ -116,6 +111,21 @@ class Run:
             for sample in self.samples(on_step):
                 folder.add(sample)
         return folder.path
+
+
+def samples_of(
+    composer: Composer,
+    batches: Sequence[Sequence[int]],
+    seed: int = 0,
+    on_step: StepHook | None = None,
+    provenance: Provenance | None = None,
+) -> Iterator[Sample]:
+    """The loop of a run, for a composer without a recipe too: the samples of these numbers, batch by batch."""
+    for batch in batches:
+        for step in composer.steps(batch, seed):
+            if on_step:
+                on_step(step, batch)
+        yield from composer.finish(step).samples(batch, provenance or Provenance(seed))
 
 
 class RunFolder:
