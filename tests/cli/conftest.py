@@ -13,7 +13,7 @@ import json, time
 from dataclasses import dataclass
 
 import torch
-from dmix_core import Ancestral, BoxRegion, Denoiser, HardMask, Prediction, Spec
+from dmix_core import Ancestral, BoxRegion, Denoiser, ExportWriter, HardMask, Prediction, Spec
 from dmix_core.hookspecs import hookimpl
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 
@@ -73,11 +73,22 @@ class Hasty(Ancestral):
 class Listing:
     indent: int = 0
 
-    def __call__(self, composition, folder, recipe):
-        path = folder / "list.json"
-        facts = {"images": len(composition.image), "boxes": composition.regions[-1].boxes, "seed": recipe["seed"]}
-        path.write_text(json.dumps(facts, indent=self.indent))
-        return [path]
+    def open(self, folder, run):
+        return ListingWriter(folder, run, self.indent)
+
+
+class ListingWriter(ExportWriter):
+    def __init__(self, folder, run, indent):
+        self.path, self.seed, self.indent, self.boxes = folder / "list.json", run.recipe["seed"], indent, []
+
+    def add(self, sample):
+        self.boxes.append(sample.objects[-1].box)
+        return []
+
+    def close(self):
+        facts = {"images": len(self.boxes), "boxes": self.boxes, "seed": self.seed}
+        self.path.write_text(json.dumps(facts, indent=self.indent))
+        return [self.path]
 
 
 def shaded(argument=None, *, device="cpu", dtype="float32", shade: float = 0.0, hue: str = "none"):

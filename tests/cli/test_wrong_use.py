@@ -160,6 +160,6 @@ def test_a_read_only_folder_ends_with_1(compose):
 
 
 def test_an_error_of_the_program_is_not_hidden(compose, monkeypatch):
-    monkeypatch.setattr("dmix_cli.composing.DenoisingStrip", None)
+    monkeypatch.setattr("dmix_core.strip.DenoisingStrip", None)
     with pytest.raises(TypeError):
         compose(exit_code=1)

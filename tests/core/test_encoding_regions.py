@@ -16,10 +16,10 @@ from dmix_core.draws import normal
 from dmix_core.errors import CompositionError, GeometryError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.mattes import blend, stack
-from dmix_core.pictures import DenoisingStrip
 from dmix_core.recipe import Recipe
 from dmix_core.region import encoded
 from dmix_core.registry import Registry
+from dmix_core.strip import DenoisingStrip
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 
 SHORT = {"steps": 20, "timesteps": Tail(4, 1), "merge_from": 0.7}  # merges from level 6 on

@@ -17,6 +17,7 @@ from dmix_core import (
     Box,
     BoxRegion,
     Descent,
+    ExportWriter,
     HardMask,
     Layer,
     Merged,
@@ -28,6 +29,7 @@ from dmix_core import (
 )
 from dmix_core.errors import ScheduleError
 from dmix_core.mattes import blend, stack
+from dmix_core.output import Pictures
 from dmix_core.testing import (
     BrokenPromise,
     ConstantDenoiser,
@@ -382,49 +384,72 @@ def test_good_steppers_pass(stepper):
 # ---- exporters ------------------------------------------------------------------------------------------------
 
 
-def listing(composition, folder, recipe):
+@dataclass
+class Listing:
+    """An exporter whose files are written by `write(folder, run, samples)`, once all samples are there."""
+
+    write: object
+
+    def open(self, folder, run):
+        return ListingWriter(self.write, folder, run)
+
+
+class ListingWriter(ExportWriter):
+    def __init__(self, write, folder, run):
+        self.write, self.folder, self.run, self.samples = write, folder, run, []
+
+    def add(self, sample):
+        self.samples.append(sample)
+        return []
+
+    def close(self):
+        return self.write(self.folder, self.run, self.samples)
+
+
+def listed(folder, run, samples):
     path = folder / "list.txt"
-    path.write_text(f"{len(composition.image)} images, seed {recipe['seed']}")
+    path.write_text(f"{len(samples)} images, seed {run.recipe['seed']}")
     return [path]
 
 
-def changes_the_recipe(composition, folder, recipe):
-    recipe["regions"].pop()
-    return listing(composition, folder, recipe)
+def changes_the_recipe(folder, run, samples):
+    run.recipe["regions"].pop()
+    return listed(folder, run, samples)
 
 
-def paints(composition, folder, recipe):
-    composition.regions[0].image.zero_()
-    return listing(composition, folder, recipe)
+def paints(folder, run, samples):
+    samples[0].image.zero_()
+    return listed(folder, run, samples)
 
 
-def strays(composition, folder, recipe):
+def strays(folder, run, samples):
     path = folder.parent / "list.txt"
     path.write_text("elsewhere")
     return [path]
 
 
-def dated(calls, composition, folder, recipe):
+def dated(calls, folder, run, samples):
     (folder / "list.txt").write_text(str(calls))
     return [folder / "list.txt"]
 
 
 EXPORTERS = [
-    ("it answers without an error", raises),
-    ("the input is left as it was", paints),
-    ("global random generators are left alone", draws(random.random, listing)),
-    ("it returns a sequence of paths", lambda *given: str(listing(*given)[0])),
-    ("it writes at least one file", lambda *given: []),
-    ("it writes inside its folder", strays),
-    ("the paths that it returns are files", lambda c, folder, r: [*listing(c, folder, r), folder / "absent.txt"]),
-    ("it returns every path that it wrote", lambda *given: listing(*given)[:0]),
-    ("the recipe is left as it was", changes_the_recipe),
-    ("the same composition gives the same bytes", Counting(dated)),
+    ("it answers without an error", Listing(raises)),
+    ("the input is left as it was", Listing(paints)),
+    ("global random generators are left alone", Listing(draws(random.random, listed))),
+    ("`add` and `close` return sequences of paths", Listing(lambda *given: str(listed(*given)[0]))),
+    ("it writes at least one file", Listing(lambda *given: [])),
+    ("it writes inside its folder", Listing(strays)),
+    ("the paths that it returns are files", Listing(lambda f, *given: [*listed(f, *given), f / "absent.txt"])),
+    ("it returns every path that it wrote", Listing(lambda *given: listed(*given)[:0])),
+    ("the run is left as it was", Listing(changes_the_recipe)),
+    ("the same samples give the same bytes", Listing(Counting(dated))),
 ]
 
 
 def test_a_good_exporter_passes():
-    check_exporter(listing, examples=10)
+    check_exporter(Listing(listed), examples=10)
+    check_exporter(Pictures(), examples=5)
 
 
 # ---- denoisers ------------------------------------------------------------------------------------------------
@@ -814,7 +839,7 @@ KINDS = {
     "rule": (merge_rule_check, RULES, [honest, Repaints(), HardMask()]),
     "schedule": (timestep_schedule_check, SCHEDULES, [Descent()]),
     "stepper": (stepper_check, STEPPERS, [noiseless]),
-    "exporter": (exporter_check, EXPORTERS, [listing]),
+    "exporter": (exporter_check, EXPORTERS, [Listing(listed)]),
     "denoiser": (denoiser_check, DENOISERS, [spreading(lambda x: x.new_ones(())), STILL]),
     "wrap": (wrapper_check, WRAPPERS, [Wrapped]),
     "classifier": (classifier_check, CLASSIFIERS, [bright]),

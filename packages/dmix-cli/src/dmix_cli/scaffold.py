@@ -47,7 +47,7 @@ WORDS = {
     "denoiser": Words("denoiser", "$cls()", "dmix compose --background $name --set background.grey=0.3"),
     "wrapper": Words("wrapper", "$cls", "dmix compose --wrap background=$name --set $name.gain=1.5"),
     "classifier": Words("classifier", "$cls()", "dmix plugins check $name:10"),
-    "exporter": Words("exporter", "$cls()", "dmix compose --plugin $name --set indent=2"),
+    "exporter": Words("exporter", "$cls()", "dmix compose --plugin $name --set contrast=20"),
     "backend": Words("backend", "$cls()", "dmix compose --backend $name --set rows=2"),
     "layout": Words("layout", "$cls(), tmp_path", "dmix plugins check $name"),
     "command": Words("command", "", "dmix $name dmix-out"),

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from .composer import Composer, Step
     from .composition import Composition, RegionResult
     from .errors import DmixError
+    from .exporters import Exporter, ExportWriter, RunInfo
     from .geometry import Box
     from .merge import HardMask
     from .noise import NoiseSchedule
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
         Classifier,
         Codec,
         Denoiser,
-        Exporter,
         Layer,
         LocalMergeRule,
         Merged,
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
         Stepper,
         TimestepSchedule,
     )
+    from .quick import from_models
+    from .recipe import Recipe
     from .region import BoxRegion
+    from .run import Run
+    from .sample import Sample
     from .steppers import Ancestral
     from .still import StillImage
     from .timesteps import Descent, TailResampling
@@ -45,6 +49,7 @@ __all__ = [
     "Denoiser",
     "Descent",
     "DmixError",
+    "ExportWriter",
     "Exporter",
     "HardMask",
     "Layer",
@@ -53,8 +58,12 @@ __all__ = [
     "Merged",
     "NoiseSchedule",
     "Prediction",
+    "Recipe",
     "Region",
     "RegionResult",
+    "Run",
+    "RunInfo",
+    "Sample",
     "Spec",
     "StatefulDenoiser",
     "Step",
@@ -63,6 +72,7 @@ __all__ = [
     "TailResampling",
     "TimestepSchedule",
     "Wrapper",
+    "from_models",
 ]
 
 _ELSEWHERE = {
@@ -73,13 +83,20 @@ _ELSEWHERE = {
     "Composition": "composition",
     "Descent": "timesteps",
     "DmixError": "errors",
+    "ExportWriter": "exporters",
+    "Exporter": "exporters",
     "HardMask": "merge",
     "NoiseSchedule": "noise",
+    "Recipe": "recipe",
     "RegionResult": "composition",
+    "Run": "run",
+    "RunInfo": "exporters",
+    "Sample": "sample",
     "Step": "composer",
     "StillImage": "still",
     "TailResampling": "timesteps",
     "Wrapper": "wrapper",
+    "from_models": "quick",
 }
 """The module of each public name that is not in protocols.py."""
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal, TypeVar
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from .checks import (
@@ -24,12 +25,17 @@ from .checks import (
     check_regions,
 )
 from .composition import Composition, finish
+from .devices import dtype_of, move
 from .draws import RegionNoise
 from .errors import CompositionError, did_you_mean
+from .frames import clean_frame, noisy_frame
 from .geometry import Size, moved
+from .images import to_picture
 from .meeting import Canvas, Meeting
 from .merge import HardMask
+from .naming import numbered
 from .protocols import Denoiser, Layer, Merged, MergeRule, Prediction, Region, Stepper, TimestepSchedule
+from .region import is_grey
 from .returned import levels_of, merged_of
 from .steppers import Ancestral
 from .timesteps import TailResampling, check_walk
@@ -38,6 +44,8 @@ from .windows import Window, windows
 from .wrapper import family_of, joined
 
 Name = TypeVar("Name", bound=str)
+TOGETHER = 8
+"""How many samples `compose` runs as one batch."""
 
 
 @dataclass(eq=False)
@@ -52,6 +60,8 @@ class Step:
     """The clean predictions at level t; None on a climb."""
     canvas: Canvas | None = None
     """Where the predictions met; None where nothing was merged."""
+    composer: "Composer | None" = None
+    """Whose step it is."""
 
     @property
     def layers(self) -> list[Layer] | None:
@@ -63,12 +73,28 @@ class Step:
         """What the merge rule made of the layers, on all of the canvas; None where nothing was merged."""
         return None if self.canvas is None else self.canvas.merged
 
+    def preview(self, noisy: bool = False) -> list[Image.Image]:
+        """What every sample looks like now, before the regions merge too.
+
+        Args:
+            noisy: False: the clean image as it is predicted here; True: the noisy states.
+
+        Raises:
+            CompositionError: the step was made by hand, without a composer.
+        """
+        if self.composer is None:
+            raise CompositionError("A step without a composer has no picture; take steps from Composer.steps.")
+        frame = noisy_frame if noisy else clean_frame
+        shown = frame(self.composer.regions, self.composer.size, self)
+        return [to_picture(image, grey=self.composer.grey) for image in shown]
+
 
 class Composer:
     """Composes regions into one image while they denoise.
 
     Args:
-        regions: one or more, in any order; sorted by their z from bottom to top.
+        regions: one or more, in any order; sorted by their z from bottom to top. Of those without a name the
+            lowest is called "background", the others "object-1" and so on.
         size: (H, W) of the canvas; None: the own size of the bottom region.
         steps: T, the common number of levels to which every denoiser's table is respaced.
         timesteps: the walk over the levels; costs a network call for each step down.
@@ -103,7 +129,7 @@ class Composer:
         seams: Literal["keep-variance", "literal"] = "keep-variance",
         device: torch.device | str = "cpu",
     ) -> None:
-        self.regions = sorted(check_regions(regions), key=lambda region: region.z)
+        self.regions = check_regions(numbered(sorted(regions, key=lambda region: region.z)))
         self.size = size or self.regions[0].denoiser.spec.picture.size
         self.timesteps = timesteps
         self.walk = check_walk(levels_of(timesteps, timesteps(steps)), steps)
@@ -133,9 +159,45 @@ class Composer:
             device=self.device,
         )
 
-    def compose(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Composition:
-        """Run every step and return the finished composition; arguments as for `steps`."""
-        return self.finish(deque(self.steps(samples, seed), maxlen=1).pop())
+    def __repr__(self) -> str:
+        height, width = self.size
+        names = ", ".join(region.name for region in self.regions)
+        return f"<Composer of a {width}x{height} canvas in {len(self.walk) - 1} steps: {names}>"
+
+    @property
+    def grey(self) -> bool:
+        """Whether every region paints grey, so that pictures of the canvas are grey."""
+        return all(map(is_grey, self.regions))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The arithmetic of the networks, as the bottom region's denoiser states it; states are always float32."""
+        return dtype_of(self.regions[0].denoiser)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Composer":
+        """Move the denoisers to a device, or change the arithmetic of their networks, in place, and return self.
+
+        What is left out stays. Denoisers that other composers share are moved for these, too.
+        """
+        for region in self.regions:
+            move(region.denoiser, device, dtype)
+        if device is not None:
+            self.device = torch.device(device)
+            self._supports = self._supports.to(self.device)
+        return self
+
+    def compose(self, samples: int | Sequence[int] = 1, seed: int = 0, *, batch_size: int = TOGETHER) -> Composition:
+        """Run every step and return the finished composition; arguments as for `steps`.
+
+        Args:
+            batch_size: how many samples run through the networks together, which bounds their memory. The composition
+                that is returned holds all of them; a `run.Run` gives them one by one instead.
+        """
+        numbers = sample_numbers(samples)
+        if batch_size < 1:
+            raise CompositionError(f"batch_size is {batch_size}; expected 1 or more samples that run together.")
+        batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+        return Composition.joined([self.finish(deque(self.steps(batch, seed), maxlen=1).pop()) for batch in batches])
 
     def finish(self, last: Step) -> Composition:
         """The composition of the last step that `steps` gave."""
@@ -164,7 +226,7 @@ class Composer:
                     walker.climb(self.stepper, t, s, index)
                 for batch in batches:
                     batch.restart()
-                yield Step(t, s, [walker.x for walker in walkers])
+                yield Step(t, s, [walker.x for walker in walkers], composer=self)
                 continue
 
             # every region's clean image x0-hat, from its own state
@@ -186,7 +248,7 @@ class Composer:
             # eqs. 9 and 11: where a region does not own the pixel, what is seen of the others there, noised to level s
             for seen in views:
                 self._take_in(seen, walkers, s, index)
-            yield Step(t, s, [walker.x for walker in walkers], [walker.prediction for walker in walkers], canvas)
+            yield Step(t, s, [walker.x for walker in walkers], [walker.prediction for walker in walkers], canvas, self)
 
     def _walker(self, i: int, samples: Sequence[int], seed: int) -> Walker:
         """Region number i before its first step; a still one has its clean image for good."""

@@ -1,15 +1,22 @@
 """What a composition gives: the image, and for every region its own image, masks and boxes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+from .exporters import RunInfo
 from .geometry import Box, Size, moved
+from .images import index_picture, to_picture
 from .meeting import Canvas, Meeting
+from .output import Pictures
 from .protocols import Layer, LocalMergeRule, MergeRule
+from .region import is_grey
+from .sample import Provenance, Sample, SampleObject, figures
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +59,12 @@ class RegionResult:
     def _on_canvas(self, part: Tensor) -> Tensor:
         return moved(part, self.window, Box(0, 0, self.size[1], self.size[0]))
 
+    def of_sample(self, row: int, image: Tensor) -> SampleObject:
+        """What became of the region in one sample of the batch, whose image (C, H, W) is given."""
+        shown, box = self.shown[row, 0], self.boxes[row]
+        seen = figures(image, self.window, shown, box)
+        return SampleObject(self.name, self.size, self.window, shown, self.whole[row, 0], box, seen)
+
     @staticmethod
     def joined(parts: "Sequence[RegionResult]") -> "RegionResult":
         """The batches of one region as one batch."""
@@ -80,11 +93,13 @@ class Composition:
         below: (B, C, H, W), what is seen where no patch lies; all of it is the bottom region's.
         patches: what is seen where several regions met.
         regions: from bottom to top.
+        grey: whether every region paints grey, so that pictures of the image are grey.
     """
 
     below: Tensor = field(repr=False)
     patches: tuple[Patch, ...] = field(repr=False)
     regions: tuple[RegionResult, ...]
+    grey: bool = False
 
     def __len__(self) -> int:
         """B, the number of samples."""
@@ -107,6 +122,48 @@ class Composition:
         none = self.below.new_zeros((), dtype=torch.uint8).expand(len(self), *self.size)
         return _pasted(none, [(patch.place, patch.index) for patch in self.patches])
 
+    def __repr__(self) -> str:
+        height, width = self.size
+        names = ", ".join(region.name for region in self.regions)
+        return f"<Composition of {len(self)} {width}x{height} images: {names}>"
+
+    @property
+    def images(self) -> list[Image.Image]:
+        """The images as pictures, RGB or grey."""
+        return [to_picture(image, grey=self.grey) for image in self.image]
+
+    @property
+    def masks(self) -> list[Image.Image]:
+        """The indices as palette pictures: a pixel holds the number of the region that owns it, 0 for the bottom."""
+        return [index_picture(index) for index in self.index]
+
+    def samples(self, numbers: Sequence[int] = (), provenance: Provenance | None = None) -> Iterator[Sample]:
+        """The samples one by one; without numbers they are counted from 0."""
+        for row, number in enumerate(numbers or range(len(self))):
+            image, index = self._row(row)
+            objects = tuple(region.of_sample(row, image) for region in self.regions[1:])
+            yield Sample(number, image, index, objects, provenance or Provenance())
+
+    def _row(self, row: int) -> tuple[Tensor, Tensor]:
+        """Image (C, H, W) and index (H, W) of one sample, without those of the others."""
+        one = slice(row, row + 1)
+        none = self.below.new_zeros((), dtype=torch.uint8).expand(1, *self.size)
+        image = _pasted(self.below[one], [(patch.place, patch.image[one]) for patch in self.patches])
+        return image[0], _pasted(none, [(patch.place, patch.index[one]) for patch in self.patches])[0]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write images/, masks/, overlays/ and amodal/, and sheet.png for several samples; returns the folder.
+
+        Raises:
+            WriteError: the folder cannot be written to.
+        """
+        names = tuple(region.name for region in self.regions)
+        run = RunInfo(self.size, names, range(len(self)), self.grey)
+        with Pictures().open(Path(folder), run) as writer:
+            for sample in self.samples():
+                writer.add(sample)
+        return Path(folder)
+
     @staticmethod
     def joined(parts: "Sequence[Composition]") -> "Composition":
         """The batches of one composition as one batch."""
@@ -118,7 +175,7 @@ class Composition:
             for some in zip(*(part.patches for part in parts), strict=True)
         )
         regions = map(RegionResult.joined, zip(*(part.regions for part in parts), strict=True))
-        return Composition(below, tuple(patches), tuple(regions))
+        return Composition(below, tuple(patches), tuple(regions), parts[0].grey)
 
 
 def finish(canvas: Canvas, merge: MergeRule) -> Composition:
@@ -138,7 +195,7 @@ def finish(canvas: Canvas, merge: MergeRule) -> Composition:
         for i in meeting.window.members[1:]
     ]
     above.sort(key=lambda result: [region.name for region in canvas.regions].index(result.name))
-    return Composition(below, tuple(patches), (bottom, *above))
+    return Composition(below, tuple(patches), (bottom, *above), all(map(is_grey, canvas.regions)))
 
 
 def _index(meeting: Meeting) -> Tensor:

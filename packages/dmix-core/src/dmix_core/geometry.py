@@ -23,6 +23,12 @@ class Box(NamedTuple):
     def size(self) -> Size:
         return self.height, self.width
 
+    @classmethod
+    def centred(cls, size: Size, canvas: Size) -> "Box":
+        """The box of this size in the middle of a canvas; it leaves a canvas that is smaller."""
+        height, width = size
+        return cls((canvas[1] - width) // 2, (canvas[0] - height) // 2, width, height)
+
     def grown(self, pixels: int, size: Size) -> "Box":
         """The box with a margin of so many pixels, as far as a canvas of this size reaches."""
         return Box(self.x - pixels, self.y - pixels, self.width + 2 * pixels, self.height + 2 * pixels).shared(

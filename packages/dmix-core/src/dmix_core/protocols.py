@@ -4,18 +4,14 @@ Shapes: B batch, C image channels, M mask channels (0 or 1), h w a model's grid,
 to top. Images are in [-1, 1], mattes and weights in [0, 1]. Levels run from T (noise) to 0 (clean).
 """
 
-from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from .geometry import Box
 from .geometry import Size as Size
 from .noise import NoiseSchedule
-
-if TYPE_CHECKING:
-    from .composition import Composition
 
 
 @runtime_checkable
@@ -270,12 +266,4 @@ class Stepper(Protocol):
             s: the level to go down to, 0..t-1.
             state: what `init` or the step before returned; never changed in place.
         """
-        ...
-
-
-class Exporter(Protocol):
-    """Writes a finished composition in some format."""
-
-    def __call__(self, composition: "Composition", folder: Path, recipe: Mapping[str, object]) -> Sequence[Path]:
-        """Write into an existing folder and return the paths written."""
         ...

@@ -26,6 +26,7 @@ from .devices import check_device
 from .errors import RecipeError, did_you_mean
 from .files import write_atomically
 from .geometry import Box
+from .loading import Loader
 from .protocols import Denoiser, Region
 from .region import BoxRegion
 from .registry import Registry
@@ -80,25 +81,19 @@ class RegionRecipe(_Part):
     z: int = 0
     listen_from: Fraction | None = None
 
-    def denoiser(self, registry: Registry, compute: Compute, made: dict[str, Denoiser]) -> Denoiser:
-        """Its model with its settings and wrappers; what is in `made` is not made again, what is not is added."""
-        key = _key(self.model, self.settings)
-        if key not in made:
-            made[key] = registry.denoiser(self.model, compute, self.settings)
+    def region(self, loader: Loader, compute: Compute) -> Region:
+        """The region with its model, settings and wrappers."""
+        denoiser = loader.denoiser(self.model, compute, self.settings)
         for wrapper in self.wrap:
-            inner, key = made[key], key + _key(wrapper.use, wrapper.settings)
-            if key not in made:
-                made[key] = registry.wrapped(inner, wrapper.use, wrapper.settings, compute)
-        return made[key]
-
-    def region(self, denoiser: Denoiser) -> Region:
-        """The region with its denoiser: a BoxRegion, or of the type that the denoiser asks for."""
-        box = None if self.box is None else Box(*self.box)
-        return BoxRegion(denoiser, box, self.name, self.z, self.listen_from)
+            denoiser = loader.wrapped(denoiser, wrapper.use, compute, wrapper.settings)
+        return BoxRegion(denoiser, self.box and Box(*self.box), self.name, self.z, self.listen_from)
 
 
-def _key(name: str, settings: Mapping[str, JsonValue]) -> str:
-    return json.dumps([name, settings], sort_keys=True)
+def _different(exporters: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    names = [each.use for each in exporters]
+    if len({*names}) < len(names):
+        raise ValueError("exporters must differ, since each has the folder of its name")
+    return exporters
 
 
 class Recipe(_Part):
@@ -109,6 +104,7 @@ class Recipe(_Part):
         samples: the numbers of the images to make; each image depends on its number and the seed alone.
         batch_size: how many run together; for the same bits on another day it has to be the same.
         backend: what calls the networks: "torch", "compile", or one of a plugin.
+        exporters: what writes the samples beside the pictures; they decide nothing of the images.
         made_with: versions and checksums, as the function `made_with` gives them; for information.
     """
 
@@ -128,6 +124,7 @@ class Recipe(_Part):
     device: str = "cpu"
     dtype: str = "float32"
     backend: Choice = Choice(use="torch")
+    exporters: Annotated[tuple[Choice, ...], AfterValidator(_different)] = ()
     made_with: dict[str, str] = {}
 
     # ---- files ----------------------------------------------------------------------------------------------
@@ -151,7 +148,7 @@ class Recipe(_Part):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise RecipeError(_explained(error, source)) from error
+            raise RecipeError(explained(error, source)) from error
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], source: str = "the recipe") -> Self:
@@ -159,7 +156,7 @@ class Recipe(_Part):
         try:
             return cls.model_validate(dict(data))
         except ValidationError as error:
-            raise RecipeError(_explained(error, source)) from error
+            raise RecipeError(explained(error, source)) from error
 
     def text(self) -> str:
         """The recipe as JSON, every default written out."""
@@ -175,22 +172,24 @@ class Recipe(_Part):
 
     # ---- Python ---------------------------------------------------------------------------------------------
 
-    def composer(self, registry: Registry) -> Composer:
+    def composer(self, registry: Registry | Loader | None = None) -> Composer:
         """The Composer; regions of equal model, settings and wrappers share one denoiser and so run as one batch.
+
+        Args:
+            registry: where names come from; None: everything that is installed. A Loader shares its denoisers.
 
         Raises:
             DmixError: what cannot be made or does not fit, before any network is called.
         """
-        made: dict[str, Denoiser] = {}
-        compute = self.compute(registry)
-        denoisers = [region.denoiser(registry, compute, made) for region in self.regions]
+        loader = registry if isinstance(registry, Loader) else Loader(registry)
+        create = loader.registry.create
         return Composer(
-            [region.region(denoiser) for region, denoiser in zip(self.regions, denoisers)],
+            self.made_regions(loader),
             size=self.size,
             steps=self.steps,
-            timesteps=registry.create("timestep schedule", self.timesteps.use, self.timesteps.settings),
-            stepper=registry.create("stepper", self.stepper.use, self.stepper.settings),
-            merge=registry.create("merge rule", self.merge.use, self.merge.settings),
+            timesteps=create("timestep schedule", self.timesteps.use, self.timesteps.settings),
+            stepper=create("stepper", self.stepper.use, self.stepper.settings),
+            merge=create("merge rule", self.merge.use, self.merge.settings),
             merge_from=self.merge_from,
             others=self.others,
             seams=self.seams,
@@ -205,6 +204,33 @@ class Recipe(_Part):
         """
         backend = registry.create("backend", self.backend.use, self.backend.settings)
         return Compute(check_device(self.device), self.dtype, backend)
+
+    def made_regions(self, loader: Loader) -> list[Region]:
+        """The regions with their denoisers, in the recipe's order; whether they fit together is not checked yet.
+
+        Raises:
+            DmixError: a denoiser cannot be made, or nothing can be computed on the device.
+        """
+        compute = self.compute(loader.registry)
+        return [region.region(loader, compute) for region in self.regions]
+
+    def models(self, loader: Loader) -> dict[str, Denoiser]:
+        """The denoisers that it names, those in the settings of models and wrappers too, by their references."""
+        compute, settings = self.compute(loader.registry), loader.registry.model_settings
+        named = {region.model: loader.denoiser(region.model, compute, region.settings) for region in self.regions}
+        for region in self.regions:
+            parts = [(loader.registry.resolve(region.model)[0], region.settings)]
+            parts += [(wrapper.use, wrapper.settings) for wrapper in region.wrap]
+            inside = [given[key] for name, given in parts for key in settings(name) if key in given]
+            named |= {
+                reference: loader.denoiser(reference, compute) for reference in inside if isinstance(reference, str)
+            }
+        return named
+
+    def digest(self) -> str:
+        """The sha256 of all that decides an image but its number: samples, exporters and made_with are left out."""
+        text = self.model_dump_json(exclude={"samples", "exporters", "made_with"})
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def batches(self) -> list[tuple[int, ...]]:
         """The sample numbers in groups of batch_size, each of them one `composer.compose(samples=...)`."""
@@ -240,7 +266,7 @@ def _sha256(reference: str, denoiser: Denoiser) -> str | None:
     return getattr(denoiser, "sha256", None)
 
 
-def _explained(error: ValidationError, source: str) -> str:
+def explained(error: ValidationError, source: str) -> str:
     """Every problem on a line: which key, what was expected, what was given."""
     problems = [_problem(dict(problem)) for problem in error.errors()]
     return "\n  ".join([f"Cannot understand {source}:", *problems])
@@ -260,6 +286,6 @@ def _problem(problem: Mapping[str, Any]) -> str:
 def _fields(parent: list[str]) -> list[str]:
     """The keys of the part of a recipe that lies at this place."""
     parts: dict[str, type[_Part]] = {"regions": RegionRecipe}
-    parts |= dict.fromkeys(("wrap", "timesteps", "stepper", "merge", "backend"), Choice)
+    parts |= dict.fromkeys(("wrap", "timesteps", "stepper", "merge", "backend", "exporters"), Choice)
     known = [parts[name] for name in parent if name in parts]
     return list((known[-1] if known else Recipe).model_fields)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .geometry import Box, Size, resize
+from .naming import UNNAMED
 from .protocols import Denoiser, Layer, Region
 
 
@@ -16,14 +17,14 @@ class BoxRegion:
         denoiser: one with a mask channel is an object and owns what its mask covers; one without owns its whole box.
         box: in canvas pixels; a box of another size than the denoiser's picture is met by resizing clean predictions,
             never noise. None: the box from the canvas' corner as large as the picture.
-        name: unique in a composition.
+        name: unique in a composition; the composer numbers those that are given none.
         z: a higher region occludes a lower one; equal heights keep the order in which they were given.
         listen_from: the fraction of the denoising from which it takes in the others; None: the composer's merge_from.
     """
 
     denoiser: Denoiser
     box: Box | tuple[int, int, int, int] | None = None
-    name: str = "background"
+    name: str = UNNAMED
     z: int = 0
     listen_from: float | None = None
 
@@ -53,3 +54,9 @@ def encoded(region: Region, patch: Tensor) -> Tensor:
     spec = region.denoiser.spec
     seen = region.view(patch, spec.picture.size)
     return seen if spec.codec is None else spec.codec.encode(seen)
+
+
+def is_grey(region: Region) -> bool:
+    """Whether all that it paints may be written as grey."""
+    spec = region.denoiser.spec
+    return spec.grey or spec.picture.image_channels == 1

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from .errors import ImageError
+from .images import Picture, as_image
 from .noise import NoiseSchedule
 from .protocols import Prediction, Spec
 
@@ -25,6 +27,16 @@ class StillImage:
     image: Tensor = field(repr=False)
     mask_channels: int = 0
     noise: NoiseSchedule = field(default_factory=NoiseSchedule.linear)
+
+    @classmethod
+    def of(cls, picture: Picture, value_range: tuple[float, float] | None = None) -> Self:
+        """The denoiser of a picture of any kind; its alpha becomes the mask channel where something is transparent.
+
+        Args:
+            picture, value_range: as for `images.as_image`, whose errors it raises.
+        """
+        image = as_image(picture, value_range)
+        return cls(image, mask_channels=int(len(image) == 4))
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3:

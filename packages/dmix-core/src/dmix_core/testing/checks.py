@@ -7,30 +7,22 @@ merge rules, timestep schedules, steppers and exporters; `model_checks` has the 
 
 import operator
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ..composition import Composition
 from ..errors import ScheduleError
+from ..exporters import Exporter, RunInfo
 from ..geometry import Box
 from ..mattes import blend
-from ..protocols import (
-    Exporter,
-    Layer,
-    LocalMergeRule,
-    Merged,
-    MergeRule,
-    Prediction,
-    Stepper,
-    TimestepSchedule,
-)
+from ..protocols import Layer, LocalMergeRule, Merged, MergeRule, Prediction, Stepper, TimestepSchedule
+from ..sample import Sample
 from ..timesteps import check_walk
 from .promises import Check, Judged, Unanswered, Verdict, alone, answered, elsewhere, form, free, purely, repeats
 from .strategies import Move, Moved, Scene, moves, scenes
@@ -84,10 +76,10 @@ def check_stepper(stepper: Stepper, *, examples: int = 100, device: torch.device
 
 
 def check_exporter(exporter: Exporter, *, examples: int = 20) -> None:
-    """Check an exporter on compositions of many kinds, each into an empty folder of its own.
+    """Check an exporter on the samples of runs of many kinds, each into an empty folder of its own.
 
-    Promises: it returns the paths of what it wrote, files inside the folder, and wrote nothing else there; the same
-    composition gives the same bytes; composition, recipe and global random generators are left alone.
+    Promises: its writer returns the paths of what it wrote, files inside the folder, and wrote nothing else there; the
+    same samples give the same bytes; samples, run and global random generators are left alone.
 
     Raises:
         BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
@@ -354,7 +346,7 @@ class _Exporting:
     scene: Scene
 
     def __str__(self) -> str:
-        return f"the composition of {self.scene}"
+        return f"the samples of {self.scene}"
 
     @property
     def names(self) -> Sequence[str]:
@@ -365,8 +357,10 @@ class _Exporting:
         return (
             "import tempfile, torch\nfrom pathlib import Path\nfrom dmix_core import Box\n"
             "from dmix_core.testing import Scene\n"
-            f"scene = {self.scene}\ncomposition = scene.composition({self.names})\n"
-            f"exporter(composition, Path(tempfile.mkdtemp()), scene.recipe({self.names}))"
+            f"scene = {self.scene}\n"
+            f"with exporter.open(Path(tempfile.mkdtemp()), scene.run({self.names})) as writer:\n"
+            f"    for sample in scene.samples({self.names}):\n"
+            "        print(writer.add(sample))"
         )
 
 
@@ -374,27 +368,33 @@ def exporter_check(exporter: Exporter, examples: int = 20) -> Check[_Exporting]:
     """What check_exporter runs."""
 
     def judge(case: _Exporting) -> Iterator[Verdict]:
-        composition, recipe = case.scene.composition(case.names), case.scene.recipe(case.names)
-        first = yield from _exported(exporter, composition, recipe)
-        yield Verdict("the recipe is left as it was", recipe == case.scene.recipe(case.names))
-        again = yield from _exported(exporter, composition, recipe)
+        samples, run = case.scene.samples(case.names), case.scene.run(case.names)
+        first = yield from _exported(exporter, samples, run)
+        yield Verdict("the run is left as it was", run == case.scene.run(case.names))
+        again = yield from _exported(exporter, samples, run)
         different = sorted(name for name in first.keys() | again.keys() if first.get(name) != again.get(name))
-        yield Verdict("the same composition gives the same bytes", not different, ", ".join(different))
+        yield Verdict("the same samples give the same bytes", not different, ", ".join(different))
 
     return Check(st.builds(_Exporting, scenes(dtypes=[torch.float32])), judge, examples)
 
 
-def _exported(exporter: Exporter, composition: Composition, recipe: Mapping[str, object]) -> Judged[dict[str, bytes]]:
+def _exported(exporter: Exporter, samples: Sequence[Sample], run: RunInfo) -> Judged[dict[str, bytes]]:
     """The files that it wrote, by their paths in the folder."""
+
+    def write(samples: Sequence[Sample]) -> list[object]:
+        writer = exporter.open(folder, run)
+        answers: list[object] = [writer.add(sample) for sample in samples]
+        return [*answers, writer.close()]
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve() / "export"
         folder.mkdir()
-        paths = yield from purely(exporter, composition, folder, recipe)
-        told = isinstance(paths, Sequence) and all(isinstance(path, Path) for path in paths)
-        yield Verdict("it returns a sequence of paths", told, f"it returned {paths!r}")
-        if not told:
+        answers = yield from purely(write, samples)
+        strange = [answer for answer in answers if not _is_paths(answer)]
+        yield Verdict("`add` and `close` return sequences of paths", not strange, f"such as {strange[:1]}")
+        if strange:
             raise Unanswered
-        returned = {Path(folder, path).resolve() for path in paths}
+        returned = {Path(folder, path).resolve() for paths in answers for path in cast(Sequence[Path], paths)}
         written = {path for path in Path(temporary).resolve().rglob("*") if path.is_file()}
         yield Verdict("it writes at least one file", bool(written))
         astray = [path.name for path in written | returned if not path.is_relative_to(folder)]
@@ -404,3 +404,7 @@ def _exported(exporter: Exporter, composition: Composition, recipe: Mapping[str,
         silent = [path.name for path in written - returned]
         yield Verdict("it returns every path that it wrote", not silent, ", ".join(silent))
         return {str(path.relative_to(folder)): path.read_bytes() for path in written}
+
+
+def _is_paths(answer: object) -> bool:
+    return isinstance(answer, Sequence) and all(isinstance(path, Path) for path in answer)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ..composition import Composition, finish
+from ..exporters import RunInfo
 from ..geometry import Box, Size
 from ..meeting import Canvas, Meeting
 from ..merge import HardMask
@@ -17,6 +18,7 @@ from ..noise import NoiseSchedule
 from ..protocols import Layer, Prediction, Spec, TimestepSchedule
 from ..recipe import Recipe
 from ..region import BoxRegion
+from ..sample import Sample
 from ..timesteps import Descent, TailResampling
 from ..windows import Window
 from .denoisers import GaussianDenoiser
@@ -61,8 +63,15 @@ class Scene:
         window = Window(Box(0, 0, self.size[1], self.size[0]), tuple(range(len(layers))))
         return finish(Canvas(self.size, regions, laid, [Meeting(window, layers, rule(layers, 1.0))]), rule)
 
-    def recipe(self, names: Sequence[str] = ()) -> dict[str, Any]:
-        """A recipe, as an exporter is given it, with regions of these names in these boxes."""
+    def samples(self, names: Sequence[str] = ()) -> list[Sample]:
+        """The samples of that composition, as an exporter's writer is given them."""
+        return list(self.composition(names).samples())
+
+    def run(self, names: Sequence[str] = ()) -> RunInfo:
+        """What an exporter is given beforehand: a run with regions of these names in these boxes."""
+        return RunInfo(self.size, tuple(self._names(names)), range(self.batch), self.channels == 1, self._recipe(names))
+
+    def _recipe(self, names: Sequence[str]) -> dict[str, Any]:
         regions = [
             {"name": name, "model": "tiles", "box": tuple(box), "z": z}
             for z, (name, box) in enumerate(zip(self._names(names), self.boxes, strict=True))
