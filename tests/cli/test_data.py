@@ -110,3 +110,11 @@ def test_unknown_layouts_and_rules_end_with_2(dmix, pairs, words):
     result = dmix(*words[:2], pairs, *words[2:], exit_code=2)
     assert "Did you mean 'mvtec'?" in result.stderr or "Unknown mask rule 'above:3'" in result.stderr
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "1e300", str(10**30)])
+@pytest.mark.parametrize("option", ["--scale", "--every", "--min-area", "--merge-distance"])
+def test_numbers_out_of_bounds_end_with_2(dmix, pairs, option, value):
+    result = dmix("train", "object", pairs, "-o", "run", "--steps", 1, option, value, exit_code=2)
+    assert f"Invalid value for '{option}'" in result.stderr
+    assert not Path("run").exists()

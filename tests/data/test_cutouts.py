@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from dmix_core.geometry import Box
 from dmix_data.cutouts import _NotCut, cut_objects, cut_window, divide_groups
-from dmix_data.datasets import ObjectCrops
+from dmix_data.datasets import ObjectCrops, digests, object_crops
 from dmix_data.exceptions import DataError
 from dmix_data.layouts import Record
 from dmix_data.manifest import MANIFEST
@@ -230,3 +230,22 @@ def test_a_damaged_manifest_names_the_line(tree, tmp_path):
     (out / "object/000000.png").unlink()
     with pytest.raises(DataError, match=r"1 files .* are not there: 000000\.png"):
         read_pairs(out)
+
+
+def test_what_is_too_small_is_told_from_what_is_empty(tree, tmp_path):
+    root = pairs(tree, 2)
+    tree.mask("masks/0.png", at=(10, 20, 3, 3), height=60, width=70)
+    cut = cut_objects(root, tmp_path / "out")
+    assert cut.left_out == {"smaller than min_area (16 pixels)": 1}
+
+
+def test_classes_with_a_slash_are_cut_and_read_again(tree, tmp_path):
+    for category in ("bottle", "screw"):
+        tree.picture(f"{category}/train/good/0.png")
+        for number in range(2):
+            tree.picture(f"{category}/test/bent/{number}.png", seed=number + 1)
+            tree.mask(f"{category}/ground_truth/bent/{number}_mask.png")
+    cut_objects(tree.root, tmp_path / "out")
+    crops = object_crops(tmp_path / "out", (32, 32), DataOptions(split="all", classes=("screw/bent",)))
+    assert crops.class_names == ["screw/bent"] * 2
+    assert len(digests(crops)) == 2

@@ -404,3 +404,10 @@ def test_magnetic_tiles(shared):
     assert is_grey(crops)
     assert len(crops) + crops.skipped["too large or too close to others"] >= 59
     assert len(read_images(tiles / "MT_Break")) == 40  # the masks are none
+
+
+def test_objects_that_are_too_small_are_named_with_their_numbers():
+    speck = picture(blob(at=(10, 20, 3, 3)))
+    with pytest.raises(DataError, match=r"1 are smaller than min_area, 16 pixels; the largest of these has 9"):
+        ObjectCrops([speck], (16, 16))
+    assert len(ObjectCrops([speck], (16, 16), DataOptions(min_area=9))) == 1

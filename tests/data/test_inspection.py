@@ -1,6 +1,7 @@
 """What `inspect` says of small folders: counts, rules, problems, duplicates, advice."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,3 +144,12 @@ def test_it_tells_how_far_it_is(tree):
     seen = []
     inspect(tree.root, seen=lambda: seen.append(1))
     assert seen == [1]
+
+
+def test_objects_that_are_too_small_are_told_from_empty_masks(tree):
+    for number, size in enumerate([0, 3, 8]):
+        tree.picture(f"images/{number}.png", seed=number)
+        tree.mask(f"masks/{number}.png", at=(10, 20, size, size))
+    problems = {Path(each["file"]).name: each["why"] for each in inspect(tree.root).record()["problems"]}
+    small = "the mask's parts are all smaller than min_area, 16 pixels; the largest has 9"
+    assert problems == {"0.png": "the mask shows no object", "1.png": small}

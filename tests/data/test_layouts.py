@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -354,6 +355,15 @@ def test_wrong_lines_of_a_split_file(tree, line, message):
         read_pairs(tree.root)
 
 
+@pytest.mark.parametrize("line", [f"candle,train,normal,{'x' * 200_000},", "candle,train,normal,a\0.JPG,", '"'])
+def test_hostile_lines_of_a_split_file(tree, line):
+    visa(tree)
+    table = tree.root / "split_csv/2cls_fewshot.csv"
+    table.write_text(f"{table.read_text()}\n{line}\n")
+    with pytest.raises(DataError, match=r"Cannot understand|cannot be a path|states split"):
+        read_pairs(tree.root)
+
+
 def test_a_split_file_with_other_columns(tree):
     visa(tree)
     tree.text("split_csv/2cls_fewshot.csv", "image,mask\n")
@@ -473,6 +483,62 @@ def test_what_is_no_table_of_coco(tree, text, message):
     tree.text("annotations/instances_val.json", text)
     with pytest.raises(DataError, match=message):
         read_pairs(tree.root)
+
+
+DEEP = '{"images": [], "categories": [], "annotations": ' + 100_000 * "[" + 100_000 * "]" + "}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"id": 3', '"id": []', r"categories\.0\.id"),
+        ('"image_id": 7', '"image_id": {}', r"annotations\.0\.image_id"),
+        ('"category_id": 3', '"category_id": null', r"annotations\.0\.category_id"),
+        ('"car"', "5", r"categories\.0\.name"),
+        ('"a.jpg"', "[1]", r"images\.0\.file_name"),
+        ('"a.jpg"', r'"a\u0000.jpg"', r"which cannot be a path \(.*null"),
+        ('"a.jpg"', f'"{"a" * 5000}"', r"which cannot be a path \(.*too long"),
+        ('"a.jpg"', r'"\ud800.jpg"', "Cannot understand .* hex escape"),
+        ('"height": 40', '"height": 1e400', r"images\.0\.height"),
+        (
+            '"height": 40, "width": 50',
+            '"height": 2000000, "width": 2000000',
+            "2000000x2000000 pixels; expected at most",
+        ),
+    ],
+)
+def test_hostile_entries_of_coco_are_refused(tree, old, new, message):
+    table = coco(tree)
+    assert old in table.read_text()
+    table.write_text(table.read_text().replace(old, new))
+    with pytest.raises(DataError, match=message):
+        read_pairs(tree.root)
+
+
+def test_deep_json_is_refused(tree):
+    coco(tree).write_text(DEEP)
+    with pytest.raises(DataError, match="Cannot understand"):
+        read_pairs(tree.root)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("name", ["annotations/instances_train.json", "crops.jsonl", "train.txt"])
+def test_an_annotation_file_that_is_a_pipe_is_not_waited_for(tree, name):
+    for folder in ("annotations", "train", "trainannot"):
+        (tree.root / folder).mkdir(parents=True)
+    os.mkfifo(tree.root / name)
+    layout = {"annotations/instances_train.json": "coco", "crops.jsonl": "crops", "train.txt": "camvid"}[name]
+    with pytest.raises(DataError, match=r"a folder, pipe or device|No pictures|None of the 0"):
+        read_pairs(tree.root, DataOptions(layout=layout))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_among_pictures_is_refused_or_left_out(tree):
+    plain(tree)
+    os.mkfifo(tree.root / "cat/b.png")
+    with pytest.raises(ImageError, match=r"b\.png.* pipe"):
+        read_images(tree.root)
+    assert len(read_images(tree.root, DataOptions(on_error="skip"))) == 2
 
 
 def test_coco_pictures_that_are_missing_or_outside(tree):

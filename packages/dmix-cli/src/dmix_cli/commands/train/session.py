@@ -12,7 +12,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import click
 from tqdm import tqdm
 
 from dmix_data.augment import Augmentation
