@@ -80,8 +80,9 @@ def plan(options: Options, registry: Models) -> Plan:
     given = Recipe.read(options.recipe) if options.recipe else Recipe.from_data({"regions": BUNDLED_PAIR})
     data = given.model_dump() | _typed_fields(options)
     data["regions"] = _regions(options, data["regions"], registry)
-    names = [*options.plugins, *([options.backend] if options.backend else [])]
-    exporters = _choose_plugins(names, data, registry)
+    exporters = _choose_plugins(options.plugins, data, registry)
+    if options.backend:
+        data["backend"] = {"use": options.backend, "settings": {}}
     _set(_settings(options, data), _targets(data, exporters, registry), registry)
 
     recipe = Recipe.from_data(data, "these options" if not options.recipe else repr(str(options.recipe)))
