@@ -512,5 +512,5 @@ def test_help_is_answered_without_what_is_slow_to_import():
 def test_a_backend_of_the_run_stands_in_the_recipe(dmix):
     dmix("compose", "--backend", "torch", "--steps", 12)
     assert Recipe.read("dmix-out/recipe.json").backend.use == "torch"
-    assert "No backend" in dmix("compose", "--backend", "torhc", exit_code=2).stderr
+    assert "No backend 'torhc'. Did you mean 'torch'?" in dmix("compose", "--backend", "torhc", exit_code=2).stderr
     assert "has no network" in dmix("compose", "--background", "scene", "--backend", "compile", exit_code=2).stderr
