@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from dmix_core.devices import Arithmetic, arithmetic
 from dmix_core.errors import DenoiserError, did_you_mean
 from dmix_core.protocols import Prediction
 
 from .config import ModelConfig, Variance
 from .unet import UNet
 
-Dtype = Literal["float32", "bfloat16"]
+Dtype = Arithmetic
 
 
 class UNetDenoiser:
@@ -79,9 +80,12 @@ class UNetDenoiser:
         """The same model painting each of its classes, by their names; under None the model itself without any."""
         return {name: self.with_label(name) for name in self.config.classes} or {None: self}
 
-    def to(self, device: str | torch.device) -> Self:
-        """Move the network and return self."""
-        self.network.to(device)
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None) -> Self:
+        """Move the network, or run it in another arithmetic (float32 or bfloat16), and return self."""
+        if dtype is not None:
+            self.dtype = arithmetic(dtype)
+        if device is not None:
+            self.network.to(device)
         return self
 
     @property
