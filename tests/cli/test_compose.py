@@ -72,6 +72,16 @@ def test_the_strip_shows_the_percentages_that_are_asked_for(compose):
     assert long.width > 1.5 * short.width  # of 4 columns beside 2, titles apart
 
 
+def test_a_gif_shows_the_denoising_of_the_first_sample(compose):
+    result = compose("--gif", "-n", 2, "--batch-size", 1)
+    assert "gif  dmix-out/denoising.gif" in result.stdout
+    with Image.open("dmix-out/denoising.gif") as picture:
+        assert picture.n_frames > 20
+        picture.seek(picture.n_frames - 1)
+        last = np.asarray(picture.convert("RGB").resize((24, 24), Image.Resampling.NEAREST)).astype(int)
+    assert abs(last - pixels("dmix-out/images/0000.png")).mean() < 8  # a GIF has 256 colours
+
+
 def test_one_image_has_no_sheet_and_the_strip_can_be_left_out(compose):
     compose("--no-strip", "-o", "out")
     assert not {"sheet.png", "strip.png"} & set(written("out"))
@@ -119,6 +129,17 @@ def test_the_recipe_makes_the_same_files_again_bit_for_bit(compose, dmix, photo)
     words += ("--listen-from", "thing=0.5", "--plugin", "lift-mask", "--set", "threshold=0.6")
     compose(*words, "-n", 3, "--batch-size", 2, "-o", "a")
     dmix("compose", "a/recipe.json", "-o", "b")
+    assert written("a") == written("b")
+    for name in written("a"):
+        assert Path("a", name).read_bytes() == Path("b", name).read_bytes(), name
+
+
+def test_a_recipe_from_before_exporters_stood_in_it_makes_the_same_files(compose, dmix):
+    compose("-n", 2, "-o", "a")
+    data = json.loads(Path("a/recipe.json").read_text())
+    del data["exporters"]
+    Path("old.json").write_text(json.dumps(data))
+    dmix("compose", "old.json", "-o", "b")
     assert written("a") == written("b")
     for name in written("a"):
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes(), name
@@ -272,11 +293,19 @@ def test_settings_go_to_the_plugin_that_has_them(compose):
     assert "\n    " in Path("dmix-out/listing/list.json").read_text()
 
 
-def test_an_exporter_gets_all_samples_at_once(compose):
+def test_an_exporter_gets_all_samples(compose):
     result = compose("--plugin", "listing", "-n", 3, "--batch-size", 2, "--seed", 5, "--json")
     (path,) = json.loads(result.stdout)["exported"]
     facts = json.loads(Path(path).read_text())
     assert (facts["images"], len(facts["boxes"]), facts["seed"]) == (3, 3, 5)
+
+
+def test_chosen_exporters_stand_in_the_recipe(compose, dmix):
+    compose("--plugin", "listing", "--set", "indent=3", "-o", "a")
+    (exporter,) = Recipe.read("a/recipe.json").exporters
+    assert exporter.model_dump() == {"use": "listing", "settings": {"indent": 3}}
+    assert "exported  b/listing" in dmix("compose", "a/recipe.json", "-o", "b").stdout
+    assert Path("a/listing/list.json").read_bytes() == Path("b/listing/list.json").read_bytes()
 
 
 def test_an_exporter_that_is_called_like_our_folder_has_one_of_its_own(compose, toys, monkeypatch):

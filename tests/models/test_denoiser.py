@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from dmix_core import BoxRegion, Composer
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Denoiser
 from dmix_core.testing import check_denoiser
@@ -148,3 +149,14 @@ def test_a_wrong_question_is_named(tiny, network):
 def test_a_model_that_cannot_be_is_refused(tiny, changes, message):
     with pytest.raises(ValidationError, match=message):
         changed(tiny, **changes)
+
+
+def test_it_moves_and_changes_its_arithmetic_as_modules_do(tiny, network):
+    denoiser = UNetDenoiser(tiny, network)
+    assert denoiser.to("cpu", torch.bfloat16) is denoiser
+    assert (denoiser.device, denoiser.dtype) == (torch.device("cpu"), "bfloat16")
+    composer = Composer([BoxRegion(denoiser)], steps=20)
+    assert composer.dtype == torch.bfloat16
+    assert composer.to(dtype=torch.float32).dtype == torch.float32
+    with pytest.raises(DenoiserError, match="dtype is float16; expected float32 or bfloat16"):
+        composer.to(dtype=torch.float16)

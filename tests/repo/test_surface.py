@@ -21,11 +21,11 @@ ALL = ("dmix_core", "dmix_core.testing", "dmix_models")
 """Packages that say what is public by __all__."""
 MODULES = {
     "dmix_core": (
-        *("hookspecs", "protocols", "errors", "testing"),
+        *("hookspecs", "protocols", "exporters", "errors", "testing"),
         *("noise", "timesteps", "steppers", "mattes", "merge", "geometry", "region", "still"),
-        *("composer", "composition", "checks", "draws", "quality"),
-        *("images", "pictures", "files"),
-        *("registry", "recipe"),
+        *("composer", "composition", "sample", "checks", "draws", "quality"),
+        *("images", "pictures", "files", "devices"),
+        *("registry", "recipe", "loading", "edits", "run"),
     ),
     "dmix_models": ("checkpoint", "config", "denoiser", "unet"),
 }

@@ -184,6 +184,7 @@ class Composer:
         if device is not None:
             self.device = torch.device(device)
             self._supports = self._supports.to(self.device)
+        self.__dict__.pop("_sharing", None)  # denoisers that were joined have the arithmetic of before
         return self
 
     def compose(self, samples: int | Sequence[int] = 1, seed: int = 0, *, batch_size: int = TOGETHER) -> Composition:

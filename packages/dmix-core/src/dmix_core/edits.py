@@ -159,8 +159,8 @@ class RecipeEdit(BaseModel):
 
     def _choices(self, registry: Registry) -> Data:
         """The plugins in their places in the recipe."""
-        chosen: Data = {}
-        for name in dict.fromkeys([*self.plugins, *filter(None, [self.backend])]):
+        chosen: Data = {"backend": {"use": self.backend, "settings": {}}} if self.backend else {}
+        for name in dict.fromkeys(self.plugins):
             kind = registry.kind_of(name)
             if kind in ELSEWHERE:
                 raise RecipeError(f"`plugins` {name}: it is a {kind}; {ELSEWHERE[kind]}.")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from copy import copy
-from typing import Literal, Self
+from typing import Self
 from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
 
 from dmix_core.backends import Backend, Eager, Inputs, Network
+from dmix_core.devices import Arithmetic, arithmetic
 from dmix_core.errors import DenoiserError, did_you_mean
 from dmix_core.protocols import Prediction
 
 from .config import ModelConfig, Variance
 
-Dtype = Literal["float32", "bfloat16"]
+Dtype = Arithmetic
 
 _RUNNING: WeakValueDictionary[tuple[Hashable, ...], Network] = WeakValueDictionary()
 """What backends have made of networks, by network, backend, arithmetic and device, while a denoiser uses both."""
@@ -96,9 +97,12 @@ class UNetDenoiser:
         """The same model painting each of its classes, by their names; under None the model itself without any."""
         return {name: self.with_label(name) for name in self.config.classes} or {None: self}
 
-    def to(self, device: str | torch.device) -> Self:
-        """Move the network and return self."""
-        self.network.to(device)
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None) -> Self:
+        """Move the network, or run it in another arithmetic (float32 or bfloat16), and return self."""
+        if dtype is not None:
+            self.dtype = arithmetic(dtype)
+        if device is not None:
+            self.network.to(device)
         self._run_by(self.backend)
         return self
 

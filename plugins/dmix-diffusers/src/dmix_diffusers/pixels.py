@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from dmix_core.devices import arithmetic
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Prediction, Size, Spec
 from dmix_models.config import ModelConfig
@@ -94,6 +95,15 @@ class PixelDenoiser:
             config=known,
             sha256=folder.sha256(),
         )
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> Self:
+        """Move the network, or run it in another arithmetic (float32 or bfloat16), and return self."""
+        if dtype is not None:
+            self.dtype = arithmetic(dtype)
+        if device is not None:
+            self.unet.to(device)
+            self._label = None if self._label is None else self._label.to(device)
+        return self
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
