@@ -114,7 +114,7 @@ def docs(session: nox.Session) -> None:
     """Build the documentation into site/, where a warning is an error; `-- serve` shows it while it is written."""
     install(session, *DOCS_TOOLS)
     session.env["NO_MKDOCS_2_WARNING"] = "1"
-    session.run("mkdocs", *(session.posargs or ["build", "--strict", "--quiet"]))
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
     if not session.posargs:
         session.run("python", "docs/tools/offline.py", "site")
         session.log(f"Look at {ROOT / 'site/index.html'}")

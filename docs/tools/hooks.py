@@ -45,18 +45,23 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Formulas as MathML, which browsers draw without scripts and fonts from elsewhere."""
-    display = {"span": "inline", "div": "block"}
-    return FORMULA.sub(lambda found: convert(html.unescape(found[2]), display=display[found[1]]), content)
+    return FORMULA.sub(lambda found: formula(html.unescape(found[2]), found[1] == "div"), content)
+
+
+def formula(latex: str, block: bool) -> str:
+    """A formula as MathML; the sign for "is distributed as" becomes an operator, with space around it."""
+    mathml = convert(latex, display="block" if block else "inline")
+    return mathml.replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")
 
 
 def relinked(link: re.Match[str], folder: Path, up: str) -> str:
-    """A link to a page or a picture by its place in the site; of a link to another file the text alone."""
+    """A link to a page or a picture by its place in the site; of a link to something else here the text alone."""
     text, anchor = link[1], link[3] or ""
     target = (folder / link[2]).resolve()
-    if target.is_dir():
-        target /= "README.md"
-    if ":" in link[2] or not target.is_file():
+    if ":" in link[2] or not target.exists():
         return link[0]
+    if (target / "README.md").is_file():
+        target /= "README.md"
     if target.suffix not in (".md", ".png"):
         return text
     place = target.relative_to(DOCS if target.is_relative_to(DOCS) else ROOT).as_posix()
