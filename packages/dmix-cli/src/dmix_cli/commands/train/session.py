@@ -58,7 +58,7 @@ def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool, stop:
     with stop:
         last = _follow(steps, total, quiet)
     if stop.received and last and last.step < total:
-        click.echo(
+        say(
             f"{stop.received.name}: stopped after step {last.step} of {total}, which is saved. "
             "Run the same command again to go on.",
             err=True,
