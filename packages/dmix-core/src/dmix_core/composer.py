@@ -183,8 +183,8 @@ class Composer:
             move(region.denoiser, device, dtype)
         if device is not None:
             self.device = torch.device(device)
-            self._supports = self._supports.to(self.device)
-        self.__dict__.pop("_sharing", None)  # denoisers that were joined have the arithmetic of before
+            self._supports = [support if support is None else support.to(self.device) for support in self._supports]
+        self.__dict__.pop("_batches", None)  # denoisers that were joined have the arithmetic of before
         return self
 
     def compose(self, samples: int | Sequence[int] = 1, seed: int = 0, *, batch_size: int = TOGETHER) -> Composition:

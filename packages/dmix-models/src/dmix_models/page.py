@@ -16,7 +16,7 @@ from PIL import Image
 
 from dmix_core.errors import ImageError
 from dmix_core.files import write_atomically
-from dmix_core.images import decode
+from dmix_core.image_files import decode
 
 from . import checkpoint
 from .closing import read_verdict, verdict_pictures
