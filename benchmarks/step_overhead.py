@@ -9,7 +9,7 @@ loop's fastest round counts, since whatever else the machine does only slows one
 
 from argparse import ArgumentParser
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 
 import torch
 from diffusers import DDPMScheduler
@@ -35,9 +35,7 @@ class Instant:
 
 
 def composed(epsilon: Tensor, merge_from: float) -> Callable[[], None]:
-    composer = Composer(
-        [BoxRegion(Instant(epsilon))], steps=STEPS, timesteps=Descent(), merge_from=merge_from
-    )
+    composer = Composer([BoxRegion(Instant(epsilon))], steps=STEPS, timesteps=Descent(), merge_from=merge_from)
 
     def run() -> None:
         for _ in composer.steps(len(epsilon)):
@@ -63,9 +61,9 @@ def fastest(loops: dict[str, Callable[[], None]], rounds: int) -> dict[str, floa
     best = dict.fromkeys(loops, float("inf"))
     for _ in range(rounds):
         for name, loop in loops.items():
-            start = perf_counter()
+            start = process_time()
             loop()
-            best[name] = min(best[name], 1e6 * (perf_counter() - start) / STEPS)
+            best[name] = min(best[name], 1e6 * (process_time() - start) / STEPS)
     return best
 
 
