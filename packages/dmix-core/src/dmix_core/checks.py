@@ -74,7 +74,6 @@ def check_others(others: Others, regions: Sequence[Region]) -> Others:
 
 def check_cover(regions: Sequence[Region], size: Size, device: torch.device) -> list[Tensor | None]:
     """Where in its place each region can be, (1, 1, *place.size) bool or None for everywhere; together everywhere."""
-    _check_bottom(regions[0], device)
     places = [region.place.check_inside(size, f"region {region.name!r}") for region in regions]
     supports = [_support(region, device) for region in regions]
     if supports[0] is None and places[0] == Box(0, 0, size[1], size[0]):
@@ -91,25 +90,35 @@ def check_cover(regions: Sequence[Region], size: Size, device: torch.device) -> 
     return supports
 
 
-def _check_bottom(region: Region, device: torch.device) -> None:
-    """Nothing can show through the bottom region; which pixels a still image owns is known beforehand."""
-    spec = region.denoiser.spec
+def check_still(regions: Sequence[Region], device: torch.device) -> None:
+    """What still images predict must be sound, and nothing can show through one at the bottom."""
+    for region in regions:
+        if region.denoiser.spec.still:
+            prediction = still_prediction(region, device)
+            check_prediction(prediction, ones(region.denoiser.spec, device), [region.name], 1)
+            check_finite(prediction, [region.name], 1)
+    spec = regions[0].denoiser.spec
     if spec.still and spec.mask_channels:
-        mask = region.denoiser(_ones(spec, device), 1).clean[:, spec.image_channels :]
+        mask = still_prediction(regions[0], device).clean[:, spec.image_channels :]
         if transparent := int((mask < 1).sum()):
             raise CompositionError(
-                f"The picture of region {region.name!r} is transparent in {transparent} pixels, and nothing lies below "
-                "that could show there. Put a region with a lower z below it."
+                f"The picture of region {regions[0].name!r} is transparent in {transparent} pixels, and nothing lies "
+                "below that could show there. Put a region with a lower z below it."
             )
+
+
+def still_prediction(region: Region, device: torch.device) -> Prediction:
+    """What a still image predicts at every level, (1, C+M, h, w)."""
+    return region.denoiser(ones(region.denoiser.spec, device), 1)
 
 
 def _support(region: Region, device: torch.device) -> Tensor | None:
     """Where an opaque prediction is laid."""
-    matte = region.lay(_ones(region.denoiser.spec.picture, device)).matte
+    matte = region.lay(ones(region.denoiser.spec.picture, device)).matte
     return None if bool(matte.amin() > 0) else matte > 0
 
 
-def _ones(spec: Spec, device: torch.device) -> Tensor:
+def ones(spec: Spec, device: torch.device) -> Tensor:
     """A state of ones, which takes no memory."""
     return torch.ones((), device=device).expand(1, *spec.shape)
 
@@ -119,7 +128,8 @@ def check_prediction(prediction: Prediction, state: Tensor, regions: Sequence[st
     clean, spread = prediction
     if clean.shape != state.shape:
         raise DenoiserError(
-            f"The denoiser of {_named(regions)} returned the shape {tuple(clean.shape)} at level {t}; expected that of its state, {tuple(state.shape)}."
+            f"The denoiser of {_named(regions)} returned the shape {tuple(clean.shape)} at level {t}; "
+            f"expected that of its state, {tuple(state.shape)}."
         )
     if spread is not None and not broadcasts(spread, clean):
         raise DenoiserError(
@@ -155,23 +165,19 @@ def broadcasts(tensor: Tensor, to: Tensor) -> bool:
     return True
 
 
-def check_stepped(x_s: Tensor, x_t: Tensor, region: Region, t: int, s: int) -> Tensor:
-    """The next state must be shaped like the one before."""
+def check_stepped(x_s: Tensor, x_t: Tensor, aim: Prediction, region: Region, t: int, s: int) -> Tensor:
+    """The next state must be shaped like the one before and be finite; if it is not, the prediction may be to blame."""
     if x_s.shape != x_t.shape:
         raise CompositionError(
             f"The stepper returned the shape {tuple(x_s.shape)} for region {region.name!r} from level {t} to {s}; "
             f"expected that of its state, {tuple(x_t.shape)}."
         )
-    return x_s
-
-
-def check_finite_state(x_s: Tensor, prediction: Prediction, region: Region, t: int, s: int) -> None:
-    """The next state must be finite; where it is not, the prediction may be to blame."""
     if not is_finite(x_s):
-        check_finite(prediction, [region.name], t)
+        check_finite(aim, [region.name], t)
         raise CompositionError(
             f"The stepper returned NaN or infinity for region {region.name!r} from level {t} to {s}; expected a state."
         )
+    return x_s
 
 
 def check_merged(
@@ -186,18 +192,7 @@ def check_merged(
 
     Regions and supports are all of the composition's, from bottom to top.
     """
-    image = layers[0].image
-    expected = len(layers), image.shape[0], 1, *image.shape[2:]
-    if merged.canvas.shape != image.shape or merged.weights.shape != expected:
-        raise CompositionError(
-            f"The merge rule returned a canvas {tuple(merged.canvas.shape)} and weights {tuple(merged.weights.shape)} "
-            f"on the way to level {s}; expected {tuple(image.shape)} and {expected}."
-        )
-    if merged.change is not None and merged.change.shape != image.shape:
-        raise CompositionError(
-            f"The merge rule returned a change {tuple(merged.change.shape)} on the way to level {s}; "
-            f"expected {tuple(image.shape)}."
-        )
+    _check_shapes(merged, layers, s)
     members = list(zip(merged.weights, window.members, strict=True))
     astray = [_outside(weights, regions[i], supports[i], window) for weights, i in members]
     sums = merged.weights.sum(0)
@@ -217,6 +212,21 @@ def check_merged(
             "Put a background below that covers the canvas, or use a merge rule that stays inside."
         )
     return merged
+
+
+def _check_shapes(merged: Merged, layers: Sequence[Layer], s: int) -> None:
+    image = layers[0].image
+    expected = len(layers), image.shape[0], 1, *image.shape[2:]
+    if merged.canvas.shape != image.shape or merged.weights.shape != expected:
+        raise CompositionError(
+            f"The merge rule returned a canvas {tuple(merged.canvas.shape)} and weights {tuple(merged.weights.shape)} "
+            f"on the way to level {s}; expected {tuple(image.shape)} and {expected}."
+        )
+    if merged.change is not None and merged.change.shape != image.shape:
+        raise CompositionError(
+            f"The merge rule returned a change {tuple(merged.change.shape)} on the way to level {s}; "
+            f"expected {tuple(image.shape)}."
+        )
 
 
 def _outside(weights: Tensor, region: Region, support: Tensor | None, window: Window) -> Tensor:

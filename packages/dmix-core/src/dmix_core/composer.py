@@ -18,11 +18,11 @@ from torch import Tensor
 from .checks import (
     check_cover,
     check_finite,
-    check_finite_state,
     check_fraction,
     check_merged,
     check_others,
     check_regions,
+    check_still,
 )
 from .composition import Composition, finish
 from .devices import dtype_of, move
@@ -141,6 +141,7 @@ class Composer:
         self.others = check_others(_one_of("others", others, ("clean", "noisy")), self.regions)
         self.seams = _one_of("seams", seams, ("keep-variance", "literal"))
         self.device = torch.device(device)
+        check_still(self.regions, self.device)
         self._supports = check_cover(self.regions, self.size, self.device)
         self._windows = windows(self.regions, self.size, self.merge)
 
@@ -230,21 +231,17 @@ class Composer:
                 yield Step(t, s, [walker.x for walker in walkers], composer=self)
                 continue
 
-            # every region's clean image x0-hat, from its own state
+            # every region's clean image x0-hat, (B, C+M, h, w), from its own state
             for batch in batches:
                 batch.predict(t)
-            for walker in walkers:
-                walker.listening = walker.listening or t <= walker.window
 
-            # all of them on one canvas (B, C, H, W), where any region looks at it
-            canvas = self._meet(walkers, t, s) if s == 0 or any(walker.listening for walker in walkers) else None
-            views = [self._seen(meeting, walkers) for meeting in canvas.meetings] if canvas else []
+            # all of them on one canvas (B, C, H, W), where any region looks at it, and what they see of each other
+            canvas = self._meet(walkers, t, s)
+            views = self._views(canvas, walkers)
 
-            # eq. 10: every region's own next state x_s
+            # eq. 10: every region's own next state x_s, (B, C+M, h, w)
             for walker in moving:
                 walker.step(self.stepper, t, s, index)
-            for walker in moving:
-                check_finite_state(walker.x, walker.aim, walker.region, t, s)
 
             # eqs. 9 and 11: where a region does not own the pixel, what is seen of the others there, noised to level s
             for seen in views:
@@ -260,8 +257,15 @@ class Composer:
             walker.stay(len(samples), self.device)
         return walker
 
-    def _meet(self, walkers: Sequence[Walker], t: int, s: int) -> Canvas:
-        """The predictions laid on the canvas and merged, window by window; regions may be given new aims."""
+    def _meet(self, walkers: Sequence[Walker], t: int, s: int) -> Canvas | None:
+        """The predictions laid on the canvas and merged, window by window; regions may be given new aims.
+
+        None where no region listens yet, except at the end.
+        """
+        for walker in walkers:
+            walker.listening = walker.listening or t <= walker.window
+        if s > 0 and not any(walker.listening for walker in walkers):
+            return None
         for walker in walkers:
             if not walker.still:
                 check_finite(walker.prediction, [walker.region.name], t)
@@ -288,6 +292,10 @@ class Composer:
             if walkers[i].listening:
                 box = self.regions[i].place.seen_from(meeting.window.box)
                 walkers[i].repaint(*(Layer(*map(box.crop, layer)) for layer in pair))
+
+    def _views(self, canvas: Canvas | None, walkers: Sequence[Walker]) -> list[Meeting]:
+        """What the regions see of each other, window by window."""
+        return [self._seen(meeting, walkers) for meeting in canvas.meetings] if canvas else []
 
     def _seen(self, meeting: Meeting, walkers: Sequence[Walker]) -> Meeting:
         """A window as the regions see each other in it: clean, as the rule has changed them, or noisy."""

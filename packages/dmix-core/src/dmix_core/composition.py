@@ -264,6 +264,8 @@ def _pasted(below: Tensor, parts: Sequence[tuple[Box, Tensor]]) -> Tensor:
 
 def tight_box(mask: Tensor) -> Box | None:
     """The smallest box around a mask (H, W) bool; None if it is empty."""
+    if all(bool(edge.any()) for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1])):
+        return Box(0, 0, mask.shape[1], mask.shape[0])
     rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
     if not len(rows):
         return None

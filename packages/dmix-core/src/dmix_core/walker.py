@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .checks import check_finite, check_prediction, check_stepped
+from .checks import check_prediction, check_stepped, still_prediction
 from .draws import RegionNoise
 from .noise import NoiseSchedule
 from .protocols import Denoiser, Layer, Prediction, Region, StatefulDenoiser, Stepper
@@ -53,12 +53,8 @@ class Walker:
 
     def stay(self, samples: int, device: torch.device) -> None:
         """Predict once for all steps and all samples, which share one image in memory."""
-        spec, level = self.region.denoiser.spec, self.table.levels[-1]
-        state = torch.zeros((), device=device).expand(1, *spec.shape)
-        prediction = prediction_of(self.region.denoiser, self.region.denoiser(state, level))
-        check_prediction(prediction, state, [self.region.name], self.table.steps)
-        check_finite(prediction, [self.region.name], self.table.steps)
-        clean = prediction.clean  # (1, C+M, h, w)
+        spec = self.region.denoiser.spec
+        clean = still_prediction(self.region, device).clean  # (1, C+M, h, w)
         self.x = clean.expand(samples, *spec.shape)
         self.predicted(Prediction(self.x))
         self.laid = Layer(*(part.expand(samples, *part.shape[1:]) for part in self.region.lay(spec.decoded(clean))))
@@ -82,7 +78,7 @@ class Walker:
         return self.laid or self.region.lay(self.region.denoiser.spec.decoded(self.prediction.clean))
 
     def repaint(self, old: Layer, new: Layer) -> None:
-        """Aim at the prediction whose layer (B, C, *place.size) is the new one instead of the old one; the mask stays."""
+        """Aim at the prediction whose layer, (B, C, *place.size), is the new one, not the old one; the mask stays."""
         spec, clean = self.region.denoiser.spec, self.prediction.clean
         if spec.codec:
             image = encoded(self.region, new.image)
@@ -93,9 +89,8 @@ class Walker:
     def step(self, stepper: Stepper, t: int, s: int, index: int) -> None:
         """Its own next state, eq. 10."""
         z = self.noise("step", index)
-        stepped = stepper.step(self.table, self.x, self.aim, z, t, s, self.memory)
-        x_s, self.memory = stepped_of(stepper, stepped)
-        self.x = check_stepped(x_s, self.x, self.region, t, s)
+        x_s, self.memory = stepped_of(stepper, stepper.step(self.table, self.x, self.aim, z, t, s, self.memory))
+        self.x = check_stepped(x_s, self.x, self.aim, self.region, t, s)
 
     def meet(self, weights: Tensor, others: Tensor, canvas: Tensor, s: int, index: int, seams: Seams) -> None:
         """Eqs. 9 and 11: where it does not own a pixel, what is seen of the others there, noised to level s.

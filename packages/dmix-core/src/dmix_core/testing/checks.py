@@ -39,8 +39,9 @@ def check_merge_rule(rule: MergeRule, *, examples: int = 100, device: torch.devi
     Promises: shapes, dtype and device are those of the layers; weights are 0 or more, sum to one at every pixel and
     are zero outside of their regions; the canvas stays within the range of the layers that cover the pixel, or is these
     by their weights and a `change`, within [-1, 1] and the range of all layers of the sample; a LocalMergeRule gives a
-    part of the canvas the same pixels on its own; samples of a batch do not depend on each other; the layers and the global random generators are left alone; the same input gives the same
-    result; nothing stays behind on a device that the layers have left.
+    part of the canvas the same pixels on its own; samples of a batch do not depend on each other; the layers and the
+    global random generators are left alone; the same input gives the same result; nothing stays behind on a device that
+    the layers have left.
 
     Raises:
         BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
