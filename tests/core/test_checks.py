@@ -130,10 +130,8 @@ def test_more_regions_than_a_byte_can_number():
 
 
 def test_names_that_are_taken():
-    twins = [BoxRegion(painter()), BoxRegion(painter())]
-    with pytest.raises(
-        CompositionError, match=r"must differ.*got \['background', 'background'\]\. Give each its own name"
-    ):
+    twins = [BoxRegion(painter(), name="a"), BoxRegion(painter(), name="a")]
+    with pytest.raises(CompositionError, match=r"must differ.*got \['a', 'a'\]\. Give each its own name"):
         Composer(twins, steps=10)
 
 

@@ -63,12 +63,16 @@ def test_figures_are_those_of_the_whole_image_though_read_around_the_box(box):
     image = torch.rand(3, 64, 60, generator=torch.Generator().manual_seed(0)) * 2 - 1
     visible = box.paste(torch.ones(box.size, dtype=torch.bool), (64, 60))
     expected = visibility(image[None], visible[None, None])
-    for ours, theirs in zip(figures(image, visible, box), expected):
+    for ours, theirs in zip(figures(image, box, torch.ones(box.size, dtype=torch.bool), box), expected):
         assert ours == (None if theirs.isnan() else pytest.approx(float(theirs), abs=1e-3))
 
 
 def test_nothing_that_shows_has_no_figures():
-    assert figures(torch.zeros(3, 4, 4), torch.zeros(4, 4, dtype=torch.bool), None) == (None, None, None)
+    assert figures(torch.zeros(3, 4, 4), Box(0, 0, 4, 4), torch.zeros(4, 4, dtype=torch.bool), None) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_the_pictures_hold_what_the_sample_holds(tmp_path):

@@ -361,6 +361,7 @@ def test_a_file_that_cannot_be_written_is_named(recipe, tmp_path):
         ({"regions": [{"name": "a", "model": "scene", "wrap": [{"use": "brigt"}]}]}, PluginError, "mean 'bright'"),
         ({"regions": [REGIONS[0], REGIONS[1] | {"box": [8, 8, 4, 4]}]}, GeometryError, "leaves the canvas"),
         ({"regions": [REGIONS[0], REGIONS[0]]}, CompositionError, "names must differ"),
+        ({"regions": [{"name": "background", "model": "scene"}] * 2}, CompositionError, "names must differ"),
         ({"device": "tpu9"}, DeviceError, "Cannot compute on the device 'tpu9'.*Try 'cpu'"),
         ({"device": "meta"}, DeviceError, "Cannot compute on the device 'meta'.*Try 'cpu'"),
         ({"device": "cuda:99"}, DeviceError, "Cannot compute on the device 'cuda:99'"),

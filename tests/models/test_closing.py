@@ -55,13 +55,13 @@ def crops():
 
 @pytest.fixture
 def small(tiny):
-    unet = tiny.unet.model_copy(update={"model_channels": 8, "channel_mult": (1,), "norm_groups": 4})
-    return tiny.model_copy(update={"unet": unet})
+    unet = tiny.network.model_copy(update={"model_channels": 8, "channel_mult": (1,), "norm_groups": 4})
+    return tiny.model_copy(update={"network": unet})
 
 
 def conditional(model, *classes):
     return model.model_copy(
-        update={"classes": classes, "unet": model.unet.model_copy(update={"num_classes": len(classes)})}
+        update={"classes": classes, "network": model.network.model_copy(update={"num_classes": len(classes)})}
     )
 
 

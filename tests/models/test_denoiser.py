@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from dmix_core import BoxRegion, Composer
 from dmix_core.errors import DenoiserError
-from dmix_core.protocols import Denoiser
+from dmix_core.protocols import Denoiser, Spec
 from dmix_core.testing import check_denoiser
 from dmix_models import ModelConfig, NoiseConfig, UNetDenoiser
 
@@ -40,7 +40,7 @@ def fixed(config, variance="fixed-small", **changes):
 def test_it_is_a_denoiser(tiny, network):
     denoiser = UNetDenoiser(tiny, network)
     assert isinstance(denoiser, Denoiser)
-    assert denoiser.spec == ((16, 16), 3, 1)
+    assert denoiser.spec == Spec((16, 16), 3, 1)
     prediction = denoiser(torch.randn(3, 4, 16, 16), 1000)
     assert prediction.clean.shape == prediction.spread.shape == (3, 4, 16, 16)
     assert prediction.clean.abs().max() <= 1

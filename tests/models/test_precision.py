@@ -14,7 +14,7 @@ def test_bfloat16_must_be_clearly_faster(half, chosen):
 
 
 def test_measuring_changes_neither_network_nor_random_states(tiny, make_network):
-    network = make_network(tiny.unet.model_copy(update={"dropout": 0.5})).train().requires_grad_()
+    network = make_network(tiny.network.model_copy(update={"dropout": 0.5})).train().requires_grad_()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     state = torch.get_rng_state()
     times = torch.full((6,), 10)

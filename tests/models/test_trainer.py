@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import dmix_models.trainer as trainer
+from dmix_core.protocols import Spec
 from dmix_data.augment import Augmentation
 from dmix_data.batches import Batch, Batches
 from dmix_data.datasets import ObjectCrops
@@ -28,7 +29,7 @@ from dmix_models.trainer import (
     learning_rate,
     train,
 )
-from dmix_models.training_setup import train_background, train_object
+from dmix_models.training_setup import Architecture, train_background, train_object
 
 
 def discs(count=4):
@@ -158,7 +159,7 @@ def test_every_other_setting_is_named(tmp_path, model, crops, settings):
 def test_what_happened_to_the_pictures_is_told(tmp_path, settings):
     folder, out = tmp_path / "discs", tmp_path / "out"
     write(folder)
-    small = {"size": (16, 16), "min_area": 20}
+    small = {"size": (16, 16), "data": DataOptions(min_area=20)}
     next(train_object(folder, out, settings.model_copy(update={"save_every": 1}), **small))
     Image.fromarray(next(discs())[0] + 1).save(folder / "0.jpg", quality=95)
     for suffix in ("jpg", "png"):
@@ -169,7 +170,7 @@ def test_what_happened_to_the_pictures_is_told(tmp_path, settings):
             Image.fromarray(image).save(folder / f"{number}.jpg", quality=95)
             Image.fromarray(mask).save(folder / f"{number}.png")
     with pytest.raises(ResumeError) as refused:
-        train_object(folder, out, settings, **small | {"min_area": 21})
+        train_object(folder, out, settings, **small | {"data": DataOptions(min_area=21)})
     assert str(refused.value).splitlines()[1:-1] == [
         "  data.min_area was 20, is 21",
         "  data.items was 4, is 9",
@@ -307,7 +308,7 @@ def test_a_folder_becomes_an_object_model(tmp_path, settings):
         assert sheet.mode == "RGB"
     denoiser = load(tmp_path / "disc")
     assert (denoiser.config.name, denoiser.config.role, denoiser.config.grey) == ("disc", "object", True)
-    assert denoiser.spec == ((16, 16), 3, 1)
+    assert denoiser.spec == Spec((16, 16), 3, 1)
     card = (tmp_path / "disc/README.md").read_text()
     for words in ("data: discs", "training steps: 6", "items: 4", "flips: both", "dmix train object discs", "CC0"):
         assert words in card
@@ -369,7 +370,9 @@ def test_a_preset_and_a_model_to_begin_with_exclude_each_other(tmp_path, setting
     write(tmp_path / "discs")
     settings = settings.model_copy(update={"init": "tiles"})
     with pytest.raises(TrainingError, match="as preset 'small' and by init 'tiles'; expected one"):
-        train_object(tmp_path / "discs", tmp_path / "out", settings, size=(16, 16), preset="small")
+        train_object(
+            tmp_path / "discs", tmp_path / "out", settings, size=(16, 16), architecture=Architecture(preset="small")
+        )
 
 
 def test_a_folder_becomes_a_model_like_the_one_to_begin_with(tmp_path, settings):
@@ -382,10 +385,16 @@ def test_a_folder_becomes_a_model_like_the_one_to_begin_with(tmp_path, settings)
 def test_a_folder_becomes_a_background_model(tmp_path, settings):
     write(tmp_path / "discs")
     steps = list(
-        train_background(tmp_path / "discs", tmp_path / "ground", settings, size=(16, 16), variance="fixed-small")
+        train_background(
+            tmp_path / "discs",
+            tmp_path / "ground",
+            settings,
+            size=(16, 16),
+            architecture=Architecture(variance="fixed-small"),
+        )
     )
     assert steps[-1].mask_loss is None
-    assert load(tmp_path / "ground").spec == ((16, 16), 3, 0)
+    assert load(tmp_path / "ground").spec == Spec((16, 16), 3, 0)
 
 
 def test_a_model_is_called_like_its_folder_whatever_was_given(tmp_path, settings, monkeypatch):

@@ -10,6 +10,7 @@ from torch import Tensor
 from .errors import CompositionError, DenoiserError
 from .geometry import Box, Size, moved
 from .protocols import Layer, Merged, Prediction, Region, Spec, StatefulDenoiser
+from .returned import prediction_of
 from .windows import Window
 from .wrapper import Wrapper
 
@@ -109,7 +110,10 @@ def check_still(regions: Sequence[Region], device: torch.device) -> None:
 
 def still_prediction(region: Region, device: torch.device) -> Prediction:
     """What a still image predicts at every level, (1, C+M, h, w)."""
-    return region.denoiser(ones(region.denoiser.spec, device), 1)
+    state = ones(region.denoiser.spec, device)
+    prediction = prediction_of(region.denoiser, region.denoiser(state, 1))
+    check_finite(check_prediction(prediction, state, [region.name], 1), [region.name], 1)
+    return prediction
 
 
 def _support(region: Region, device: torch.device) -> Tensor | None:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from .backends import Compute
+from .checks import check_regions
 from .composer import Composer
 from .devices import check_device
 from .errors import RecipeError, did_you_mean
@@ -184,7 +185,7 @@ class Recipe(_Part):
         loader = registry if isinstance(registry, Loader) else Loader(registry)
         create = loader.registry.create
         return Composer(
-            self.made_regions(loader),
+            check_regions(self.made_regions(loader)),  # a recipe names its regions itself
             size=self.size,
             steps=self.steps,
             timesteps=create("timestep schedule", self.timesteps.use, self.timesteps.settings),
