@@ -7,7 +7,7 @@ from PIL import Image
 
 from dmix_core import BoxRegion, Composer, Descent, Spec, StillImage, from_models
 from dmix_core.animation import DenoisingGif
-from dmix_core.errors import CompositionError, ImageError, PluginError, RecipeError
+from dmix_core.errors import CompositionError, ImageError, PluginError, DeviceError
 from dmix_core.images import as_image, read_image, to_uint8
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 
@@ -97,7 +97,7 @@ def test_pixels_that_no_object_owns_are_the_pictures(photo):
 def test_what_cannot_be_found_is_refused(photo):
     with pytest.raises(PluginError, match="No denoiser 'blowhol'"):
         from_models(photo, ["blowhol"])
-    with pytest.raises(RecipeError, match="Cannot compute on the device 'tpu9'"):
+    with pytest.raises(DeviceError, match="Cannot compute on the device 'tpu9'"):
         from_models(photo, device="tpu9")
 
 

@@ -308,7 +308,7 @@ def test_a_folder_becomes_an_object_model(tmp_path, settings):
         assert sheet.mode == "RGB"
     denoiser = load(tmp_path / "disc")
     assert (denoiser.config.name, denoiser.config.role, denoiser.config.grey) == ("disc", "object", True)
-    assert denoiser.spec == Spec((16, 16), 3, 1)
+    assert denoiser.spec == Spec((16, 16), 3, 1, grey=True)
     card = (tmp_path / "disc/README.md").read_text()
     for words in ("data: discs", "training steps: 6", "items: 4", "flips: both", "dmix train object discs", "CC0"):
         assert words in card
@@ -394,7 +394,7 @@ def test_a_folder_becomes_a_background_model(tmp_path, settings):
         )
     )
     assert steps[-1].mask_loss is None
-    assert load(tmp_path / "ground").spec == Spec((16, 16), 3, 0)
+    assert load(tmp_path / "ground").spec == Spec((16, 16), 3, 0, grey=True)
 
 
 def test_a_model_is_called_like_its_folder_whatever_was_given(tmp_path, settings, monkeypatch):
