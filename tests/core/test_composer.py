@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import dmix_core.draws
+import dmix_core.composer
 from dmix_core import (
     Ancestral,
     Box,
@@ -103,7 +103,7 @@ def states_of(steps, region):
 
 def all_equal(some, others):
     assert len(some) == len(others)
-    return all(torch.equal(a, b) for a, b in zip(some, others))
+    return all(torch.equal(a, b) for a, b in zip(some, others, strict=True))
 
 
 def plain_chain(region, walk, steps, samples, seed=5):
@@ -185,7 +185,7 @@ def test_merging_from_the_end_is_copy_and_paste():
 def test_regions_are_independent_before_the_merge_window():
     together, alone = run(pair()), run(pair()[:1])
     elsewhere = run(pair(below=background(mean=-0.9)))
-    for step, without, other in zip(together, alone, elsewhere):
+    for step, without, other in zip(together, alone, elsewhere, strict=True):
         before = step.t > 6
         if step.s > step.t:
             break
@@ -208,7 +208,7 @@ def test_at_level_0_every_view_is_the_canvas():
     arrivals = [step for step in run(regions, timesteps=TailResampling(4, 2)) if step.s == 0]
     assert len(arrivals) == 3
     for step in arrivals:
-        for region, state in zip(regions, step.states):
+        for region, state in zip(regions, step.states, strict=True):
             assert torch.equal(region.view(region.place.crop(step.merged.canvas)), state[:, :3])
 
 
@@ -219,7 +219,7 @@ def test_each_region_may_listen_from_a_time_of_its_own():
     steps = run(early, timesteps=Descent(), merge_from=1.0)
     alone = [plain_chain(region, range(20, -1, -1), 20, range(2)) for region in early]
     assert all_equal(states_of(steps, 0), alone[0])
-    same = [torch.equal(state, other) for state, other in zip(states_of(steps, 1), alone[1])]
+    same = [torch.equal(state, other) for state, other in zip(states_of(steps, 1), alone[1], strict=True)]
     assert same == [step.t > 10 for step in steps]
 
 
@@ -300,7 +300,10 @@ def draws(monkeypatch):
         made[key["region"], key["purpose"], key["index"]] = noise
         return noise
 
-    monkeypatch.setattr(dmix_core.draws, "normal", recording)
+    def noise_of_region(shape, device, **key):
+        return lambda purpose, index=0: recording(shape, purpose=purpose, index=index, **key)
+
+    monkeypatch.setattr(dmix_core.composer, "RegionNoise", noise_of_region)
     return made
 
 
@@ -416,7 +419,7 @@ def test_every_network_is_called_at_levels_of_its_own_table():
     tables = NoiseSchedule.linear(1000), NoiseSchedule.cosine(300)
     models = Recorder(background(noise=tables[0])), Recorder(thing(disc(6), noise=tables[1]))
     run(pair(*models), timesteps=Descent())
-    for model, table in zip(models, tables):
+    for model, table in zip(models, tables, strict=True):
         assert [t for _, t in model.calls] == list(table.respace(20).levels[:0:-1])
     assert models[0].calls[0][1] == 1000
     assert models[1].calls[0][1] == 300
@@ -451,7 +454,7 @@ def test_the_merged_state_has_the_noise_of_its_level(rule, mask, side):
     for step in run(regions, 400, steps=10, timesteps=TailResampling(2, 1), merge_from=0.5, merge=rule):
         if step.merged is None or step.s not in (4, 2, 1):
             continue
-        for region, state, weights in zip(regions, step.states, step.merged.weights):
+        for region, state, weights in zip(regions, step.states, step.merged.weights, strict=True):
             w = region.view(region.place.crop(weights))[0, 0].clamp(0, 1)
             for place in (w == 0, w == 1, (w > 0) & (w < 1)):
                 if place.sum() >= 16:  # 19 200 values or more: a standard error of 1 % or less
@@ -480,7 +483,7 @@ def test_every_state_is_the_canvas_of_a_rule_that_repaints_noised_to_its_level(w
     for step in run(regions, 60, steps=10, timesteps=walk, merge_from=0.0, merge=Brighter()):
         level = LINEAR.respace(10).alpha_bar[step.s].item()
         canvas = step.merged.canvas if step.merged else canvas  # a climb's is that of the step before
-        for region, state in zip(regions, step.states):
+        for region, state in zip(regions, step.states, strict=True):
             expected = region.view(region.place.crop(canvas))[0]
             rest = state[:, :3] - level**0.5 * expected
             for place in (expected[0] == value for value in expected[0].unique()):
@@ -512,7 +515,7 @@ def test_a_photograph_is_bit_identical_where_no_object_stands(photo, tmp_path, o
     composition = Composer(regions, **SHORT, others=others).compose(3)
     untouched = composition.regions[0].visible
     assert 0 < untouched.float().mean() < 1
-    for result, mask in zip(composition.image, untouched):
+    for result, mask in zip(composition.image, untouched, strict=True):
         assert torch.equal(result[mask.expand_as(image)], image[mask.expand_as(image)])
         write_png(tmp_path / "composite.png", result)
         again = to_uint8(read_image(tmp_path / "composite.png"))
@@ -603,7 +606,7 @@ def test_masks_and_boxes_of_random_objects():
         assert torch.equal(result.visible[:, 0], composition.index == i)
         assert (result.visible <= result.amodal).all()
         assert torch.equal(composition.image * result.visible, result.image * result.visible)
-        for mask, box in zip(result.visible[:, 0], result.boxes):
+        for mask, box in zip(result.visible[:, 0], result.boxes, strict=True):
             rows, columns = mask.nonzero(as_tuple=True)
             if len(rows):
                 size = int(columns.max() - columns.min()) + 1, int(rows.max() - rows.min()) + 1

@@ -9,7 +9,7 @@ from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import dmix_core.draws
+import dmix_core.composer
 from dmix_core import Box, BoxRegion, Composer, Descent, HardMask, Merged, NoiseSchedule, Spec, StillImage, Wrapper
 from dmix_core import TailResampling as Tail
 from dmix_core.draws import normal
@@ -126,7 +126,10 @@ def blocks_of_the_same_noise(monkeypatch):
         pixels = normal((channels - 12 + 3, 2 * height, 2 * width), **key)
         return torch.cat([to_depth(pixels[:, :3]), pixels[:, 3:, ::2, ::2]], 1)
 
-    monkeypatch.setattr(dmix_core.draws, "normal", drawn)
+    def noise_of_region(shape, device, **key):
+        return lambda purpose, index=0: drawn(shape, purpose=purpose, index=index, **key)
+
+    monkeypatch.setattr(dmix_core.composer, "RegionNoise", noise_of_region)
 
 
 def both_ways():
@@ -146,8 +149,10 @@ def both_ways():
 )
 def test_with_a_linear_codec_and_hard_masks_it_is_a_region_of_pixels(blocks_of_the_same_noise, way, seams, walk):
     pixels, blocks, number = both_ways()[way]
-    for step, other in zip(run(pixels, seams=seams, timesteps=walk), run(blocks, seams=seams, timesteps=walk)):
-        for i, (state, expected) in enumerate(zip(other.states, step.states)):
+    for step, other in zip(
+        run(pixels, seams=seams, timesteps=walk), run(blocks, seams=seams, timesteps=walk), strict=True
+    ):
+        for i, (state, expected) in enumerate(zip(other.states, step.states, strict=True)):
             ours = to_space(state[:, :12]) if i == number else state[:, :3]
             torch.testing.assert_close(ours, expected[:, :3], rtol=0, atol=1e-5)
         if step.merged:
@@ -210,7 +215,7 @@ def test_it_encodes_and_decodes_from_the_merging_on_and_not_before():
 
 def test_before_the_merging_it_is_on_its_own():
     alone, together = run(pair()[:1], merge_from=1.0), run(pair())
-    for step, other in zip(together, alone):
+    for step, other in zip(together, alone, strict=True):
         if step.merged:
             break
         assert torch.equal(step.states[0], other.states[0])
@@ -267,7 +272,7 @@ def test_a_photograph_keeps_what_is_its_own_and_samples_do_not_depend_on_their_b
     composer = Composer([BoxRegion(StillImage(photo)), region], **SHORT)
     together, alone = composer.compose([3, 1], seed), composer.compose([1], seed)
     torch.testing.assert_close(together.image[1:], alone.image, rtol=0, atol=1e-4)
-    for image, own in zip(together.image, together.regions[0].visible):
+    for image, own in zip(together.image, together.regions[0].visible, strict=True):
         assert torch.equal(image[own.expand_as(photo)], photo[own.expand_as(photo)])
     inside = Box(*region.box).paste(torch.ones(1, 1, *region.place.size), (8, 10)).bool()
     assert not (together.regions[1].amodal & ~inside).any()

@@ -15,7 +15,7 @@ def layers(draw, batch=2, size=(3, 4)):
     random = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     mattes = [torch.rand(batch, 1, *size, generator=random) for _ in range(draw(st.integers(0, 3)))]
     images = [torch.rand(batch, 3, *size, generator=random) * 2 - 1 for _ in range(len(mattes) + 1)]
-    return [Layer(image, matte) for image, matte in zip(images, [torch.ones(batch, 1, *size), *mattes])]
+    return [Layer(image, matte) for image, matte in zip(images, [torch.ones(batch, 1, *size), *mattes], strict=True)]
 
 
 @given(layers(), st.floats(0, 1))
@@ -23,7 +23,9 @@ def test_the_rule_is_pure(pile, progress):
     before = [Layer(*(tensor.clone() for tensor in layer)) for layer in pile]
     first, second = HardMask()(pile, progress), HardMask()(pile, progress)
     assert all(torch.equal(a, b) for a, b in zip(first[:2], second[:2], strict=True))
-    assert all(torch.equal(a, b) for now, then in zip(pile, before) for a, b in zip(now, then))
+    assert all(
+        torch.equal(a, b) for now, then in zip(pile, before, strict=True) for a, b in zip(now, then, strict=True)
+    )
 
 
 @given(layers(), st.floats(0.01, 1))

@@ -959,9 +959,9 @@ def test_boxes_lie_inside(data):
 @settings(max_examples=20)
 def test_a_scene_makes_the_same_layers_at_every_call(scene):
     first, second = scene.layers(), scene.layers()
-    assert all(torch.equal(a, b) for one, two in zip(first, second) for a, b in zip(one, two))
+    assert all(torch.equal(a, b) for one, two in zip(first, second, strict=True) for a, b in zip(one, two, strict=True))
     outside = ~scene.supports()
-    assert all((layer.matte * away == 0).all() for layer, away in zip(first, outside))
+    assert all((layer.matte * away == 0).all() for layer, away in zip(first, outside, strict=True))
 
 
 @given(layers())

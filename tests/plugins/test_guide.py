@@ -202,7 +202,7 @@ def test_its_commands_for_each_kind_work(guide, shell, linked):
         linked(Path(f"dmix-{name}").resolve())
     for line in lines:
         shell(line)
-    names = zip(WORDS.values(), NAMES.values())
+    names = zip(WORDS.values(), NAMES.values(), strict=True)
     assert lines == [Template(words.try_it).substitute(name=name) for words, name in names]
 
 

@@ -126,7 +126,7 @@ def test_a_bundled_model_goes_and_comes_back(name, tmp_path):
     assert torch.equal(theirs.noise.alpha_bar, ours.noise.alpha_bar)
     x = torch.randn(1, *ours.spec.shape, generator=torch.Generator().manual_seed(0))
     for t in (1, 400):
-        for one, other in zip(ours(x, t), theirs(x, t)):
+        for one, other in zip(ours(x, t), theirs(x, t), strict=True):
             assert torch.allclose(one, other, atol=3e-5)
 
     back = import_pipeline(folder, tmp_path / "back")

@@ -23,7 +23,7 @@ SPEC = Spec((2, 2), 1)
 LINEAR = NoiseSchedule.linear()
 MEANS, SDS = torch.tensor([[-0.6, 0.5], [0.2, 0.4]], dtype=torch.float64)
 PRIORS = 0.3, 0.7
-CLASSES = [GaussianDenoiser(SPEC, mean, sd, LINEAR) for mean, sd in zip(MEANS, SDS)]
+CLASSES = [GaussianDenoiser(SPEC, mean, sd, LINEAR) for mean, sd in zip(MEANS, SDS, strict=True)]
 
 
 class Posterior:
@@ -41,7 +41,7 @@ def log_posteriors(x_t, a_t):
     widths = [(a_t * float(sd) ** 2 + 1 - a_t) ** 0.5 for sd in SDS]
     densities = [
         math.log(prior) - (((x_t - a_t**0.5 * float(mean)) / width) ** 2 / 2 + math.log(width)).sum((1, 2, 3))
-        for prior, mean, width in zip(PRIORS, MEANS, widths)
+        for prior, mean, width in zip(PRIORS, MEANS, widths, strict=True)
     ]
     return torch.stack(densities).log_softmax(0)
 
@@ -53,7 +53,7 @@ class Mixture:
 
     def __call__(self, x_t, t):
         posteriors = log_posteriors(x_t, float(self.noise.alpha_bar[t])).exp()
-        parts = [p[:, None, None, None] * one(x_t, t).clean for p, one in zip(posteriors, CLASSES)]
+        parts = [p[:, None, None, None] * one(x_t, t).clean for p, one in zip(posteriors, CLASSES, strict=True)]
         return Prediction(sum(parts), torch.full_like(x_t, 0.25))
 
 
@@ -151,7 +151,7 @@ class Member(GaussianDenoiser):
 
 def test_two_of_one_family_run_as_one_batch():
     x_t = torch.ones(3, *SPEC.shape, dtype=torch.float64)
-    one, other = (Member(SPEC, mean, sd, LINEAR) for mean, sd in zip(MEANS, SDS))
+    one, other = (Member(SPEC, mean, sd, LINEAR) for mean, sd in zip(MEANS, SDS, strict=True))
     clean, spread = ClassifierFreeGuidance(one, other, 3.0)(x_t, 500)
     assert torch.equal(clean, ClassifierFreeGuidance(*CLASSES, 3.0)(x_t, 500).clean)
     assert spread[:, 0, 0, 0].tolist() == [0, 1, 2]
@@ -280,7 +280,9 @@ def test_two_denoisers_that_do_not_fit_together(other, message):
 @pytest.fixture
 def registry():
     """All that is installed, and this file's classes and classifier as a plugin."""
-    denoisers = {name: lambda argument=None, *, device, dtype, d=d: d for name, d in zip(("cold", "warm"), CLASSES)}
+    denoisers = {
+        name: lambda argument=None, *, device, dtype, d=d: d for name, d in zip(("cold", "warm"), CLASSES, strict=True)
+    }
     classifiers = {"posterior": lambda argument=None, *, device="cpu": Posterior(int(argument))}
     plugin = {
         "dmix_denoisers": hookimpl(specname="dmix_denoisers")(lambda: denoisers),

@@ -185,7 +185,7 @@ def test_all_views_end_in_the_light_of_the_background(merge_from):
     *_, last = composer.steps(2)
     image, owned = composer.finish(last).image, composer.finish(last).regions[1].visible.expand(2, 3, 12, 12)
     torch.testing.assert_close(image, torch.where(owned, 0, -0.2), rtol=0, atol=1e-4)
-    for region, state in zip(regions, last.states):
+    for region, state in zip(regions, last.states, strict=True):
         torch.testing.assert_close(state[:, :3], region.view(region.place.crop(image)), rtol=0, atol=1e-5)
 
 

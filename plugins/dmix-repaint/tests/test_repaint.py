@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import dmix_core.draws
+import dmix_core.composer
 from dmix_core import BoxRegion, Composer, NoiseSchedule, Prediction, Spec, StillImage
 from dmix_core.errors import DmixError
 from dmix_core.images import read_image, to_uint8, write_png
@@ -154,7 +154,10 @@ def test_the_composer_gives_repaints_golden_numbers(monkeypatch):
             "climb": lambda: climbing(index),
         }[purpose]()
 
-    monkeypatch.setattr(dmix_core.draws, "normal", feed)
+    def noise_of_region(shape, device, **key):
+        return lambda purpose, index=0: feed(shape, purpose=purpose, index=index, **key)
+
+    monkeypatch.setattr(dmix_core.composer, "RegionNoise", noise_of_region)
     for step in composer.steps():
         steps.append(step)
 

@@ -54,14 +54,14 @@ class RegionNoise:
     def __init__(
         self, shape: Sequence[int], *, seed: int, samples: Sequence[int], region: str, device: torch.device
     ) -> None:
-        self._shape, self._samples, self._device = (len(samples), *shape), samples, device
-        self._name = f"{seed}/{{}}/{region.replace('{', '{{').replace('}', '}}')}"
+        self._shape, self._device = (len(samples), *shape), device
+        self._names = [f"{seed}/{sample}/{region}" for sample in samples]
         self._streams: dict[str, list[Stream]] = {}
 
     def __call__(self, purpose: str, index: int = 0) -> Tensor:
         """The draw of this number for this purpose."""
         if purpose not in self._streams:
-            self._streams[purpose] = [Stream(f"{self._name.format(sample)}/{purpose}") for sample in self._samples]
+            self._streams[purpose] = [Stream(f"{name}/{purpose}") for name in self._names]
         noise = np.empty(self._shape, np.float32)
         for row, stream in zip(noise, self._streams[purpose], strict=True):
             stream.fill(row, index)

@@ -211,7 +211,7 @@ def spaced_indices(steps: int, spacing: int | str) -> list[int]:
         ) from None
     sizes = [steps // len(counts) + (i < steps % len(counts)) for i in range(len(counts))]
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    return [start + i for start, size, count in zip(starts, sizes, counts) for i in _section(size, count)]
+    return [start + i for start, size, count in zip(starts, sizes, counts, strict=True) for i in _section(size, count)]
 
 
 def _section(size: int, count: int) -> list[int]:

@@ -165,7 +165,7 @@ def to_unet2d(weights: Mapping[str, Tensor], config: UNetConfig) -> dict[str, Te
             continue
         flat = whole.squeeze(-1) if whole.ndim == 3 else whole  # a Conv1d of ours is a Linear of theirs
         parts = [flat] if len(names) == 1 else _split(flat, config)
-        theirs |= {f"{name}.{kind}": part.contiguous() for name, part in zip(names, parts)}
+        theirs |= {f"{name}.{kind}": part.contiguous() for name, part in zip(names, parts, strict=True)}
     return theirs
 
 
