@@ -7,7 +7,7 @@ from PIL import Image
 
 from dmix_core import BoxRegion, Composer, Descent, Spec, StillImage, from_models
 from dmix_core.animation import DenoisingGif
-from dmix_core.errors import CompositionError, ImageError, PluginError, DeviceError
+from dmix_core.errors import CompositionError, DeviceError, ImageError, PluginError
 from dmix_core.images import as_image, read_image, to_uint8
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 
