@@ -63,7 +63,7 @@ def test_figures_are_those_of_the_whole_image_though_read_around_the_box(box):
     image = torch.rand(3, 64, 60, generator=torch.Generator().manual_seed(0)) * 2 - 1
     visible = box.paste(torch.ones(box.size, dtype=torch.bool), (64, 60))
     expected = visibility(image[None], visible[None, None])
-    for ours, theirs in zip(figures(image, box, torch.ones(box.size, dtype=torch.bool), box), expected):
+    for ours, theirs in zip(figures(image, box, torch.ones(box.size, dtype=torch.bool), box), expected, strict=True):
         assert ours == (None if theirs.isnan() else pytest.approx(float(theirs), abs=1e-3))
 
 

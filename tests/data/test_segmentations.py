@@ -61,7 +61,7 @@ def centres_inside(corners, size):
     """The pixels with an odd number of edges on their left, edge by edge over the whole mask."""
     y, x = np.arange(size[0])[:, None] + 0.5, np.arange(size[1])[None, :] + 0.5
     inside = np.zeros(size, bool)
-    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, 0)):
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, 0), strict=True):
         if y1 != y2:
             crossed = (y >= min(y1, y2)) & (y < max(y1, y2))
             inside ^= crossed & (x >= x1 + (y - y1) / (y2 - y1) * (x2 - x1))

@@ -112,7 +112,7 @@ def test_denoisers_of_one_network_are_joined_into_one_batch(registry, defects):
     members = [registry.denoiser(f"runs/defects:{c}") for c in ("crack", "hole", "crack")]
     states = [torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(i)) for i in range(3)]
     together = members[0].joined(members)(torch.cat(states), 700)
-    for i, (member, x_t) in enumerate(zip(members, states)):
+    for i, (member, x_t) in enumerate(zip(members, states, strict=True)):
         alone = member(x_t, 700)
         torch.testing.assert_close(together.clean[2 * i : 2 * i + 2], alone.clean, rtol=0, atol=1e-4)
         torch.testing.assert_close(together.spread[2 * i : 2 * i + 2], alone.spread, rtol=0, atol=1e-4)

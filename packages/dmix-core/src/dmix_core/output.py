@@ -59,7 +59,7 @@ class PicturesWriter(ExportWriter):
         mask, tinted = index_picture(sample.index), overlay(picture, sample.index)
         for path, drawn in ((files.image, picture), (files.mask, mask), (files.overlay, tinted)):
             write_png(path, drawn)
-        for path, each in zip(files.amodal, sample.objects):
+        for path, each in zip(files.amodal, sample.objects, strict=True):
             write_png(path, 255 * each.amodal[None].to(torch.uint8))
         self._sheet.add(sample, picture, tinted, mask)
         return [files.image, files.mask, files.overlay, *files.amodal]
@@ -103,7 +103,9 @@ class Sheet:
         for start in range(0, len(self), columns):
             band = slice(start, start + columns)
             empty = columns - len(self._tiles[band])
-            for drawn, written in zip(zip(*self._tiles[band]), zip(*self._captions[band])):
+            for drawn, written in zip(
+                zip(*self._tiles[band], strict=True), zip(*self._captions[band], strict=True), strict=True
+            ):
                 tiles += [*drawn, *[None] * empty]
                 captions += [*written, *[""] * empty]
         return contact_sheet(tiles, columns, captions)

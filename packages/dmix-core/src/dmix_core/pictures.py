@@ -67,7 +67,7 @@ def contact_sheet(
     sheet = Image.new("RGB", (left + len(rows[0]) * width, GAP + sum(heads) + len(rows) * height), PAPER)
     draw = ImageDraw.Draw(sheet)
     y = GAP
-    for number, (row, head) in enumerate(zip(rows, heads)):
+    for number, (row, head) in enumerate(zip(rows, heads, strict=True)):
         y += head
         for column, i in enumerate(row):
             x = left + column * width

@@ -54,7 +54,7 @@ class DenoisingStrip:
     def picture(self) -> Image.Image:
         """The strip, once the last step has been added."""
         columns = self._columns | {self._end: self._finished}
-        tiles = [tile for row in zip(*columns.values()) for tile in row]
+        tiles = [tile for row in zip(*columns.values(), strict=True) for tile in row]
         return contact_sheet(tiles, len(columns), [*columns], self._titles())
 
     def write(self, path: str | Path) -> Path:

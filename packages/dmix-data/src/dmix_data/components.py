@@ -46,7 +46,7 @@ def neighbours(runs: Runs, reach: int) -> tuple[Numbers, Numbers]:
         count = np.searchsorted(firsts, row + runs.last + reach, "right") - start
         others = np.arange(count.sum()) - np.repeat(count.cumsum() - count - start, count)
         pairs.append((np.repeat(np.arange(len(count)), count), others))
-    one, other = (np.concatenate(each) for each in zip(*pairs))
+    one, other = (np.concatenate(each) for each in zip(*pairs, strict=True))
     return one, other
 
 

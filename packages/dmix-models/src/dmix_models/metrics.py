@@ -25,7 +25,7 @@ class Quarters(NamedTuple):
     @property
     def means(self) -> list[float | None]:
         """The loss of each quarter, from the clean end; None where no sample fell into it."""
-        return [total / count if count else None for total, count in zip(self.sums, self.counts)]
+        return [total / count if count else None for total, count in zip(self.sums, self.counts, strict=True)]
 
 
 class TrainStep(NamedTuple):
@@ -89,8 +89,8 @@ class Pending(BaseModel):
             {
                 "steps": self.steps + 1,
                 "totals": {key: self.totals.get(key, 0.0) + value for key, value in numbers.items()},
-                "sums": [a + b for a, b in zip(self.sums, step.quarters.sums)],
-                "counts": [a + b for a, b in zip(self.counts, step.quarters.counts)],
+                "sums": [a + b for a, b in zip(self.sums, step.quarters.sums, strict=True)],
+                "counts": [a + b for a, b in zip(self.counts, step.quarters.counts, strict=True)],
             }
         )
 

@@ -63,7 +63,7 @@ def symmetries(size: Size) -> list[Symmetry]:
 def nearest(pictures: Tensor, places: Sequence[Place], device: torch.device | str = "cpu") -> Nearest:
     """Look for the nearest crops of pictures (Q, C + M, h, w) in [-1, 1] among all crops of these places."""
     found = [_nearest(part.to(device), places) for part in pictures.split(AT_ONCE)]
-    distances, crops, items, groups = zip(*found)
+    distances, crops, items, groups = zip(*found, strict=True)
     return Nearest(torch.cat(distances), torch.cat(crops), [item for part in items for item in part], groups[0])
 
 

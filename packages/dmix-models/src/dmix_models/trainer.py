@@ -194,7 +194,7 @@ class Training:
         x_t = self.schedule.diffuse(clean, 0, t, noise).contiguous(memory_format=torch.channels_last)
         pace = images_per_second(self.network, x_t, t - 1, labels if self.model.classes else None)
         means = self.accelerator.reduce(torch.tensor([*pace.values()], device=self.device), "mean").tolist()
-        choice = choose(dict(zip(pace, means)))
+        choice = choose(dict(zip(pace, means, strict=True)))
         self.config = self.config.model_copy(update={"mixed_precision": choice.chosen})
         self.made_with["mixed_precision"] = str(choice)
         self.notes = (f"mixed precision: {choice}",)
@@ -222,7 +222,7 @@ class Training:
         """Gradients of the batch's mean loss; returns that loss, each channel's error, then sums and counts of the
         quarters' losses.
         """
-        parts = [Batch(*part) for part in zip(*(tensor.chunk(self.config.accumulate) for tensor in batch))]
+        parts = [Batch(*part) for part in zip(*(tensor.chunk(self.config.accumulate) for tensor in batch), strict=True)]
         losses = []
         with torch.random.fork_rng(enabled=self.model.network.dropout > 0):
             if self.model.network.dropout:

@@ -244,7 +244,7 @@ def _write(
 def _facts(sample: "Sample", files: "SampleFiles") -> dict[str, Any]:
     """A sample with its files, for --json."""
     facts = sample.facts()
-    objects = [each | {"amodal": path} for each, path in zip(facts["objects"], files.amodal)]
+    objects = [each | {"amodal": path} for each, path in zip(facts["objects"], files.amodal, strict=True)]
     return facts | {"image": files.image, "mask": files.mask, "overlay": files.overlay, "objects": objects}
 
 
