@@ -23,7 +23,7 @@ MODULES = {
     "dmix_core": (
         *("hookspecs", "protocols", "errors", "testing"),
         *("noise", "timesteps", "steppers", "mattes", "merge", "geometry", "region", "still"),
-        *("composer", "composition", "checks", "draws", "quality"),
+        *("composer", "composition", "checks", "draws", "quality", "wrapper"),
         *("images", "pictures", "files"),
         *("registry", "recipe"),
     ),
