@@ -23,7 +23,7 @@ MODULES = {
     "dmix_core": (
         *("hookspecs", "protocols", "exporters", "errors", "testing"),
         *("noise", "timesteps", "steppers", "mattes", "merge", "geometry", "region", "still"),
-        *("composer", "composition", "sample", "checks", "draws", "quality"),
+        *("composer", "composition", "sample", "checks", "draws", "quality", "wrapper"),
         *("images", "pictures", "files", "devices"),
         *("registry", "recipe", "loading", "edits", "run"),
     ),

@@ -289,20 +289,18 @@ class Composer:
     def _repaint(self, meeting: Meeting, walkers: Sequence[Walker]) -> None:
         """Give each region that listens the aim that a rule's new pixels stand for."""
         for i, *pair in zip(meeting.window.members, meeting.layers, meeting.repainted(), strict=True):
-            if walkers[i].listening:
+            if walkers[i].listening and not walkers[i].still:
                 box = self.regions[i].place.seen_from(meeting.window.box)
                 walkers[i].repaint(*(Layer(*map(box.crop, layer)) for layer in pair))
 
     def _views(self, canvas: Canvas | None, walkers: Sequence[Walker]) -> list[Meeting]:
-        """What the regions see of each other, window by window."""
-        return [self._seen(meeting, walkers) for meeting in canvas.meetings] if canvas else []
-
-    def _seen(self, meeting: Meeting, walkers: Sequence[Walker]) -> Meeting:
-        """A window as the regions see each other in it: clean, as the rule has changed them, or noisy."""
-        if self.others == "noisy":
-            laid = [walker.region.lay(walker.x) for walker in walkers]
-            return meeting.mixed(self._in(meeting.window, laid))
-        return replace(meeting, layers=meeting.repainted())
+        """The windows as the regions see each other in them: clean, as the rule has changed them, or noisy."""
+        if canvas is None:
+            return []
+        if self.others == "clean":
+            return [replace(meeting, layers=meeting.repainted()) for meeting in canvas.meetings]
+        laid = [walker.region.lay(walker.x) for walker in walkers]
+        return [meeting.mixed(self._in(meeting.window, laid)) for meeting in canvas.meetings]
 
     def _take_in(self, seen: Meeting, walkers: Sequence[Walker], s: int, index: int) -> None:
         """Show each region of a window that listens what is seen of the others, the canvas less its own share."""
