@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from dmix_core import BoxRegion, Composer
 from dmix_core.errors import DenoiserError
-from dmix_core.protocols import Denoiser, Spec
+from dmix_core.protocols import Denoiser
 from dmix_core.testing import check_denoiser
 from dmix_models import ModelConfig, NoiseConfig, UNetDenoiser
 

@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from .composition import Composition, RegionResult
     from .errors import DmixError
     from .exporters import Exporter, ExportWriter, RunInfo
-    from .geometry import Box
+    from .geometry import Box, Size
+    from .mattes import blend, stack
     from .merge import HardMask
-    from .noise import NoiseSchedule
+    from .noise import NoiseSchedule, PredictionType
     from .protocols import (
         BatchedDenoiser,
         Classifier,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from .quick import from_models
     from .recipe import Recipe
     from .region import BoxRegion
-    from .run import Run
+    from .registry import Registry
+    from .run import Run, samples_of
     from .sample import Sample
     from .steppers import Ancestral
     from .still import StillImage
@@ -58,12 +60,15 @@ __all__ = [
     "Merged",
     "NoiseSchedule",
     "Prediction",
+    "PredictionType",
     "Recipe",
     "Region",
     "RegionResult",
+    "Registry",
     "Run",
     "RunInfo",
     "Sample",
+    "Size",
     "Spec",
     "StatefulDenoiser",
     "Step",
@@ -72,7 +77,10 @@ __all__ = [
     "TailResampling",
     "TimestepSchedule",
     "Wrapper",
+    "blend",
     "from_models",
+    "samples_of",
+    "stack",
 ]
 
 _ELSEWHERE = {
@@ -87,16 +95,22 @@ _ELSEWHERE = {
     "Exporter": "exporters",
     "HardMask": "merge",
     "NoiseSchedule": "noise",
+    "PredictionType": "noise",
     "Recipe": "recipe",
     "RegionResult": "composition",
+    "Registry": "registry",
     "Run": "run",
     "RunInfo": "exporters",
     "Sample": "sample",
+    "Size": "geometry",
     "Step": "composer",
     "StillImage": "still",
     "TailResampling": "timesteps",
     "Wrapper": "wrapper",
+    "blend": "mattes",
     "from_models": "quick",
+    "samples_of": "run",
+    "stack": "mattes",
 }
 """The module of each public name that is not in protocols.py."""
 

@@ -6,7 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from .errors import BackendError, DmixError
+from .errors import BackendError, DenoiserError, DmixError
 from .protocols import Denoiser, Size
 
 
@@ -110,6 +110,25 @@ class Compiled:
                 ) from error
 
         return run
+
+
+Arithmetic = Literal["float32", "bfloat16"]
+"""In what networks compute; what they are given and what they predict is float32 either way."""
+
+
+def arithmetic(dtype: torch.dtype | str) -> Arithmetic:
+    """The name of a dtype in which networks compute.
+
+    Raises:
+        DenoiserError: it is neither float32 nor bfloat16.
+    """
+    match str(dtype).removeprefix("torch."):
+        case "float32":
+            return "float32"
+        case "bfloat16":
+            return "bfloat16"
+        case name:
+            raise DenoiserError(f"The dtype is {name}; expected float32 or bfloat16, in which networks compute.")
 
 
 @dataclass(frozen=True)

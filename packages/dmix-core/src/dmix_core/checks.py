@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .errors import CompositionError, DenoiserError
+from .errors import CompositionError, DenoiserError, check_fraction
 from .geometry import Box, Size, moved
 from .protocols import Layer, Merged, Prediction, Region, Spec, StatefulDenoiser
 from .returned import prediction_of
@@ -52,14 +52,6 @@ def _check_state(region: Region) -> None:
                 f"A wrapper of region {region.name!r} calls {type(inside).__name__}, which carries a state from step "
                 "to step; expected it to be the outermost one. Change the order of the wrappers."
             )
-
-
-def check_fraction(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise CompositionError(
-            f"{name} is {value}; expected a fraction of the denoising, 0 (from the first step) to 1 (never)."
-        )
-    return value
 
 
 def check_others(others: Others, regions: Sequence[Region]) -> Others:

@@ -18,7 +18,6 @@ from torch import Tensor
 from .checks import (
     check_cover,
     check_finite,
-    check_fraction,
     check_merged,
     check_others,
     check_regions,
@@ -27,7 +26,7 @@ from .checks import (
 from .composition import Composition, finish
 from .devices import dtype_of, move
 from .draws import RegionNoise
-from .errors import CompositionError, did_you_mean
+from .errors import CompositionError, check_fraction, did_you_mean
 from .frames import clean_frame, noisy_frame
 from .geometry import Size, moved
 from .images import to_picture

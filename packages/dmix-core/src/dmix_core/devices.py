@@ -1,15 +1,11 @@
 """Where denoisers compute, and in which arithmetic."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 
-from .errors import DenoiserError, DeviceError
+from .errors import DeviceError
 from .protocols import Denoiser
-
-Arithmetic = Literal["float32", "bfloat16"]
-"""In what networks compute; what they are given and what they predict is float32 either way."""
 
 
 def check_device(device: str) -> str:
@@ -38,21 +34,6 @@ def dtype_of(denoiser: Denoiser) -> torch.dtype:
     stated = (getattr(part, "dtype", None) for part in parts(denoiser))
     dtype = next(filter(None, stated), torch.float32)
     return dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype)
-
-
-def arithmetic(dtype: torch.dtype | str) -> Arithmetic:
-    """The name of a dtype in which networks compute.
-
-    Raises:
-        DenoiserError: it is neither float32 nor bfloat16.
-    """
-    match str(dtype).removeprefix("torch."):
-        case "float32":
-            return "float32"
-        case "bfloat16":
-            return "bfloat16"
-        case name:
-            raise DenoiserError(f"The dtype is {name}; expected float32 or bfloat16, in which networks compute.")
 
 
 def parts(denoiser: Denoiser) -> Iterator[Denoiser]:

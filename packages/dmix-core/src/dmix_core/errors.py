@@ -56,3 +56,16 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return ' Did you mean ...?' for the closest known name, or '' when none is close."""
     close = get_close_matches(given, list(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def check_fraction(name: str, value: float) -> float:
+    """The value, which must be a fraction of the denoising.
+
+    Raises:
+        CompositionError: it lies outside of 0..1.
+    """
+    if not 0 <= value <= 1:
+        raise CompositionError(
+            f"{name} is {value}; expected a fraction of the denoising, 0 (from the first step) to 1 (never)."
+        )
+    return value

@@ -5,6 +5,7 @@ from functools import reduce
 from operator import add
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .protocols import Layer, Merged
@@ -40,3 +41,8 @@ def blend(layers: Sequence[Layer], weights: Tensor) -> Merged:
 def total(parts: Iterable[Tensor]) -> Tensor:
     """The sum from first to last, in this order: parts that are zero at a pixel do not change its last bits."""
     return reduce(add, parts)
+
+
+def grow(mask: Tensor, pixels: int) -> Tensor:
+    """A mask (B, 1, H, W) of 0 and 1, grown by so many pixels in every direction."""
+    return F.max_pool2d(mask, 2 * pixels + 1, stride=1, padding=pixels)

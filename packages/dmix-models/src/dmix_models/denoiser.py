@@ -10,8 +10,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
-from dmix_core.backends import Backend, Eager, Inputs, Network
-from dmix_core.devices import Arithmetic, arithmetic
+from dmix_core.backends import Arithmetic, Backend, Eager, Inputs, Network, arithmetic
 from dmix_core.errors import DenoiserError, did_you_mean
 from dmix_core.protocols import Prediction
 

@@ -13,12 +13,8 @@ from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from dmix_core.composer import Composer, Step
+from dmix_core import Composer, Recipe, Registry, Sample, Step, samples_of
 from dmix_core.images import index_picture, to_picture
-from dmix_core.recipe import Recipe
-from dmix_core.registry import Registry
-from dmix_core.run import samples_of
-from dmix_core.sample import Sample
 
 from .folder import PipelineError
 

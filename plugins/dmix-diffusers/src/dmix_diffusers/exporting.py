@@ -12,14 +12,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from dmix_core import NoiseSchedule
 from dmix_core.errors import ScheduleError
 from dmix_core.files import writable_folder, write_atomically
-from dmix_core.noise import NoiseSchedule
 from dmix_core.protocols import Denoiser
-from dmix_models.checkpoint import ModelCard, load, save
-from dmix_models.config import ModelConfig, NoiseConfig
-from dmix_models.denoiser import UNetDenoiser
-from dmix_models.unet import UNetConfig
+from dmix_models import ModelCard, ModelConfig, NoiseConfig, UNetConfig, UNetDenoiser, load, save
 
 from .folder import PipelineError, PipelineFolder, read_json
 from .schedulers import PREDICTIONS, Scheduling

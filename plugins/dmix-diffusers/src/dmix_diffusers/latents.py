@@ -11,8 +11,8 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
+from dmix_core import Size
 from dmix_core.errors import DenoiserError
-from dmix_core.geometry import Size
 from dmix_core.protocols import Prediction, Spec
 
 from .folder import PipelineError, PipelineFolder

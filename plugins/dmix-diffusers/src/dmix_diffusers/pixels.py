@@ -8,11 +8,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dmix_core.devices import arithmetic
+from dmix_core.backends import arithmetic
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Prediction, Size, Spec
-from dmix_models.config import ModelConfig
-from dmix_models.denoiser import split_variance
+from dmix_models import ModelConfig, split_variance
 
 from .exporting import read_sidecar
 from .folder import PipelineError, PipelineFolder

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dmix_core.noise import NoiseSchedule, PredictionType
-from dmix_models.config import Variance
+from dmix_core import NoiseSchedule, PredictionType
+from dmix_models import Variance
 
 from .folder import PipelineError, PipelineFolder
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dmix_core.protocols import Size
-from dmix_models.unet import UNetConfig
+from dmix_models import UNetConfig
 
 from .folder import PipelineError
 

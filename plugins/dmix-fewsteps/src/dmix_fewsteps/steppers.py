@@ -11,10 +11,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from dmix_core import NoiseSchedule, Prediction
-from dmix_core.checks import check_fraction
-from dmix_core.errors import ScheduleError
-from dmix_core.steppers import Ancestral
+from dmix_core import Ancestral, NoiseSchedule, Prediction
+from dmix_core.errors import ScheduleError, check_fraction
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from dmix_core import HardMask, Layer, Merged
 from dmix_core.errors import CompositionError
 from dmix_core.hookspecs import hookimpl
-from dmix_core.quality import grow
+from dmix_core.mattes import grow
 
 from .membrane import membrane
 
