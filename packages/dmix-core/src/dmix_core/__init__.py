@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .composer import Composer, Step
+    from .composer import Composer
     from .composition import Composition, RegionResult
     from .errors import DmixError
     from .exporters import Exporter, ExportWriter, RunInfo
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .registry import Registry
     from .run import Run, samples_of
     from .sample import Sample
+    from .step import Step
     from .steppers import Ancestral
     from .still import StillImage
     from .timesteps import Descent, TailResampling
@@ -103,7 +104,7 @@ _ELSEWHERE = {
     "RunInfo": "exporters",
     "Sample": "sample",
     "Size": "geometry",
-    "Step": "composer",
+    "Step": "step",
     "StillImage": "still",
     "TailResampling": "timesteps",
     "Wrapper": "wrapper",

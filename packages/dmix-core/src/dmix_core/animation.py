@@ -5,9 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from .composer import Composer, Step
+from .composer import Composer
 from .files import write_atomically
 from .pictures import fit
+from .step import Step
 
 FRAMES, FRAME_MS, LAST_MS = 60, 50, 1500
 

@@ -6,14 +6,12 @@ Regions exchange only clean predictions; each makes its own noise, on its own gr
 import math
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal, TypeVar
 
 import torch
-from PIL import Image
-from torch import Tensor
 
 from .checks import (
     check_cover,
@@ -27,15 +25,14 @@ from .composition import Composition, finish
 from .devices import dtype_of, move
 from .draws import RegionNoise
 from .errors import CompositionError, check_fraction, did_you_mean
-from .frames import clean_frame, noisy_frame
 from .geometry import Size, moved
-from .images import to_picture
 from .meeting import Canvas, Meeting
 from .merge import HardMask
 from .naming import numbered
-from .protocols import Denoiser, Layer, Merged, MergeRule, Prediction, Region, Stepper, TimestepSchedule
+from .protocols import Denoiser, Layer, MergeRule, Region, Stepper, TimestepSchedule
 from .region import is_grey
 from .returned import levels_of, merged_of
+from .step import Step
 from .steppers import Ancestral
 from .timesteps import TailResampling, check_walk
 from .walker import Batch, Walker
@@ -45,47 +42,6 @@ from .wrapper import family_of, joined
 Name = TypeVar("Name", bound=str)
 TOGETHER = 8
 """How many samples `compose` runs as one batch."""
-
-
-@dataclass(eq=False)
-class Step:
-    """One move from level t to level s; lists hold one entry per region, from bottom to top."""
-
-    t: int
-    s: int
-    states: list[Tensor]
-    """x_s, (B, C+M, h, w); a still image's is that image, at every level."""
-    predictions: list[Prediction] | None = None
-    """The clean predictions at level t; None on a climb."""
-    canvas: Canvas | None = None
-    """Where the predictions met; None where nothing was merged."""
-    composer: "Composer | None" = None
-    """Whose step it is."""
-
-    @property
-    def layers(self) -> list[Layer] | None:
-        """The predictions laid on the canvas, (B, C, H, W); None where nothing was merged."""
-        return None if self.canvas is None else self.canvas.layers
-
-    @property
-    def merged(self) -> Merged | None:
-        """What the merge rule made of the layers, on all of the canvas; None where nothing was merged."""
-        return None if self.canvas is None else self.canvas.merged
-
-    def preview(self, noisy: bool = False) -> list[Image.Image]:
-        """What every sample looks like now, before the regions merge too.
-
-        Args:
-            noisy: False: the clean image as it is predicted here; True: the noisy states.
-
-        Raises:
-            CompositionError: the step was made by hand, without a composer.
-        """
-        if self.composer is None:
-            raise CompositionError("A step without a composer has no picture; take steps from Composer.steps.")
-        frame = noisy_frame if noisy else clean_frame
-        shown = frame(self.composer.regions, self.composer.size, self)
-        return [to_picture(image, grey=self.composer.grey) for image in shown]
 
 
 class Composer:
@@ -227,7 +183,7 @@ class Composer:
                     walker.climb(self.stepper, t, s, index)
                 for batch in batches:
                     batch.restart()
-                yield Step(t, s, [walker.x for walker in walkers], composer=self)
+                yield Step(t, s, self.size, self.regions, [walker.x for walker in walkers])
                 continue
 
             # every region's clean image x0-hat, (B, C+M, h, w), from its own state
@@ -245,7 +201,8 @@ class Composer:
             # eqs. 9 and 11: where a region does not own the pixel, what is seen of the others there, noised to level s
             for seen in views:
                 self._take_in(seen, walkers, s, index)
-            yield Step(t, s, [walker.x for walker in walkers], [walker.prediction for walker in walkers], canvas, self)
+            states, predictions = [walker.x for walker in walkers], [walker.prediction for walker in walkers]
+            yield Step(t, s, self.size, self.regions, states, predictions, canvas)
 
     def _walker(self, i: int, samples: Sequence[int], seed: int) -> Walker:
         """Region number i before its first step; a still one has its clean image for good."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .composer import Composer, Step
+from .composer import Composer
 from .exporters import Exporter, ExportWriter, RunInfo
 from .files import writable_folder
 from .loading import Loader
@@ -20,6 +20,7 @@ from .output import FOLDERS, SHEET, Pictures
 from .recipe import Recipe, changes, made_with
 from .registry import Registry
 from .sample import Provenance, Sample
+from .step import Step
 
 StepHook = Callable[[Step, Sequence[int]], object]
 """Called after every step of a batch with the step and the numbers of the batch's samples."""

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from .composer import Composer, Step
+from .composer import Composer
 from .images import to_picture, write_png
 from .pictures import contact_sheet, fit, resized
+from .step import Step
 
 PERCENTAGES = (0, 50, 80, 89, 90, 95, 100)
 """Which percentages of the denoising a strip shows if none are asked for."""

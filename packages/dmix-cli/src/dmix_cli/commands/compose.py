@@ -31,10 +31,10 @@ from ..printing import print_json, reserve_stdout, say
 
 if TYPE_CHECKING:
     from dmix_core.animation import DenoisingGif
-    from dmix_core.composer import Step
     from dmix_core.output import SampleFiles
     from dmix_core.run import Run, RunFolder
     from dmix_core.sample import Sample
+    from dmix_core.step import Step
     from dmix_core.strip import DenoisingStrip
 
 OPTIONS = {
