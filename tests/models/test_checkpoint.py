@@ -195,7 +195,7 @@ def test_a_changed_bit_is_noticed(folder):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"but the model card README.md beside it says .* changed or damaged"):
+    with pytest.raises(CheckpointError, match=r"but the model card README.md beside it states .* changed or damaged"):
         load(folder)
     (folder / "README.md").unlink()  # a checkpoint without a card is not held against one
     load(folder)

@@ -1,4 +1,4 @@
-"""What dmix-core brings along, through the door that every plugin uses."""
+"""What dmix-core brings along, through the hooks that every plugin uses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

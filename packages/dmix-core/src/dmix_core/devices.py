@@ -16,7 +16,7 @@ def check_device(device: str) -> str:
     """
     try:
         torch.ones(1, device=device).item()  # the device "meta" makes tensors, but has no numbers to give back
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say no
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch raises differs by device
         reason = str(error).partition("\n")[0]
         raise DeviceError(f"Cannot compute on the device {device!r} ({reason}). Try 'cpu'.") from error
     return device

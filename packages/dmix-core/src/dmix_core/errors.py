@@ -1,4 +1,4 @@
-"""Errors that people see: each says what was given, what was expected and what to try."""
+"""Errors that people see: each states what was given, what was expected and what to try."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

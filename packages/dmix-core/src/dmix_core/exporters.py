@@ -49,7 +49,7 @@ class RunInfo:
 class ExportWriter(ABC):
     """Writes samples as they come and keeps none of them; as a context manager it closes itself.
 
-    What it keeps for the end (an index of boxes, say) is small beside an image, and is written by `close`.
+    What it keeps for the end (such as an index of boxes) is small beside an image, and is written by `close`.
     """
 
     @abstractmethod

@@ -24,7 +24,7 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
     except OSError as error:
         raise WriteError(
             f"Cannot write {str(path)!r} ({error.strerror}). "
-            "Expected a file name in a folder that exists, can be written to and has room."
+            "Expected a file name in a folder that exists, can be written to and has free space."
         ) from error
     return path
 

@@ -63,7 +63,7 @@ def dmix_denoisers() -> Mapping[str, DenoiserFactory]:  # type: ignore[empty-bod
 
 @hookspec
 def dmix_wrappers() -> Mapping[str, WrapperFactory]:  # type: ignore[empty-body]
-    """Wrappers by name: denoisers that say something else than the one that they wrap, such as guidance.
+    """Wrappers by name: denoisers that predict something else than the one that they wrap, such as guidance.
 
     They are a region's `wrap`, `--wrap REGION=NAME`, and take settings by `--set NAME.KEY=VALUE`.
     """

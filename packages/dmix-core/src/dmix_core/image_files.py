@@ -68,7 +68,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 
 
 def is_turned(path: str | Path) -> bool:
-    """Whether EXIF says that a picture has to be turned or mirrored to be upright.
+    """Whether by EXIF a picture has to be turned or mirrored to be upright.
 
     Raises:
         ImageError: the file is missing, damaged, or no picture.

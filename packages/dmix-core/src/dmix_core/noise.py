@@ -158,7 +158,7 @@ class NoiseSchedule:
         a_t, a_s = self._at(_at_least(min(2, self.steps), t), like), self._at(_at_least(1, s), like)
         return (1 - a_t / a_s) * (1 - a_s) / (1 - a_t)
 
-    # ---- what a network says --------------------------------------------------------------------------------
+    # ---- what a network predicts -----------------------------------------------------------------------------
 
     def clean_from(self, prediction: PredictionType, output: Tensor, x_t: Tensor, t: Level) -> Tensor:
         """The clean image x0-hat that a network's output stands for (v: Salimans & Ho 2022)."""
@@ -172,7 +172,7 @@ class NoiseSchedule:
                 return _as(a_t**0.5, x_t) * x_t - _as((1 - a_t) ** 0.5, x_t) * output
 
     def target_for(self, prediction: PredictionType, clean: Tensor, noise: Tensor, t: Level) -> Tensor:
-        """What a network of this prediction type should say of diffuse(clean, 0, t, noise)."""
+        """What a network of this prediction type should predict from diffuse(clean, 0, t, noise)."""
         a_t = self._at(t, clean)
         match prediction:
             case "epsilon":

@@ -1,4 +1,4 @@
-"""Does the object show where its mask says it is? Numbers for each sample, without a second network.
+"""Does the object show where its mask is? Numbers for each sample, without a second network.
 
 Where object and background were drawn in different light, a merge can melt the object into the scene while its mask
 stays, and such a label is poison for a detector.

@@ -246,7 +246,7 @@ def made_with(registry: Registry, models: Mapping[str, Denoiser] = MappingProxyT
 
     Returns:
         The versions of Python, torch, numpy and every plugin's distribution; under "model REFERENCE" the start of the
-        sha256 of a photograph's file, or of a denoiser's weights where it says it in an attribute `sha256`.
+        sha256 of a photograph's file, or of a denoiser's weights where it has them in an attribute `sha256`.
     """
     plugins = {plugin.distribution: plugin.version for plugin in registry.plugins if plugin.status == "ok"}
     libraries = {name: metadata.version(name) for name in ("numpy", "torch")}

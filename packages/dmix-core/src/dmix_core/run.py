@@ -184,5 +184,5 @@ class RunFolder:
 
 
 def folder_of(exporter: str) -> str:
-    """Its own name, unless what we write ourselves is called so, on file systems that do not tell cases apart too."""
+    """Its own name, unless what we write ourselves is called so, on file systems that ignore case too."""
     return f"{exporter}-export" if exporter.lower() in _OURS else exporter

@@ -19,8 +19,8 @@ class StillImage:
 
     Attributes:
         image: (C + M, H, W) in [-1, 1], as `images.read_image` gives it.
-        mask_channels: M, 0 or 1; with 1 the last channel says which pixels it owns, 1 opaque, -1 transparent: what is
-            transparent shows the regions below.
+        mask_channels: M, 0 or 1; with 1 the last channel marks the pixels that it owns, 1 opaque, -1 transparent: what
+            is transparent shows the regions below.
         noise: the table by which objects see it noised; any will do, since no network was trained with it.
     """
 

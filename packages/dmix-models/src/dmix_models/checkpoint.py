@@ -228,7 +228,7 @@ def check_sum(folder: str | Path) -> str:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if stated and stated[1] != actual:
         raise CheckpointError(
-            f"{str(weights)!r} has the sha256 {actual[:16]}..., but the model card {CARD} beside it says "
+            f"{str(weights)!r} has the sha256 {actual[:16]}..., but the model card {CARD} beside it states "
             f"{stated[1][:16]}...: the weights were changed or damaged. {_AGAIN}"
         )
     return actual

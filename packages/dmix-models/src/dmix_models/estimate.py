@@ -30,7 +30,7 @@ class Estimate:
     Attributes:
         weights: of the network; gradients and the average of the weights take as much each, AdamW's moments twice.
         peak: measured while training: on a GPU the most that was allocated there at once, on a CPU how much the
-            process's resident memory grew; None where the system does not tell.
+            process's resident memory grew; None where the system does not report it.
         kept: what the forward pass keeps for the backward pass, of one part of a batch.
         seconds: of a step, the median of ten.
         preview_seconds: of a preview.
@@ -130,7 +130,7 @@ def peak_since(before: int, device: torch.device) -> int | None:
 
 
 def resident_peak() -> int | None:
-    """The most resident memory that the process has had, in bytes; None where the system does not tell."""
+    """The most resident memory that the process has had, in bytes; None where the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux, where ru_maxrss begins with that of the process that started this one
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())

@@ -54,7 +54,7 @@ Numbers = NDArray[np.float64]
 
 
 class MemorisationError(DmixError):
-    """Training crops of which nothing can be said."""
+    """Training crops that allow no comparison."""
 
 
 # ---- figures ------------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ class Comparison:
 
     @property
     def expected(self) -> float:
-        """The share of fresh pictures that would be below that value: 5 %, or what so few groups can tell."""
+        """The share of fresh pictures that would be below that value: 5 %, or what so few groups allow."""
         return self.rank / (len(self.left_out) + 1)
 
     @property
@@ -223,7 +223,7 @@ class Memorisation:
 
     @property
     def certainty(self) -> str:
-        """How much so many samples and groups can tell."""
+        """What so many samples and groups allow to conclude."""
         least, groups = self.comparison.least_sure, len(self.comparison.left_out)
         if least is None:
             return f"With {groups} groups of training crops and so few samples, copies cannot be told from chance."
@@ -273,7 +273,7 @@ def memorisation(
 
 
 def check_kinds(kinds: Mapping[str | None, Denoiser], crops: Crops) -> None:
-    """Refuse crops of which nothing can be said, before any sample is made.
+    """Refuse crops that allow no comparison, before any sample is made.
 
     Raises:
         MemorisationError: as for `memorisation`.
@@ -313,7 +313,7 @@ def _parts(samples: int, at_once: int = 16) -> list[range]:
 
 
 def check_crops(denoiser: Denoiser, crops: Crops, items: Sequence[int], name: str | None) -> None:
-    """Refuse crops of which nothing can be said, before any sample is made."""
+    """Refuse crops that allow no comparison, before any sample is made."""
     given, expected = (crops.size, crops.mask_channels), (denoiser.spec.size, denoiser.spec.mask_channels)
     if given != expected:
         raise MemorisationError(
@@ -324,7 +324,7 @@ def check_crops(denoiser: Denoiser, crops: Crops, items: Sequence[int], name: st
     if len(groups) < LEAST:
         raise MemorisationError(
             f"The training crops{f' of {name!r}' if name else ''} are from {len(groups)} pictures or groups of "
-            f"pictures that belong together. Expected at least {LEAST}: of fewer, nothing can be said."
+            f"pictures that belong together. Expected at least {LEAST}: fewer allow no comparison."
         )
 
 

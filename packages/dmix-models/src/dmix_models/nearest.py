@@ -117,7 +117,7 @@ class Templates:
     """Pictures (T, C, h, w) to be correlated with the windows of larger ones.
 
     Args:
-        grey: what they are compared with is grey, so that their mean channel says all.
+        grey: what they are compared with is grey, so that their mean channel is enough.
     """
 
     def __init__(self, pictures: Tensor, grey: bool = False) -> None:

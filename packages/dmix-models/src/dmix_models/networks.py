@@ -75,7 +75,7 @@ def family(kind: object) -> type[NetworkConfig]:
         raise ValueError(f"there is no kind {kind!r} of networks.{close} Known kinds: {', '.join(sorted(loaders))}")
     try:
         loaded = loaders[kind]()
-    except Exception as error:  # whatever a stranger's module does when it is imported
+    except Exception as error:  # a foreign module may raise anything when it is imported
         raise ValueError(f"the networks of kind {kind!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not (isinstance(loaded, type) and issubclass(loaded, NetworkConfig)):
         raise ValueError(f"the networks of kind {kind!r} are {loaded!r}; expected a subclass of NetworkConfig")

@@ -1,4 +1,4 @@
-"""A composition with the manners of a diffusers pipeline."""
+"""A composition with the interface of a diffusers pipeline."""
 
 from __future__ import annotations
 

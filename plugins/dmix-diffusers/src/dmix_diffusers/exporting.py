@@ -23,7 +23,7 @@ from .schedulers import PREDICTIONS, Scheduling
 from .unet2d import AS_IT_IS, check_same, from_unet2d, grid_size, to_unet2d, unet2d_config, unet_config
 
 SIDECAR = "dmix.json"
-"""Beside an exported pipeline's own files: the model's config, in which dmix finds what the pipeline's do not say."""
+"""Beside an exported pipeline's own files: the model's config, in which dmix finds what the pipeline's do not state."""
 
 
 def export_pipeline(model: Denoiser | str | Path, folder: str | Path) -> Path:
@@ -72,7 +72,7 @@ def import_pipeline(pipeline: str | Path, folder: str | Path, mask_channels: Lit
 
     Args:
         pipeline: a folder or an id of the hub, with a UNet2DModel that is built as dmix' UNet is.
-        mask_channels: 1 if the last channel is a mask; a pipeline that dmix has written says it itself.
+        mask_channels: 1 if the last channel is a mask; a pipeline that dmix has written states it itself.
 
     Raises:
         PipelineError: which key of a config dmix' models have no equivalent for.

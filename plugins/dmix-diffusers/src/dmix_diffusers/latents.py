@@ -26,7 +26,7 @@ CONDITIONS = (
     "num_class_embeds",
     "time_cond_proj_dim",
 )
-"""What a network may be told beside the time and a prompt."""
+"""What a network may take beside the time and a prompt."""
 
 
 class LatentModel:
@@ -107,7 +107,7 @@ class LatentModel:
         return (mean - self._shift) * self._scale
 
     def text(self, prompt: str) -> Tensor:
-        """What the network is told of a prompt, (1, tokens, width).
+        """What the network is given for a prompt, (1, tokens, width).
 
         Raises:
             PipelineError: the prompt is longer than the encoder takes.
@@ -130,8 +130,8 @@ class LatentDenoiser:
 
     Args:
         guidance_scale: classifier-free guidance (Ho & Salimans 2022), as diffusers counts it: u + scale (p - u), with
-            what the network says to the prompt, p, and to the negative one, u; 1 is p and one call in place of two.
-        height: of the picture, in pixels; None: what the network's sample_size says. So with `width`.
+            the network's predictions for the prompt, p, and for the negative one, u; 1 is p and one call in place of two.
+        height: of the picture, in pixels; None: what the network's sample_size states. So with `width`.
 
     Raises:
         PipelineError: a prompt that is too long, or a size that the latents do not divide.
@@ -210,7 +210,7 @@ def _check_configs(unet: Any, vae: Any, text: Any, scheduling: Scheduling) -> No
             refuse("network", unet, key, f"{channels}, the channels of the latents, and nothing beside them")
     for key in CONDITIONS:
         if unet.get(key) is not None:
-            refuse("network", unet, key, "None: it is told the time and a prompt")
+            refuse("network", unet, key, "None: it takes the time and a prompt")
     if unet.cross_attention_dim != text.hidden_size:
         refuse("network", unet, "cross_attention_dim", f"{text.hidden_size}, the width of the text encoder")
     if scheduling.variance == "learned-range":

@@ -69,8 +69,8 @@ class PixelDenoiser:
         """The denoiser of a folder, or of an id of the hub.
 
         Args:
-            mask_channels: None: what `dmix.json` says in the folder of a model of dmix's, else 0.
-            height: of the grid; None: what the network's sample_size says. So with `width`.
+            mask_channels: None: what `dmix.json` states in the folder of a model of dmix's, else 0.
+            height: of the grid; None: what the network's sample_size states. So with `width`.
 
         Raises:
             PipelineError: it cannot be loaded, or which key of a config has no equivalent.

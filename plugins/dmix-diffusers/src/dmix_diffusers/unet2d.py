@@ -97,10 +97,10 @@ def _head_width(config: UNetConfig) -> int | None:
 
 
 def grid_size(sample_size: int | Sequence[int] | None, height: int | None = None, width: int | None = None) -> Size:
-    """(height, width) of a network's grid, as its sample_size says it or as they are given.
+    """(height, width) of a network's grid, as its sample_size states it or as they are given.
 
     Raises:
-        PipelineError: neither says it.
+        PipelineError: neither states it.
     """
     rows, columns = (sample_size, sample_size) if isinstance(sample_size, int) else sample_size or (0, 0)
     size = height or rows, width or columns
