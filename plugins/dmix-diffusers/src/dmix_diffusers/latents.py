@@ -130,7 +130,7 @@ class LatentDenoiser:
 
     Args:
         guidance_scale: classifier-free guidance (Ho & Salimans 2022), as diffusers counts it: u + scale (p - u), with
-            the network's predictions for the prompt, p, and for the negative one, u; 1 is p and one call in place of two.
+            the network's predictions for the prompt, p, and for the negative one, u; 1 is p, and one call for two.
         height: of the picture, in pixels; None: what the network's sample_size states. So with `width`.
 
     Raises:
