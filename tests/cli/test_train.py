@@ -159,8 +159,8 @@ def test_values_out_of_range_end_with_2(dmix, pictures, words):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--size", "30x30"], "size is 30 x 30; the unet's 3 levels need sides that are multiples of 4"),
-        (["--size", "7x7"], "size is 7 x 7; the unet's 2 levels need sides that are multiples of 2"),
+        (["--size", "30x30"], "size is 30 x 30; the network needs sides that are multiples of 4"),
+        (["--size", "7x7"], "size is 7 x 7; the network needs sides that are multiples of 2"),
         (["--gain", 1.4, 0.7], "--gain is (1.4, 0.7): expected two factors, 0 < low <= high"),
         (["--seed", 2**64], f"--seed is {2**64}: Input should be less than {2**63}"),
         (["-o", "/"], "--name is ''"),
