@@ -28,7 +28,9 @@ from dmix_models.trainer import (
     learning_rate,
     train,
 )
-from dmix_models.training_setup import train_background, train_object
+from dmix_models.training_setup import Architecture, train_background, train_object
+
+FIXED = Architecture(variance="fixed-small")
 
 
 def discs(count=4):
@@ -158,8 +160,8 @@ def test_every_other_setting_is_named(tmp_path, model, crops, settings):
 def test_what_happened_to_the_pictures_is_told(tmp_path, settings):
     folder, out = tmp_path / "discs", tmp_path / "out"
     write(folder)
-    small = {"size": (16, 16), "min_area": 20}
-    next(train_object(folder, out, settings.model_copy(update={"save_every": 1}), **small))
+    data = DataOptions(min_area=20)
+    next(train_object(folder, out, settings.model_copy(update={"save_every": 1}), (16, 16), data))
     Image.fromarray(next(discs())[0] + 1).save(folder / "0.jpg", quality=95)
     for suffix in ("jpg", "png"):
         (folder / f"1.{suffix}").rename(folder / f"new.{suffix}")
@@ -169,7 +171,7 @@ def test_what_happened_to_the_pictures_is_told(tmp_path, settings):
             Image.fromarray(image).save(folder / f"{number}.jpg", quality=95)
             Image.fromarray(mask).save(folder / f"{number}.png")
     with pytest.raises(ResumeError) as refused:
-        train_object(folder, out, settings, **small | {"min_area": 21})
+        train_object(folder, out, settings, (16, 16), DataOptions(min_area=21))
     assert str(refused.value).splitlines()[1:-1] == [
         "  data.min_area was 20, is 21",
         "  data.items was 4, is 9",
@@ -369,7 +371,7 @@ def test_a_preset_and_a_model_to_begin_with_exclude_each_other(tmp_path, setting
     write(tmp_path / "discs")
     settings = settings.model_copy(update={"init": "tiles"})
     with pytest.raises(TrainingError, match="as preset 'small' and by init 'tiles'; expected one"):
-        train_object(tmp_path / "discs", tmp_path / "out", settings, size=(16, 16), preset="small")
+        train_object(tmp_path / "discs", tmp_path / "out", settings, architecture=Architecture("small"))
 
 
 def test_a_folder_becomes_a_model_like_the_one_to_begin_with(tmp_path, settings):
@@ -381,9 +383,7 @@ def test_a_folder_becomes_a_model_like_the_one_to_begin_with(tmp_path, settings)
 
 def test_a_folder_becomes_a_background_model(tmp_path, settings):
     write(tmp_path / "discs")
-    steps = list(
-        train_background(tmp_path / "discs", tmp_path / "ground", settings, size=(16, 16), variance="fixed-small")
-    )
+    steps = list(train_background(tmp_path / "discs", tmp_path / "ground", settings, (16, 16), architecture=FIXED))
     assert steps[-1].mask_loss is None
     assert load(tmp_path / "ground").spec == ((16, 16), 3, 0)
 
