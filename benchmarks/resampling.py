@@ -19,9 +19,8 @@ from dmix_core.files import writable_folder
 from dmix_core.images import to_picture, write_png
 from dmix_core.pictures import contact_sheet, enlarge
 from dmix_core.quality import Visibility, visibility
-from dmix_data.datasets import ObjectCrops
+from dmix_data.datasets import object_crops
 from dmix_data.options import DataOptions
-from dmix_data.readers import read_pairs
 from dmix_models import load
 
 LISTENING = (None, 0.9, 0.7, 0.5)  # None: never, a copy-paste
@@ -48,7 +47,7 @@ def composites(samples: int, listen_from: float | None, dtype: str) -> Iterator[
 
 def real_objects(folder: str) -> Visibility:
     """The real objects, each in a crop of its own."""
-    crops = ObjectCrops(read_pairs(folder, skip_empty=True), (64, 64), DataOptions(skip_small=True))
+    crops = object_crops(folder, (64, 64), DataOptions(skip_empty=True, skip_small=True))
     cuts = np.stack([crops.cut(item, np.random.default_rng(item)) for item in range(len(crops))])
     pixels = torch.from_numpy(cuts).permute(0, 3, 1, 2)
     return visibility(pixels[:, :3] / 127.5 - 1, pixels[:, 3:] > 127)
