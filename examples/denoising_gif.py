@@ -1,22 +1,17 @@
-"""How a picture comes about: a GIF of the tile's own prediction, then of the composition, and a strip of the states."""
+"""How a picture comes about: a GIF of what is predicted at each step, and a strip of the noisy states."""
 
 from pathlib import Path
 
-from dmix_core import BoxRegion, Composer
-from dmix_core.images import to_picture
-from dmix_core.pictures import DenoisingStrip, enlarge
-from dmix_models import load
+from dmix_core import from_models
+from dmix_core.strip import DenoisingStrip
 
 
 def main(out: Path, steps: int = 250) -> None:
-    blowhole = BoxRegion(load("blowhole"), box=(16, 16, 32, 32), name="blowhole", z=1)
-    composer = Composer([BoxRegion(load("tiles")), blowhole], steps=steps)
+    composer = from_models("tiles", objects=[("blowhole", (16, 16, 32, 32))], steps=steps)
     strip, frames = DenoisingStrip(composer), []
     for step in composer.steps(seed=0):
         strip.add(step)
-        if step.predictions:  # a climb predicts nothing
-            clean = step.merged.canvas if step.merged else step.predictions[0].clean
-            frames.append(enlarge(to_picture(clean[0])))
+        frames.append(step.preview()[0].resize((256, 256)))
     frames[0].save(out / "denoising.gif", save_all=True, append_images=frames[1:], duration=40)
     strip.picture().save(out / "strip.png")
 

@@ -6,23 +6,17 @@ Every pixel outside of the objects' masks stays as it is in the photograph, whic
 import sys
 from pathlib import Path
 
-from dmix_core import BoxRegion, Composer, StillImage
-from dmix_core.images import read_image, to_uint8, write_png
-from dmix_models import load
+from dmix_core import from_models
+from dmix_core.images import as_image, to_uint8
 
 
 def main(photo: Path, out: Path, steps: int = 250) -> None:
-    image, blowhole = read_image(photo), load("blowhole")
-    regions = [
-        BoxRegion(StillImage(image), name="photo"),
-        BoxRegion(blowhole, box=(8, 8, 32, 32), name="first", z=1),
-        BoxRegion(blowhole, box=(60, 40, 48, 48), name="second", z=2),  # enlarged by half
-    ]
-    composition = Composer(regions, steps=steps).compose(seed=3)
-    write_png(out, composition.image[0])
+    objects = [("blowhole", (8, 8, 32, 32)), ("blowhole", (60, 40, 48, 48))]  # the second enlarged by half
+    composition = from_models(photo, objects, steps=steps).compose(seed=3)
+    composition.images[0].save(out)
 
     untouched = composition.index[0] == 0
-    assert (to_uint8(composition.image[0]) == to_uint8(image))[:, untouched].all()
+    assert (to_uint8(composition.image[0]) == to_uint8(as_image(photo)))[:, untouched].all()
     print(f"{out}: {untouched.float().mean():.0%} of the pixels are the photograph's own")
 
 

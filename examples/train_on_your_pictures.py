@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-from dmix_models.plans import train_object
 from PIL import Image
 
 from dmix_core import BoxRegion, Composer
 from dmix_core.images import write_png
 from dmix_models import load
 from dmix_models.trainer import TrainConfig
+from dmix_models.training_setup import train_object
 
 
 def draw(folder: Path, count: int = 12) -> Path:

@@ -2,18 +2,15 @@
 
 from pathlib import Path
 
-from dmix_core import BoxRegion, Composer
-from dmix_core.images import index_picture, write_png
-from dmix_models import load
+from dmix_core import from_models
 
 
 def main(out: Path, steps: int = 250) -> None:
-    tile = BoxRegion(load("tiles"))
-    blowhole = BoxRegion(load("blowhole"), box=(16, 16, 32, 32), name="blowhole", z=1)
-    composition = Composer([tile, blowhole], steps=steps).compose(samples=4, seed=0)
+    composer = from_models("tiles", objects=[("blowhole", (16, 16, 32, 32))], steps=steps)
+    composition = composer.compose(samples=4, seed=0)
     for number, box in enumerate(composition.regions[1].boxes):
-        write_png(out / f"{number}.png", composition.image[number])
-        write_png(out / f"{number}-mask.png", index_picture(composition.index[number]))
+        composition.images[number].save(out / f"{number}.png")
+        composition.masks[number].save(out / f"{number}-mask.png")
         print(f"{number}.png: the blowhole is in", box)
 
 

@@ -49,5 +49,7 @@ def test_merge_rule(main, tmp_path):
 
 def test_denoising_gif(main, tmp_path):
     main(tmp_path, STEPS)
-    assert Image.open(tmp_path / "denoising.gif").n_frames == STEPS + 2 * 10
+    assert (
+        Image.open(tmp_path / "denoising.gif").n_frames == STEPS + 2 * 2 * 10
+    )  # resampled twice, ten steps up and ten down
     assert (tmp_path / "strip.png").exists()

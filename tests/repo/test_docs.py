@@ -112,3 +112,10 @@ def test_no_tracked_text_names_a_path_of_one_machine():
             text = data.decode("utf-8", errors="replace")
             found += [(str(file.relative_to(REPO)), path) for path in MACHINE_PATHS if path in text]
     assert not found
+
+
+def test_the_places_that_contributing_names_are_there():
+    text = (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Where would I add")[2]
+    named = re.findall(r"`((?:packages|plugins|tests|docs|mkdocs)[\w./-]*)`", text.partition("\n## ")[0])
+    assert len(named) > 10
+    assert [place for place in named if not (REPO / place).exists()] == []
