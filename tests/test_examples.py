@@ -49,7 +49,5 @@ def test_merge_rule(main, tmp_path):
 
 def test_denoising_gif(main, tmp_path):
     main(tmp_path, STEPS)
-    assert (
-        Image.open(tmp_path / "denoising.gif").n_frames == STEPS + 2 * 2 * 10
-    )  # resampled twice, ten steps up and ten down
+    assert Image.open(tmp_path / "denoising.gif").n_frames == STEPS + 2 * (10 + 10)
     assert (tmp_path / "strip.png").exists()

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from dmix_core.files import write_atomically
-from dmix_models.data.layouts.magnetic_tile import classes, photographs, tiles
+from dmix_data.layouts.magnetic_tile import classes, photographs, tiles
 
 PARTS = ("train", "validation", "test")
 HELD_OUT = 0.2

@@ -6,7 +6,6 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-
 from dmix_models.data.layouts.magnetic_tile import tiles
 
 

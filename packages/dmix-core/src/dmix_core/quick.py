@@ -49,7 +49,8 @@ def from_models(
             with a number where two have the same name.
         size: (H, W) of the canvas, over which the background is stretched; None: the background's own size.
         registry: where names come from; None: everything that is installed.
-        device, dtype: where networks compute, and in which arithmetic ("float32" or "bfloat16").
+        device: where networks compute.
+        dtype: in which arithmetic: "float32" or "bfloat16".
         settings: other arguments of Composer.
 
     Raises:

@@ -33,7 +33,8 @@ class StillImage:
         """The denoiser of a picture of any kind; its alpha becomes the mask channel where something is transparent.
 
         Args:
-            picture, value_range: as for `images.as_image`, whose errors it raises.
+            picture: as `images.as_image` takes it, whose errors it raises.
+            value_range: of floats, as `images.as_image` takes it.
         """
         image = as_image(picture, value_range)
         return cls(image, mask_channels=int(len(image) == 4))

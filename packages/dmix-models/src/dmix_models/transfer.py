@@ -1,7 +1,9 @@
-"""Begin with another model's weights: a network made wider, or given classes, that at first predicts as it did.
+"""Begin with another model's weights: a network made wider, or given classes.
 
-New input channels have weight zero and new output channels predict zero, so that what the other model painted is
-painted the same at step 0, whatever the new channels hold.
+The weights of a new mask are drawn as large as those of the image, on the way in and on the way out. Beginning at zero,
+they would have to grow as a product, each by no more than the learning rate in a step, and for a thousand steps the
+network would hardly see the noise in the mask that it is to take away: samples had masks of salt and pepper. What is
+predicted of the image therefore changes a little at first, by what the mask holds.
 """
 
 from collections.abc import Sequence
@@ -64,9 +66,10 @@ def like(
 def transferred(init: str, model: ModelConfig) -> nn.Module:
     """The network of `model` with the weights of the model `init`.
 
-    What both have is at first predicted as by `init`: the image, and the mask if `init` has one. The rows of classes
-    go by their names; a new class begins as the mean of the known ones, which is also what becomes of a
-    class-conditional network that is to forget its classes.
+    Of what both have the weights are those of `init`: of the image, and of the mask if `init` has one. Where only the
+    model has a mask, its weights are drawn, always the same ones; a variance that is new begins at zero, halfway
+    between the two that enclose it. The rows of classes go by their names; a new class begins as the mean of the known
+    ones, which is also what becomes of a class-conditional network that is to forget its classes.
 
     Raises:
         CheckpointError: no such model, or a network that differs in more than channels and classes.
@@ -111,10 +114,17 @@ def _outputs(config: ModelConfig) -> list[str]:
 
 
 def _placed(weight: Tensor, dim: int, before: list[str], after: list[str]) -> Tensor:
-    """The slices of a weight put where their channels are now; zero for new channels."""
+    """The slices of a weight put where their channels are now; a new mask's is drawn, other new ones are zero."""
     slices = dict(zip(before, weight.unbind(dim), strict=True))
-    nothing = torch.zeros_like(weight.select(dim, 0))
-    return torch.stack([slices.get(channel, nothing) for channel in after], dim)
+    image = torch.stack([slices[channel] for channel in before if channel.startswith("image")])
+    new = {"mask": _drawn_like(image)}
+    return torch.stack([slices.get(channel, new.get(channel, torch.zeros_like(image[0]))) for channel in after], dim)
+
+
+def _drawn_like(slices: Tensor) -> Tensor:
+    """A random slice as large, in the root mean square, as these are."""
+    drawn = torch.randn(slices[0].shape, generator=torch.Generator().manual_seed(0))
+    return slices.square().mean().sqrt() * drawn
 
 
 def _labels(rows: Tensor | None, time: Tensor, before: Sequence[str], after: Sequence[str]) -> dict[str, Tensor]:
