@@ -6,7 +6,8 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from dmix_models.data.layouts.magnetic_tile import tiles
+
+from dmix_data.layouts.magnetic_tile import tiles
 
 
 @pytest.fixture
