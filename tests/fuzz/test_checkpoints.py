@@ -166,7 +166,7 @@ def strange(weights, draw):
 def test_strange_tensors(folder, tmp_path):
     draw, pt = random.Random(3), tmp_path / "model.pt"
     weights = CONFIG.network.build().state_dict()
-    for _ in range(INPUTS):
+    for _ in range(INPUTS // 4):  # a second each, since an unknown name is looked for in every public schema
         torch.save(strange(weights, draw), pt)
         assert not tried(import_guided, pt, CONFIG, tmp_path / "imported")
     torch.save(weights, pt)
