@@ -49,8 +49,8 @@ from dmix_core.testing import (
     scenes,
     walks,
 )
-from dmix_core.testing.checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
 from dmix_core.testing.model_checks import classifier_check, denoiser_check, wrapper_check
+from dmix_core.testing.part_checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
 from dmix_core.testing.region_checks import region_check
 from dmix_core.timesteps import check_walk
 

@@ -17,9 +17,9 @@ except ModuleNotFoundError as error:
     ) from error
 
 from .backend_checks import check_backend
-from .checks import check_exporter, check_merge_rule, check_stepper, check_timestep_schedule
 from .denoisers import ConstantDenoiser, GaussianDenoiser
 from .model_checks import check_classifier, check_denoiser, check_wrapper
+from .part_checks import check_exporter, check_merge_rule, check_stepper, check_timestep_schedule
 from .promises import BrokenPromise
 from .region_checks import check_region
 from .strategies import Move, Scene, boxes, layers, moves, noise_schedules, scenes, walks

@@ -11,8 +11,8 @@ from ..kinds import Kind
 from ..protocols import Denoiser
 from ..registry import Registry
 from .backend_checks import backend_check
-from .checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
 from .model_checks import SPEC, classifier_check, closed_form, denoiser_check, wrapper_check
+from .part_checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
 from .promises import Check
 
 Setting = tuple[str | None, str, Any]
