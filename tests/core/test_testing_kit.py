@@ -538,13 +538,13 @@ SAYS = [
     ("the spread: no gradient", spreading(of_grad)),
     ("the spread: within the limit", spreading(lambda x: 127.5 * x)),
     ("the same input gives the same bits", Saying(COUNTS)),
-    ("it says the same under torch.inference_mode()", cleanly(no_inference)),
+    ("it predicts the same under torch.inference_mode()", cleanly(no_inference)),
     ("a sample comes out the same alone and in its batch", cleanly(lambda x: x - x.mean())),
-    ("a still one says the same of every state", Saying(spec=SPEC._replace(still=True))),
+    ("a still one predicts the same from every state", Saying(spec=SPEC._replace(still=True))),
     ("the input is left as it was", Overwriting()),
     ("a sample comes out the same alone and in its batch", Gathering(mix=lambda x: x - x.mean())),
     ("its family is hashable", Related(family=[])),
-    ("joined with its family, each says of its part what it says alone", Related(jointly=lambda x: x + 0.1)),
+    ("joined with its family, each predicts of its part what it does alone", Related(jointly=lambda x: x + 0.1)),
 ]
 DENOISERS = [
     *SAYS,
@@ -640,7 +640,7 @@ WRAPPERS = [
     ("it keeps the denoiser inside as its attribute `denoiser`", lambda inside: Saying()),
     ("it keeps the channels of the denoiser inside", lambda inside: with_other(inside, spec=Spec((6, 5), 1))),
     ("it keeps the noise table of the denoiser inside", lambda inside: with_other(inside, noise=COSINE)),
-    ("the denoiser inside says the same after as before", spoils),
+    ("the denoiser inside predicts the same after as before", spoils),
 ]
 COSINE = NoiseSchedule.cosine()
 

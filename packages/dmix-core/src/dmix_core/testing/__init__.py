@@ -5,8 +5,8 @@
     def test_it_is_a_merge_rule():
         check_merge_rule(MyRule())
 
-Each check raises a BrokenPromise, an AssertionError that says which promise was broken, by which input, and with which
-lines of Python to see it again. Hypothesis is needed: `pip install "dmix-core[testing]"`.
+Each check raises a BrokenPromise, an AssertionError that states which promise was broken, by which input, and with
+which lines of Python to see it again. Hypothesis is needed: `pip install "dmix-core[testing]"`.
 """
 
 try:

@@ -22,8 +22,7 @@ def check_backend(
     input's dtype and device; times and labels are one for the batch or one for each sample; the same input gives the
     same bits; the input and the global random generators are left alone; it can be hashed.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     backend_check(backend, examples, device, tolerance).run()
 

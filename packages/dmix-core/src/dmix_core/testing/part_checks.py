@@ -24,7 +24,7 @@ from ..mattes import blend
 from ..protocols import Layer, LocalMergeRule, Merged, MergeRule, Prediction, Stepper, TimestepSchedule
 from ..sample import Sample
 from ..timesteps import check_walk
-from .promises import Check, Judged, Unanswered, Verdict, alone, answered, elsewhere, form, free, purely, repeats
+from .promises import Check, Judged, Unanswered, Verdict, answered, apart, elsewhere, form, free, purely, repeats
 from .strategies import Move, Moved, Scene, moves, scenes
 
 WALKED = (250, 1000)
@@ -43,8 +43,7 @@ def check_merge_rule(rule: MergeRule, *, examples: int = 100, device: torch.devi
     global random generators are left alone; the same input gives the same result; nothing stays behind on a device that
     the layers have left.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     merge_rule_check(rule, examples, device).run()
 
@@ -56,8 +55,7 @@ def check_timestep_schedule(schedule: TimestepSchedule, *, examples: int = 100) 
     same steps give the same walk; the global random generators are left alone. It may refuse numbers of steps that
     do not suit it with a ScheduleError, but neither 250 nor 1000.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     timestep_schedule_check(schedule, examples).run()
 
@@ -70,8 +68,7 @@ def check_stepper(stepper: Stepper, *, examples: int = 100, device: torch.device
     samples of a batch do not depend on each other; all that is given and the global random generators are left alone;
     the same input gives the same bits; nothing stays behind on a device that the state has left.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     stepper_check(stepper, examples, device).run()
 
@@ -82,8 +79,7 @@ def check_exporter(exporter: Exporter, *, examples: int = 20) -> None:
     Promises: its writer returns the paths of what it wrote, files inside the folder, and wrote nothing else there; the
     same samples give the same bytes; samples, run and global random generators are left alone.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     exporter_check(exporter, examples).run()
 
@@ -121,15 +117,20 @@ def merge_rule_check(rule: MergeRule, examples: int = 100, device: torch.device 
             yield from _locally(rule, case, layers, merged)
         again = yield from answered(rule, layers, case.progress)
         yield from repeats(merged[:2], again[:2])
-        for b in range(case.scene.batch):
-            sample = [Layer(image[b : b + 1], matte[b : b + 1]) for image, matte in layers]
-            single = yield from answered(rule, sample, case.progress)
-            yield from alone(b, single.canvas, merged.canvas)
+
+        def single(b: int) -> Tensor:
+            return rule(_mapped_layers(layers, partial(_sample, b)), case.progress).canvas
+
+        yield from apart(single, merged.canvas)
         if case in last:
-            yield from elsewhere(lambda move: rule([Layer(*map(move, layer)) for layer in layers], case.progress)[:2])
+            yield from elsewhere(lambda move: rule(_mapped_layers(layers, move), case.progress)[:2])
 
     last = [_Merging(Scene((4, 5), (Box(0, 0, 5, 4), Box(1, 0, 3, 2)), ("opaque", "soft"), batch=2), 0.5, device)]
     return Check(st.builds(_Merging, scenes(), st.floats(0, 1), st.just(device)), judge, examples, last=last)
+
+
+def _mapped_layers(layers: Sequence[Layer], change: Callable[[Tensor], Tensor]) -> list[Layer]:
+    return [Layer(*map(change, layer)) for layer in layers]
 
 
 def _merged(rule: MergeRule, layers: Sequence[Layer], progress: float) -> Judged[Merged]:
@@ -179,8 +180,8 @@ def _locally(rule: LocalMergeRule, case: _Merging, layers: Sequence[Layer], merg
     yield Verdict("reach is a whole number, 0 or more", isinstance(rule.reach, int) and rule.reach >= 0)
     if above := case.scene.boxes[1:]:
         part = reduce(Box.hull, above).grown(rule.reach, case.scene.size)
-        alone = yield from answered(rule, [Layer(*map(part.crop, layer)) for layer in layers], case.progress)
-        same = torch.allclose(alone.canvas, part.crop(merged.canvas), rtol=0, atol=1e-6)
+        local = yield from answered(rule, _mapped_layers(layers, part.crop), case.progress)
+        same = torch.allclose(local.canvas, part.crop(merged.canvas), rtol=0, atol=1e-6)
         yield Verdict("a local rule gives a part of the canvas the same pixels on its own", same, f"reach={rule.reach}")
 
 
@@ -282,9 +283,7 @@ def stepper_check(stepper: Stepper, examples: int = 100, device: torch.device | 
             yield from _noise(stepper, case.move, device)
         again = yield from answered(_stepped, stepper, case)
         yield from repeats([x_s], [again])
-        for b in range(len(x_t)):
-            single = yield from answered(_stepped, stepper, case, partial(_sample, b))
-            yield from alone(b, single, x_s)
+        yield from apart(lambda b: _stepped(stepper, case, partial(_sample, b)), x_s)
         if case in last:
             yield from elsewhere(lambda move: [_stepped(stepper, case, move)])
 

@@ -1,6 +1,6 @@
 """The conformance check of regions: how a model's grid meets the canvas."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..geometry import Size
 from ..protocols import Layer, Region
 from ..region import encoded
-from .promises import Check, Judged, Verdict, alone, answered, form, purely, repeats
+from .promises import Check, Judged, Verdict, answered, form, moving, purely, steady
 
 
 def check_region(
@@ -33,8 +33,7 @@ def check_region(
     Args:
         tolerance: how much a sample may differ alone and in a batch, where sums run in another order.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     region_check(region, examples, device, tolerance).run()
 
@@ -51,7 +50,7 @@ class _Placing:
 
     @property
     def code(self) -> str:
-        moved = "" if str(self.device) == "cpu" else f".to({str(self.device)!r})"
+        moved = moving(self.device)
         lines = [f"import torch\ndraw = torch.Generator().manual_seed({self.seed})"]
         for name, shape in zip(("clean", "patch"), self.shapes, strict=True):
             sizes = ", ".join(map(str, shape))
@@ -85,13 +84,13 @@ def region_check(
         layer = yield from _layer(region, picture)
         shares = patch[:, :1] / 2 + 0.5
         seen = yield from _view(region, shares)
-        yield from _steady(layer.image, lambda x: region.lay(x).image, picture, tolerance)
-        yield from _steady(layer.matte, lambda x: region.lay(x).matte, picture, tolerance)
-        yield from _steady(seen, region.view, shares, tolerance)
+        yield from steady(lambda x: region.lay(x).image, picture, layer.image, tolerance)
+        yield from steady(lambda x: region.lay(x).matte, picture, layer.matte, tolerance)
+        yield from steady(region.view, shares, seen, tolerance)
         if spec.codec:
             state = yield from purely(encoded, region, patch)
             yield from form("what it encodes", state, patch, (len(patch), spec.image_channels, *spec.size))
-            yield from _steady(state, partial(encoded, region), patch, tolerance)
+            yield from steady(partial(encoded, region), patch, state, tolerance)
 
     drawn = st.builds(_Placing, st.just(region), st.integers(1, 3), st.integers(0, 2**32 - 1), st.just(device))
     return Check(drawn, judge, examples, [_Placing(region, 2, 0, device)])
@@ -141,12 +140,3 @@ def _view(region: Region, shares: Tensor) -> Judged[Tensor]:
     off = float((whole - 1).abs().max())
     yield Verdict("the view of ones is one", off <= 1e-4, f"off by {off:.4g}")
     return seen
-
-
-def _steady(answer: Tensor, ask: Callable[[Tensor], Tensor], given: Tensor, tolerance: float) -> Iterator[Verdict]:
-    """Asked again it is the same, and so it is for each sample alone."""
-    again = yield from answered(ask, given)
-    yield from repeats([answer], [again])
-    for b in range(len(given)):
-        single = yield from answered(ask, given[b : b + 1])
-        yield from alone(b, single, answer, tolerance)
