@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +41,8 @@ MOST_SAMPLES, MOST_STEPS, MOST_RESAMPLES, LARGEST_BATCH, HIGHEST_SEED = 1_000_00
 SAMPLES = Count(1, MOST_SAMPLES)
 STEPS = Count(1, MOST_STEPS)
 SEED = Count(0, HIGHEST_SEED)
+MOST_VALUES = 200
+"""Of a list or range that is swept."""
 LONGEST_SIDE, MOST_PIXELS = 65_536, 100_000_000
 
 
@@ -172,6 +175,46 @@ class NamesType(click.ParamType):
         if not all(names) or len({*names}) < len(names):
             self.fail(f"{value!r}; expected different names with commas between, such as crack,hole.", param, ctx)
         return names
+
+
+class ValuesType(click.ParamType):
+    """V,V,... or FIRST:LAST:STEP as a tuple of values, each read as JSON, or as text where it is none."""
+
+    name = "VALUES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        match = re.fullmatch(r"\s*{0}:{0}:{0}\s*".format(r"([+-]?\d{1,12}(?:\.\d{1,12})?)"), value)
+        if match:
+            return self._range(value, *map(Decimal, match.groups()), param, ctx)
+        parts = [part.strip() for part in value.split(",")]
+        if not all(parts):
+            self.fail(f"{value!r}; expected values with commas between, such as 0,2,5, or 0.8:0.95:0.05.", param, ctx)
+        return tuple(map(_value, parts))
+
+    def _range(self, value: str, first: Decimal, last: Decimal, step: Decimal, *place: Any) -> tuple[Any, ...]:
+        if not step or (last - first) / step < 0:
+            self.fail(f"{value!r} has no values; expected FIRST:LAST:STEP with a step from first to last.", *place)
+        count = int((last - first) / step) + 1
+        if count > MOST_VALUES:
+            self.fail(f"{value!r} has {count} values; expected at most {MOST_VALUES}.", *place)
+        return tuple(_value(str(first + i * step)) for i in range(count))
+
+
+class SweptType(ValuesType):
+    """NAME=VALUES as (prefix and name, values)."""
+
+    name = "NAME=VALUES"
+
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name, _, text = value.partition("=")
+        if not (name and text) or not name.rpartition(".")[2]:
+            self.fail(f"{value!r}; expected NAME=VALUES, such as threshold=0.3,0.5.", param, ctx)
+        owner, dot, key = name.rpartition(".")
+        name = name if self.prefix else f"{owner}{dot}{key.replace('-', '_')}"
+        return f"{self.prefix}{name}", super().convert(text, param, ctx)
 
 
 class PathType(click.Path):
