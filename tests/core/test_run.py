@@ -183,6 +183,17 @@ def test_it_saves_pictures_recipe_and_exports(registry, tmp_path):
     assert Recipe.read(folder / "recipe.json") == run.recipe
 
 
+def test_a_run_removes_what_a_killed_one_left_half_written_and_nothing_else(registry, tmp_path):
+    left = [tmp_path / ".recipe.json.0123abcd.dmix-part", tmp_path / "images/.0000.png.0123abcd.dmix-part"]
+    others = [tmp_path / ".env", tmp_path / "images/.0000.png.0123abcd", tmp_path / "mine/.a.0123abcd.dmix-part"]
+    for path in [*left, *others]:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    run_of(registry).save(tmp_path)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in others)
+
+
 def test_a_failure_discards_what_exporters_have_open(registry, tmp_path):
     run = run_of(registry, exporters=[{"use": "listing"}])
     with pytest.raises(RuntimeError, match="power"), run.folder(tmp_path):

@@ -3,7 +3,7 @@
 from collections import Counter
 
 PLUGIN = "plugin"  # the module that an entry point names, in each package that has one
-COMMANDS = {"list", "show", "memorisation"}  # of dmix_cli, each named after its command
+COMMANDS = {"list", "show", "memorisation", "sweep"}  # of dmix_cli, each named after its command
 
 
 def test_no_two_modules_are_called_the_same(repo):

@@ -3,13 +3,24 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from .errors import RecipeError, did_you_mean
 from .geometry import Box
 from .loading import Loader
 from .naming import free_name, short_name
-from .recipe import Fraction, Recipe, RegionRecipe, Settings, explained
+from .recipe import (
+    BatchSize,
+    CanvasSize,
+    Fraction,
+    Recipe,
+    RegionRecipe,
+    SampleNumbers,
+    Seed,
+    Settings,
+    Steps,
+    explained,
+)
 from .registry import Registry
 
 CHOICES = {"merge rule": "merge", "timestep schedule": "timesteps", "stepper": "stepper", "backend": "backend"}
@@ -67,14 +78,14 @@ class RecipeEdit(BaseModel):
     settings: tuple[SettingEdit, ...] = ()
     timesteps: Settings = {}
     listen_from: tuple[tuple[str, float], ...] = ()
-    size: tuple[PositiveInt, PositiveInt] | None = None
-    steps: PositiveInt | None = None
+    size: CanvasSize | None = None
+    steps: Steps | None = None
     merge_from: Fraction | None = None
     others: Literal["clean", "noisy"] | None = None
     seams: Literal["keep-variance", "literal"] | None = None
-    seed: int | None = None
-    samples: tuple[NonNegativeInt, ...] | None = None
-    batch_size: PositiveInt | None = None
+    seed: Seed | None = None
+    samples: SampleNumbers | None = None
+    batch_size: BatchSize | None = None
     device: str | None = None
     dtype: str | None = None
     backend: str | None = None

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from .errors import WriteError
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.dmix-part")
 
 
 def write_atomically(path: str | Path, data: bytes) -> Path:
@@ -32,7 +34,7 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
 def _write_and_rename(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "it is there and is no ordinary file")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.dmix-part")
     try:
         with os.fdopen(os.open(temporary, _NEW, 0o666), "wb") as file:  # not tempfile's, which ignores the umask
             file.write(data)
@@ -42,6 +44,14 @@ def _write_and_rename(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_temporaries(folder: Path) -> list[Path]:
+    """Remove what a killed `write_atomically` left in this folder itself, known by its name; returns what was there."""
+    left = [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name) and not path.is_dir()]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return left
 
 
 def read_limited(path: str | Path, limit: int) -> bytes:

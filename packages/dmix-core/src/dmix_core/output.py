@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from .exporters import ExportWriter, RunInfo
-from .files import writable_folder
+from .files import remove_temporaries, writable_folder
 from .images import index_picture, to_picture, write_png
 from .pictures import contact_sheet, fit, overlay
 from .sample import Sample, SampleObject
@@ -33,13 +33,13 @@ class Pictures:
     """The exporter of the pictures that every run writes."""
 
     def open(self, folder: Path, run: RunInfo) -> "PicturesWriter":
-        """A writer into this folder, which is made if it does not exist.
+        """A writer into this folder, which is made if it does not exist; files that a killed run left half written go.
 
         Raises:
             WriteError: the folder cannot be written to.
         """
         for name in (".", *FOLDERS):
-            writable_folder(folder / name)
+            remove_temporaries(writable_folder(folder / name))
         return PicturesWriter(folder, run)
 
 

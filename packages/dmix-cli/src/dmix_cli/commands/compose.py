@@ -11,10 +11,7 @@ import click
 from ..failures import wrong_use
 from ..parameters import (
     FILE,
-    HIGHEST_SEED,
-    LARGEST_BATCH,
     MOST_RESAMPLES,
-    MOST_STEPS,
     NEW_FOLDER,
     SAMPLES,
     Count,
@@ -78,9 +75,9 @@ WALK = ("jump_length", "resamples")
     help="The fraction of the denoising from which this region takes in the others.",
 )
 @click.option("--size", type=SizeType(), help="The canvas.  [default: the background's own size]")
-@click.option("--steps", type=Count(None, MOST_STEPS), help="T, denoising steps.  [default: 250]")
+@click.option("--steps", type=Count(None, "MOST_STEPS"), help="T, denoising steps.  [default: 250]")
 @click.option(
-    "--jump-length", type=Count(None, MOST_STEPS), help="How many levels each resampling climbs back.  [default: 10]"
+    "--jump-length", type=Count(None, "MOST_STEPS"), help="How many levels each resampling climbs back.  [default: 10]"
 )
 @click.option(
     "--resamples", type=Count(None, MOST_RESAMPLES), help="How often to climb back and come down again.  [default: 2]"
@@ -96,9 +93,9 @@ WALK = ("jump_length", "resamples")
     type=click.Choice(["keep-variance", "literal"]),
     help="How noise is mixed at soft seams.  [default: keep-variance]",
 )
-@click.option("--seed", type=Count(None, HIGHEST_SEED), help="All noise derives from it.  [default: 0]")
+@click.option("--seed", type=Count(None, "HIGHEST_SEED"), help="All noise derives from it.  [default: 0]")
 @click.option("-n", "--samples", type=SAMPLES, help="How many images.  [default: 1]")
-@click.option("--batch-size", type=Count(None, LARGEST_BATCH), help="How many run together.  [default: 8]")
+@click.option("--batch-size", type=Count(None, "LARGEST_BATCH"), help="How many run together.  [default: 8]")
 @click.option("--device", help="Where to compute: cpu, cuda, mps.  [default: cpu]")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the networks.  [default: float32]")
 @click.option("--backend", metavar="NAME", help="What calls the networks: torch, compile.  [default: torch]")

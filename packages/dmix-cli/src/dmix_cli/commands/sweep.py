@@ -9,8 +9,6 @@ from ..failures import wrong_use
 from ..field_options import Decorator, apply
 from ..parameters import (
     FILE,
-    HIGHEST_SEED,
-    LARGEST_BATCH,
     NEW_FOLDER,
     SAMPLES,
     Count,
@@ -55,9 +53,9 @@ BASE: list[Decorator] = [
     click.option("--object", "objects", multiple=True, type=ObjectType(), help="An object.  [default: blowhole]"),
     click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A schedule, stepper or merge rule."),
     click.option("--size", type=SizeType(), help="The canvas.  [default: the background's own size]"),
-    click.option("--seed", type=Count(None, HIGHEST_SEED), help="All noise derives from it.  [default: 0]"),
+    click.option("--seed", type=Count(None, "HIGHEST_SEED"), help="All noise derives from it.  [default: 0]"),
     click.option("-n", "--samples", type=SAMPLES, help="How many images in each cell.  [default: 1]"),
-    click.option("--batch-size", type=Count(None, LARGEST_BATCH), help="How many run together.  [default: 8]"),
+    click.option("--batch-size", type=Count(None, "LARGEST_BATCH"), help="How many run together.  [default: 8]"),
     click.option("--device", help="Where to compute: cpu, cuda, mps.  [default: cpu]"),
     click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the networks.  [default: float32]"),
 ]

@@ -7,7 +7,7 @@ import click
 
 from ...data_options import MASKS, READING, SCALE
 from ...field_options import Decorator, apply
-from ...parameters import FOLDER, LARGEST_BATCH, NEW_FOLDER, Count, Finite, NamesType, SizeType
+from ...parameters import FOLDER, NEW_FOLDER, Count, Finite, NamesType, SizeType
 
 COUNT = Count(1, 10**9)
 NUMBER = click.IntRange(min=0)
@@ -38,7 +38,7 @@ TRAINING: list[Decorator] = [
     click.option("--steps", type=COUNT, required=True, help="How many steps."),
     click.option(
         "--batch-size",
-        type=Count(1, LARGEST_BATCH),
+        type=Count(1, "LARGEST_BATCH"),
         default=32,
         show_default=True,
         help="Images in a step, on all devices.",
