@@ -81,7 +81,7 @@ def test_a_polygon_of_many_corners_is_filled_soon():
     corners = np.stack([np.arange(20_000) / 10, np.tile([0.0, 1500.0], 10_000)], 1)
     start = time.process_time()
     polygons([corners.ravel().tolist()], (1500, 2000))
-    assert time.process_time() - start < 10  # of the processor: linear takes a second, every corner in every row minutes
+    assert time.process_time() - start < 10  # linear takes a second, every corner in every row minutes
 
 
 def test_no_text_has_no_runs():
