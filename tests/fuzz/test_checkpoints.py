@@ -9,6 +9,7 @@ import os
 import random
 import time
 import zipfile
+from copy import deepcopy
 
 import pytest
 import safetensors.torch
@@ -86,9 +87,11 @@ def mutated(data, draw):
         if change == "gone":
             del parent[at[-1]]
         elif change == "more" and isinstance(parent, dict):
-            parent[draw.choice(["unet", "network", "kind", "x", "num_classes", "format_version"])] = draw.choice(VALUES)
+            parent[draw.choice(["unet", "network", "kind", "x", "num_classes", "format_version"])] = deepcopy(
+                draw.choice(VALUES)
+            )
         else:
-            parent[at[-1]] = draw.choice(VALUES)
+            parent[at[-1]] = deepcopy(draw.choice(VALUES))
     return data
 
 

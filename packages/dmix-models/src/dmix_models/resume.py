@@ -195,7 +195,7 @@ SCRATCH = re.compile(
     r"\.checkpoint|\.("
     r"\.checkpoint|state-\d{8,12}|preview-\d{8,12}\.png|(verdict|memorisation)(-.+)?\.(json|png)"
     r"|metrics\.jsonl|report\.html|owner\.json|finished\.json"
-    r")\.[a-z0-9_]{8}"
+    r")\.[a-z0-9_]{8}(\.dmix-part)?"
 )
 """The temporary names under which a training writes; the last part is tempfile's."""
 
