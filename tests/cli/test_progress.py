@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmix_cli import training
+from dmix_cli.commands.train import session
 from dmix_cli.progress import progress
 
 
@@ -53,6 +53,6 @@ def test_training_writes_a_line_now_and_then_into_a_log(dmix, pairs, monkeypatch
     lines = dmix("train", "background", pairs, "-o", "few", *quick).stderr.splitlines()
     assert [line.split(":")[0] for line in lines] == ["step 3 of 3", "step 3", "step 3"]  # progress and two files
     assert "images/s, 0:00:00 left" in lines[0]
-    monkeypatch.setattr(training, "BETWEEN_LINES", 0)
+    monkeypatch.setattr(session, "BETWEEN_LINES", 0)
     lines = dmix("train", "background", pairs, "-o", "many", *quick).stderr.splitlines()
     assert [line.split(":")[0] for line in lines[:3]] == ["step 1 of 3", "step 2 of 3", "step 3 of 3"]
