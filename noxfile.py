@@ -1,4 +1,4 @@
-"""The one door for chores: `nox -l` lists them, `nox -s NAME` runs one; each does its own set-up."""
+"""The chores: `nox -l` lists them, `nox -s NAME` runs one; each makes its own environment."""
 
 import hashlib
 from pathlib import Path
@@ -26,6 +26,8 @@ BASE = [word for folder in PACKAGES for word in ("-e", folder)]
 EDITABLE = BASE + [word for folder in PLUGINS for word in ("-e", folder)]
 # hatchling: the tests build and install plugin packages without fetching anything.
 TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard", "transformers"]
+# ruff formats the signatures of the API.
+DOCS_TOOLS = ["latex2mathml", "mkdocs-material", "mkdocstrings-python", "ruff"]
 MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included
 
 SITE_PACKAGES_CHECK = """
@@ -73,15 +75,16 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(reuse_venv=False)
-def wheels(session: nox.Session) -> None:
-    """Build every wheel and sdist into dist/, install the wheels afresh and run the tests against them."""
-    session.install("-c", "constraints.txt", "build")
+def release(session: nox.Session) -> None:
+    """Build every wheel and sdist into dist/, check them, install the wheels afresh and run the tests against them."""
+    session.install("-c", "constraints.txt", "build", "twine")
     dist = ROOT / "dist"
     for old in [*dist.glob("dmix_*.whl"), *dist.glob("dmix_*.tar.gz")]:
         old.unlink()
     for folder in PACKAGES + PLUGINS:
         session.run("python", "-m", "build", "--outdir", str(dist), folder, silent=True)
     built = sorted(dist.glob("dmix_*.whl"))
+    session.run("twine", "check", "--strict", *map(str, [*built, *dist.glob("dmix_*.tar.gz")]))
     for wheel in built:
         session.log(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB")
         if wheel.name.startswith("dmix_models-") and wheel.stat().st_size > MODELS_WHEEL_LIMIT:
@@ -112,3 +115,14 @@ def bench(session: nox.Session) -> None:
     install(session, *EDITABLE)
     for script in sorted(ROOT.glob("benchmarks/*.py")):
         session.run("python", str(script))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/, where a warning is an error; `-- serve` shows it while it is written."""
+    install(session, *DOCS_TOOLS)
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
+    if not session.posargs:
+        session.run("python", "docs/tools/offline.py", "site")
+        session.log(f"Look at {ROOT / 'site/index.html'}")

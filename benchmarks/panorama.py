@@ -47,7 +47,7 @@ def seam_and_blur(image: Tensor) -> tuple[float, float]:
     across = image.mean(1).diff(dim=-1).abs().mean((0, 1))
     near = [torch.cat([across[b - NEAR : b], across[b + 1 : b + 1 + NEAR]]).mean() for b in BORDERS]
     alone = torch.cat([across[: STRIDE - 1], across[1 - STRIDE :]]).mean()
-    seam = torch.stack([across[b] / around for b, around in zip(BORDERS, near)]).mean()
+    seam = torch.stack([across[b] / around for b, around in zip(BORDERS, near, strict=True)]).mean()
     return seam.item(), (alone / across[STRIDE:-STRIDE].mean()).item()
 
 

@@ -57,7 +57,7 @@ def row(name: str, parts: list[Composition]) -> str:
     """A line of the table."""
     added = torch.cat([added_step(part) for part in parts])
     seen = [visibility(part.image, part.regions[1].visible) for part in parts]
-    contrast, edge, grain = (torch.cat(values) for values in zip(*seen))
+    contrast, edge, grain = (torch.cat(values) for values in zip(*seen, strict=True))
     there = contrast.isfinite()
     medians = [values[there].median().item() for values in (added, edge, grain, contrast)]
     faded = 100 * (contrast[there] < FADED).float().mean()

@@ -66,7 +66,7 @@ def paces(kinds: list[Kind], rounds: int) -> list[float]:
     with TemporaryDirectory() as folder:
         runs = [begun(kind, f"{folder}/{number}").run() for number, kind in enumerate(kinds)]
         times = [[seconds(run) for run in runs] for _ in range(rounds + 1)]
-    return [median(each) for each in zip(*times[1:])]
+    return [median(each) for each in zip(*times[1:], strict=True)]
 
 
 def seconds(run: Iterator[object]) -> float:
@@ -107,7 +107,7 @@ def main() -> None:
     print(f"{torch.get_num_threads()} thread(s) of {cpu()}, batches of {given.batch}\n")
     print("| preset | grid | precision | parameters | computed | measured | images/s |")
     print("|---|---|---|---|---|---|---|")
-    for kind, time, peak in zip(kinds, times, memory):
+    for kind, time, peak in zip(kinds, times, memory, strict=True):
         with TemporaryDirectory() as folder:
             training = begun(kind, folder)
         weights = sum(parameter.nbytes for parameter in training.network.parameters())

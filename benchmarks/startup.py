@@ -80,12 +80,14 @@ def main() -> None:
         }
         rounds = [{name: seconds(*run) for name, run in runs.items()} for _ in range(given.n + 1)]
     spent = {name: [round[name] for round in rounds[1:]] for name in runs}
-    medians = {name: [1000 * statistics.median(column) for column in zip(*times)] for name, times in spent.items()}
+    medians = {
+        name: [1000 * statistics.median(column) for column in zip(*times, strict=True)] for name, times in spent.items()
+    }
     print("| | wall, ms | CPU, ms |\n|---|---|---|")
     for name, (wall, cpu) in medians.items():
         print(f"| {name} | {wall:.0f} | {cpu:.0f} |")
     for command in ("dmix --help", "dmix plugins"):
-        wall, cpu = (b - a for a, b in zip(medians[command], medians[f"{command}, {more}"]))
+        wall, cpu = (b - a for a, b in zip(medians[command], medians[f"{command}, {more}"], strict=True))
         each = f"{wall / given.plugins:.2f} ms, {cpu / given.plugins:.2f} ms of CPU"
         print(f"Each plugin adds to {command}: {each}.")
     print("\n| plugin | loading it, ms of CPU | brings along |\n|---|---|---|", flush=True)

@@ -13,7 +13,7 @@ import json, time
 from dataclasses import dataclass
 
 import torch
-from dmix_core import Ancestral, BoxRegion, Denoiser, HardMask, Prediction, Spec
+from dmix_core import Ancestral, BoxRegion, Denoiser, ExportWriter, HardMask, Prediction, Spec
 from dmix_core.hookspecs import hookimpl
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 
@@ -65,46 +65,53 @@ class Lift(HardMask):
 class Hasty(Ancestral):
     share: float = 1.0
 
-    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-        return super().__call__(noise, x_t, prediction, self.share * z, t, s, earlier)
+    def step(self, noise, x_t, prediction, z, t, s, state):
+        return super().step(noise, x_t, prediction, self.share * z, t, s, state)
 
 
 @dataclass
 class Listing:
     indent: int = 0
 
-    def __call__(self, composition, folder, recipe):
-        path = folder / "list.json"
-        facts = {"images": len(composition.image), "boxes": composition.regions[-1].boxes, "seed": recipe["seed"]}
-        path.write_text(json.dumps(facts, indent=self.indent))
-        return [path]
+    def open(self, folder, run):
+        return ListingWriter(folder, run, self.indent)
+
+
+class ListingWriter(ExportWriter):
+    def __init__(self, folder, run, indent):
+        self.path, self.seed, self.indent, self.boxes = folder / "list.json", run.recipe["seed"], indent, []
+
+    def add(self, sample):
+        self.boxes.append(sample.objects[-1].box)
+        return []
+
+    def close(self):
+        facts = {"images": len(self.boxes), "boxes": self.boxes, "seed": self.seed}
+        self.path.write_text(json.dumps(facts, indent=self.indent))
+        return [self.path]
 
 
 def shaded(argument=None, *, device="cpu", dtype="float32", shade: float = 0.0, hue: str = "none"):
     return ConstantDenoiser(torch.full((3, 12, 12), shade))
 
 
-class Blocks(BoxRegion):
-    """A region of latents that are blocks of 2 x 2 pixels."""
+class Blocks:
+    """Latents that are blocks of 2 x 2 pixels."""
 
-    @property
-    def canvas_spec(self):
-        (height, width), channels, masks = self.denoiser.spec
-        return Spec((2 * height, 2 * width), channels // 4, masks)
+    channels = 3
 
-    def lay(self, clean, size):
-        return super().lay(torch.pixel_shuffle(clean, 2), size)
+    def size(self, grid):
+        return 2 * grid[0], 2 * grid[1]
 
-    def encode(self, picture):
-        return torch.pixel_unshuffle(self.place.crop(picture), 2)
+    def decode(self, clean):
+        return torch.pixel_shuffle(clean, 2)
 
-
-class Latents(GaussianDenoiser):
-    region_type, grey = Blocks, True
+    def encode(self, pictures):
+        return torch.pixel_unshuffle(pictures, 2)
 
 
 def latents(argument=None, *, device="cpu", dtype="float32"):
-    return Latents(Spec((6, 6), 12), mean=-0.5, sd=0.1)
+    return GaussianDenoiser(Spec((6, 6), 12, grey=True, codec=Blocks()), mean=-0.5, sd=0.1)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,16 @@ def test_the_strip_shows_the_percentages_that_are_asked_for(compose):
     assert long.width > 1.5 * short.width  # of 4 columns beside 2, titles apart
 
 
+def test_a_gif_shows_the_denoising_of_the_first_sample(compose):
+    result = compose("--gif", "-n", 2, "--batch-size", 1)
+    assert "gif  dmix-out/denoising.gif" in result.stdout
+    with Image.open("dmix-out/denoising.gif") as picture:
+        assert picture.n_frames > 20
+        picture.seek(picture.n_frames - 1)
+        last = np.asarray(picture.convert("RGB").resize((24, 24), Image.Resampling.NEAREST)).astype(int)
+    assert abs(last - pixels("dmix-out/images/0000.png")).mean() < 8  # a GIF has 256 colours
+
+
 def test_one_image_has_no_sheet_and_the_strip_can_be_left_out(compose):
     compose("--no-strip", "-o", "out")
     assert not {"sheet.png", "strip.png"} & set(written("out"))
@@ -119,6 +129,17 @@ def test_the_recipe_makes_the_same_files_again_bit_for_bit(compose, dmix, photo)
     words += ("--listen-from", "thing=0.5", "--plugin", "lift-mask", "--set", "threshold=0.6")
     compose(*words, "-n", 3, "--batch-size", 2, "-o", "a")
     dmix("compose", "a/recipe.json", "-o", "b")
+    assert written("a") == written("b")
+    for name in written("a"):
+        assert Path("a", name).read_bytes() == Path("b", name).read_bytes(), name
+
+
+def test_a_recipe_from_before_exporters_stood_in_it_makes_the_same_files(compose, dmix):
+    compose("-n", 2, "-o", "a")
+    data = json.loads(Path("a/recipe.json").read_text())
+    del data["exporters"]
+    Path("old.json").write_text(json.dumps(data))
+    dmix("compose", "old.json", "-o", "b")
     assert written("a") == written("b")
     for name in written("a"):
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes(), name
@@ -272,21 +293,31 @@ def test_settings_go_to_the_plugin_that_has_them(compose):
     assert "\n    " in Path("dmix-out/listing/list.json").read_text()
 
 
-def test_an_exporter_gets_all_samples_at_once(compose):
+def test_an_exporter_gets_all_samples(compose):
     result = compose("--plugin", "listing", "-n", 3, "--batch-size", 2, "--seed", 5, "--json")
     (path,) = json.loads(result.stdout)["exported"]
     facts = json.loads(Path(path).read_text())
     assert (facts["images"], len(facts["boxes"]), facts["seed"]) == (3, 3, 5)
 
 
+def test_chosen_exporters_stand_in_the_recipe(compose, dmix):
+    compose("--plugin", "listing", "--set", "indent=3", "-o", "a")
+    (exporter,) = Recipe.read("a/recipe.json").exporters
+    assert exporter.model_dump() == {"use": "listing", "settings": {"indent": 3}}
+    assert "exported  b/listing" in dmix("compose", "a/recipe.json", "-o", "b").stdout
+    assert Path("a/listing/list.json").read_bytes() == Path("b/listing/list.json").read_bytes()
+
+
 def test_an_exporter_that_is_called_like_our_folder_has_one_of_its_own(compose, toys, monkeypatch):
+    from dmix_core.kinds import key_of
     from dmix_core.registry import Registry
 
     ask = Registry._ask
 
     def renamed(self, plugin, name):
         offers = ask(self, plugin, name)
-        return offers | ({"Masks": offers["listing"]} if "listing" in offers else {})
+        named = {key.name: key for key in offers}
+        return offers | ({key_of("Masks", None): offers[named["listing"]]} if "listing" in named else {})
 
     monkeypatch.setattr(Registry, "_ask", renamed)
     (path,) = json.loads(compose("--plugin", "Masks", "--json").stdout)["exported"]
@@ -411,7 +442,7 @@ def defects(tmp_path):
         num_classes=2,
     )
     names = {"name": "defects", "role": "object", "classes": ("crack", "hole")}
-    config = ModelConfig(size=(8, 8), mask_channels=1, unet=unet, prediction="x0", **names)
+    config = ModelConfig(size=(8, 8), mask_channels=1, network=unet, prediction="x0", **names)
     weights = {key: value + 0.1 * torch.randn_like(value) for key, value in UNet(unet).state_dict().items()}
     card = ModelCard(data="none", command="none", licence="CC0")
     return save(tmp_path / "runs/defects", config, weights, card)
@@ -498,12 +529,20 @@ HELP = """
 import sys
 from click.testing import CliRunner
 from dmix_cli.main import main
-for words in (["--help"], ["compose", "--help"], ["train", "object", "--help"], ["--version"]):
-    assert CliRunner().invoke(main, words).exit_code == 0
-print(*{"torch", "numpy", "pydantic", "PIL", "dmix_core", "dmix_models"} & sys.modules.keys())
+def loaded(*words):
+    assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0
+    return {"torch", "numpy", "PIL", "dmix_models", "pydantic", "dmix_core"} & sys.modules.keys()
+print(*loaded(), *loaded("compose"), *sorted(loaded("train", "object")))
 """
 
 
 def test_help_is_answered_without_what_is_slow_to_import():
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=120)
-    assert (done.stdout.strip(), done.stderr) == ("", "")
+    assert (done.stdout.strip(), done.stderr) == ("dmix_core pydantic", "")  # what states the options of data sets
+
+
+def test_a_backend_of_the_run_stands_in_the_recipe(dmix):
+    dmix("compose", "--backend", "torch", "--steps", 12)
+    assert Recipe.read("dmix-out/recipe.json").backend.use == "torch"
+    assert "No backend 'torhc'. Did you mean 'torch'?" in dmix("compose", "--backend", "torhc", exit_code=2).stderr
+    assert "has no network" in dmix("compose", "--background", "scene", "--backend", "compile", exit_code=2).stderr

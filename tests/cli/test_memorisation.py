@@ -16,11 +16,11 @@ QUICK = ("-n", 3, "--steps", 2)
 
 def saved(folder, **changes):
     """An untrained model of 12 x 12."""
-    config = ModelConfig(name="model", role="object", size=(12, 12), mask_channels=1, unet=NETWORK)
+    config = ModelConfig(name="model", role="object", size=(12, 12), mask_channels=1, network=NETWORK)
     config = ModelConfig.model_validate(config.model_dump() | changes)
     torch.manual_seed(0)
     card = ModelCard(data="noise", command="none", licence="CC0-1.0")
-    return checkpoint.save(folder, config, UNet(config.unet).state_dict(), card)
+    return checkpoint.save(folder, config, UNet(config.network).state_dict(), card)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_json_holds_what_is_written_beside_a_training(dmix, pictures):
 
 def test_a_background_is_held_against_windows(dmix, pictures):
     network = NETWORK.model_copy(update={"in_channels": 3, "out_channels": 3})
-    model = saved(Path("model"), role="background", mask_channels=0, unet=network.model_dump())
+    model = saved(Path("model"), role="background", mask_channels=0, network=network.model_dump())
     for mask in pictures.rglob("*.png"):
         mask.unlink()
     result = dmix("models", "memorisation", model, pictures / "MT_Crack/Imgs", *QUICK)
@@ -75,7 +75,7 @@ def test_a_background_is_held_against_windows(dmix, pictures):
 
 def test_each_class_has_figures_and_pairs_of_its_own(dmix, pictures):
     network = NETWORK.model_copy(update={"num_classes": 3})
-    model = saved(Path("model"), classes=("crack", "hole", "any"), unet=network.model_dump())
+    model = saved(Path("model"), classes=("crack", "hole", "any"), network=network.model_dump())
     result = dmix("models", "memorisation", model, pictures, *QUICK, "-o", "out")
     for line in ("crack: 3 samples, 3 training crops", "hole: 3 samples, 3 training", "any: 3 samples, 6 training"):
         assert line in result.stdout

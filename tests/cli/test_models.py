@@ -17,14 +17,14 @@ CONFIG = ModelConfig(
     role="object",
     size=(8, 8),
     mask_channels=1,
-    unet=UNetConfig(in_channels=4, out_channels=4, model_channels=8, num_res_blocks=1, norm_groups=4),
+    network=UNetConfig(in_channels=4, out_channels=4, model_channels=8, num_res_blocks=1, norm_groups=4),
 )
 
 
 @pytest.fixture
 def folder(tmp_path):
     card = checkpoint.ModelCard(data="nuts", steps=7, command="dmix train", licence="CC0-1.0")
-    return checkpoint.save(tmp_path / "small", CONFIG, UNet(CONFIG.unet).state_dict(), card)
+    return checkpoint.save(tmp_path / "small", CONFIG, UNet(CONFIG.network).state_dict(), card)
 
 
 @pytest.mark.parametrize("words", [[], ["list"]])
@@ -32,7 +32,7 @@ def test_the_bundled_models_are_listed(dmix, folder, monkeypatch, words):
     monkeypatch.setattr(checkpoint, "BUNDLED", folder.parent)
     head, line = dmix("models", *words).stdout.splitlines()
     assert head.split() == ["name", "role", "size", "parameters", "trained", "on"]
-    parameters = sum(weight.numel() for weight in UNet(CONFIG.unet).parameters())
+    parameters = sum(weight.numel() for weight in UNet(CONFIG.network).parameters())
     assert line.split() == ["small", "object", "8x8", f"{parameters:,}", "nuts"]
 
 
@@ -85,15 +85,15 @@ def test_weights_that_do_not_fit_the_preset_are_told(dmix):
 
 def test_weights_that_fit_become_a_checkpoint(dmix, monkeypatch):
     monkeypatch.setattr("dmix_models.importers.PRESETS", {"small": CONFIG})
-    torch.save(UNet(CONFIG.unet).state_dict(), "model.pt")
+    torch.save(UNet(CONFIG.network).state_dict(), "model.pt")
     assert "Wrote out" in dmix("models", "import", "model.pt", "--preset", "small", "-o", "out").stdout
     assert checkpoint.load("out").config == CONFIG
 
 
 @pytest.mark.parametrize("classes", [(), ("dent", "hole", "any")])
 def test_samples_stand_below_real_crops_in_a_row_for_each_class(dmix, tmp_path, classes):
-    unet = CONFIG.unet.model_copy(update={"num_classes": len(classes) or None})
-    config = CONFIG.model_copy(update={"classes": classes, "unet": unet})
+    unet = CONFIG.network.model_copy(update={"num_classes": len(classes) or None})
+    config = CONFIG.model_copy(update={"classes": classes, "network": unet})
     card = checkpoint.ModelCard(data="nuts", steps=7, command="dmix train", licence="CC0-1.0")
     model = checkpoint.save(tmp_path / "model", config, UNet(unet).state_dict(), card)
     for i, name in enumerate(["dent", "hole"] * 2):

@@ -49,7 +49,20 @@ def test_commands_leave_a_log_clean(dmix, compose, pairs):
 
 
 def test_training_writes_a_line_now_and_then_into_a_log(dmix, pairs, monkeypatch):
-    quick = ("--size", "16x16", "--batch-size", 2, "--preview-samples", 1, "--preview-steps", 2, "--steps", 3)
+    quick = (
+        "--size",
+        "16x16",
+        "--mixed-precision",
+        "no",
+        "--batch-size",
+        2,
+        "--preview-samples",
+        1,
+        "--preview-steps",
+        2,
+        "--steps",
+        3,
+    )
     lines = dmix("train", "background", pairs, "-o", "few", *quick).stderr.splitlines()
     assert [line.split(":")[0] for line in lines] == ["step 3 of 3", "step 3", "step 3"]  # progress and two files
     assert "images/s, 0:00:00 left" in lines[0]

@@ -2,6 +2,12 @@
 
 import inspect
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +109,33 @@ def test_what_a_model_repeats_of_few_pictures_is_told_at_the_end(dmix, pictures)
     assert "3 samples, 4 training crops in 4 groups" in page
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to be caught")
+def test_a_signal_ends_it_after_a_step_that_is_saved(dmix, pictures):
+    words = f"train background {pictures} -o run --size 16x16 --batch-size 2 --steps 100000 --mixed-precision no"
+    with subprocess.Popen(
+        [sys.executable, "-m", "dmix_cli", *words.split()], stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not Path("run/training/metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    (step,) = re.findall(r"SIGTERM: stopped after step (\d+) of 100000, which is saved\. Run the same", stderr)
+    (state,) = Path("run/training").glob("state-*")
+    assert state.name == f"state-{int(step):08d}"
+    assert not Path("run/training/owner.json").exists()
+
+
+def test_the_verdict_ends_the_summary(dmix, pictures):
+    words = ("train", "object", pictures, "-o", "run", "--size", "16x16", *QUICK, "--verdict-samples", 3)
+    result = dmix(*words)
+    assert "The model is not ready (" in result.stdout
+    assert "mixed precision: " in result.stderr
+    assert "The model is not ready (" in dmix(*words).stdout  # it is kept
+
+
 def test_a_folder_without_pictures_ends_with_1(dmix):
     Path("empty").mkdir()
     result = dmix("train", "background", "empty", "-o", "run", *QUICK, exit_code=1)
@@ -126,8 +159,8 @@ def test_values_out_of_range_end_with_2(dmix, pictures, words):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--size", "30x30"], "size is 30 x 30; the unet's 3 levels need sides that are multiples of 4"),
-        (["--size", "7x7"], "size is 7 x 7; the unet's 2 levels need sides that are multiples of 2"),
+        (["--size", "30x30"], "size is 30 x 30; the network needs sides that are multiples of 4"),
+        (["--size", "7x7"], "size is 7 x 7; the network needs sides that are multiples of 2"),
         (["--gain", 1.4, 0.7], "--gain is (1.4, 0.7): expected two factors, 0 < low <= high"),
         (["--seed", 2**64], f"--seed is {2**64}: Input should be less than {2**63}"),
         (["-o", "/"], "--name is ''"),

@@ -63,6 +63,7 @@ WRONG_OPTIONS = {
         ["--object", "shaded", "--object", "shaded", "--set", "shade=1"],
         "--set shade: shaded and shaded-2 have it; write shaded.shade.",
     ),
+    "a layout as plugin": (["--plugin", "mvtec"], "it is a layout; data sets are read in it, by --layout of"),
     "a model as plugin": (["--plugin", "thing"], "it is a denoiser; give it to --background or --object"),
     "two merge rules": (["--plugin", "hard-mask", "--plugin", "lift-mask"], "'hard-mask' is a merge rule too"),
     "unknown setting": (["--set", "treshold=0.6"], "nothing in use has such a setting. Did you mean 'threshold'?"),
@@ -160,6 +161,6 @@ def test_a_read_only_folder_ends_with_1(compose):
 
 
 def test_an_error_of_the_program_is_not_hidden(compose, monkeypatch):
-    monkeypatch.setattr("dmix_cli.composing.DenoisingStrip", None)
+    monkeypatch.setattr("dmix_core.strip.DenoisingStrip", None)
     with pytest.raises(TypeError):
         compose(exit_code=1)

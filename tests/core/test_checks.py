@@ -130,10 +130,8 @@ def test_more_regions_than_a_byte_can_number():
 
 
 def test_names_that_are_taken():
-    twins = [BoxRegion(painter()), BoxRegion(painter())]
-    with pytest.raises(
-        CompositionError, match=r"must differ.*got \['background', 'background'\]\. Give each its own name"
-    ):
+    twins = [BoxRegion(painter(), name="a"), BoxRegion(painter(), name="a")]
+    with pytest.raises(CompositionError, match=r"must differ.*got \['a', 'a'\]\. Give each its own name"):
         Composer(twins, steps=10)
 
 
@@ -302,9 +300,9 @@ def test_a_merge_rule_whose_canvas_is_nan():
 )
 def test_a_stepper_that_returns_no_state(spoil, message):
     class Spoilt(Ancestral):
-        def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-            x_s = super().__call__(noise, x_t, prediction, z, t, s, earlier)
-            return spoil(x_s) if x_s.shape[1] == 4 else x_s
+        def step(self, noise, x_t, prediction, z, t, s, state):
+            x_s, state = super().step(noise, x_t, prediction, z, t, s, state)
+            return spoil(x_s) if x_s.shape[1] == 4 else x_s, state
 
     with pytest.raises(CompositionError, match=f"The stepper returned {message}"):
         compose(regions(), stepper=Spoilt())

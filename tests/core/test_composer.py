@@ -103,7 +103,7 @@ def states_of(steps, region):
 
 def all_equal(some, others):
     assert len(some) == len(others)
-    return all(torch.equal(a, b) for a, b in zip(some, others))
+    return all(torch.equal(a, b) for a, b in zip(some, others, strict=True))
 
 
 def plain_chain(region, walk, steps, samples, seed=5):
@@ -185,7 +185,7 @@ def test_merging_from_the_end_is_copy_and_paste():
 def test_regions_are_independent_before_the_merge_window():
     together, alone = run(pair()), run(pair()[:1])
     elsewhere = run(pair(below=background(mean=-0.9)))
-    for step, without, other in zip(together, alone, elsewhere):
+    for step, without, other in zip(together, alone, elsewhere, strict=True):
         before = step.t > 6
         if step.s > step.t:
             break
@@ -208,8 +208,8 @@ def test_at_level_0_every_view_is_the_canvas():
     arrivals = [step for step in run(regions, timesteps=TailResampling(4, 2)) if step.s == 0]
     assert len(arrivals) == 3
     for step in arrivals:
-        for region, state in zip(regions, step.states):
-            assert torch.equal(region.view(step.merged.canvas), state[:, :3])
+        for region, state in zip(regions, step.states, strict=True):
+            assert torch.equal(region.view(region.place.crop(step.merged.canvas)), state[:, :3])
 
 
 def test_each_region_may_listen_from_a_time_of_its_own():
@@ -219,7 +219,7 @@ def test_each_region_may_listen_from_a_time_of_its_own():
     steps = run(early, timesteps=Descent(), merge_from=1.0)
     alone = [plain_chain(region, range(20, -1, -1), 20, range(2)) for region in early]
     assert all_equal(states_of(steps, 0), alone[0])
-    same = [torch.equal(state, other) for state, other in zip(states_of(steps, 1), alone[1])]
+    same = [torch.equal(state, other) for state, other in zip(states_of(steps, 1), alone[1], strict=True)]
     assert same == [step.t > 10 for step in steps]
 
 
@@ -300,7 +300,10 @@ def draws(monkeypatch):
         made[key["region"], key["purpose"], key["index"]] = noise
         return noise
 
-    monkeypatch.setattr(dmix_core.composer, "normal", recording)
+    def noise_of_region(shape, device, **key):
+        return lambda purpose, index=0: recording(shape, purpose=purpose, index=index, **key)
+
+    monkeypatch.setattr(dmix_core.composer, "RegionNoise", noise_of_region)
     return made
 
 
@@ -329,34 +332,35 @@ class Noting(Ancestral):
     def __init__(self):
         object.__setattr__(self, "asked", [])
 
-    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-        x_s = super().__call__(noise, x_t, prediction, z, t, s, earlier)
-        self.asked.append((noise, x_t, prediction, z, t, s, earlier, x_s))
-        return x_s
+    def init(self, x_t):
+        return ()
+
+    def step(self, noise, x_t, prediction, z, t, s, state):
+        x_s, _ = super().step(noise, x_t, prediction, z, t, s, None)
+        self.asked.append((noise, x_t, prediction, z, t, s, state, x_s))
+        return x_s, (*state, (t, prediction))
 
 
-def test_a_stepper_is_asked_for_every_regions_own_move_and_given_the_descent_before():
+def test_a_stepper_is_asked_for_every_regions_own_move_and_given_what_it_remembers_of_the_descent():
     stepper = Noting()
     regions = [BoxRegion(background()), BoxRegion(dreamer(noise=NoiseSchedule.cosine(400)), name="thing", z=1)]
     steps = run(regions, stepper=stepper, timesteps=TailResampling(4, 2), merge_from=1.0)
     for i, region in enumerate(regions):
-        asked, last = iter(stepper.asked[i::2]), None
+        asked, before = iter(stepper.asked[i::2]), []
         for index, step in enumerate(steps):
             if step.s > step.t:
-                last = None
+                before = []
                 continue
-            noise, _, prediction, z, t, s, earlier, x_s = next(asked)
+            noise, _, prediction, z, t, s, state, x_s = next(asked)
             assert (noise.steps, noise.levels) == (20, region.denoiser.noise.respace(20).levels)
             assert (t, s) == (step.t, step.s)
             assert torch.equal(prediction.clean, step.predictions[i].clean)
             assert torch.equal(x_s, step.states[i])
             key = {"seed": 5, "samples": range(2), "region": region.name, "purpose": "step", "index": index}
             assert torch.equal(z, normal(x_s.shape[1:], **key))
-            assert (earlier is None) == (last is None)
-            if last:
-                assert earlier.t == last.t == t + 1
-                assert torch.equal(earlier.prediction.clean, last.predictions[i].clean)
-            last = step
+            assert [level for level, _ in state] == [step.t for step in before]
+            assert all_equal([each.clean for _, each in state], [step.predictions[i].clean for step in before])
+            before.append(step)
         assert next(asked, None) is None
 
 
@@ -372,8 +376,8 @@ def test_a_stepper_decides_the_way_that_regions_go_before_they_merge():
     """Without noise a Gaussian of spread 0 is at its mean at once, and stays there scaled by sqrt(alpha_bar)."""
 
     class Still(Ancestral):
-        def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-            return noise.diffuse(prediction.clean, 0, s, torch.zeros_like(z))
+        def step(self, noise, x_t, prediction, z, t, s, state):
+            return noise.diffuse(prediction.clean, 0, s, torch.zeros_like(z)), None
 
     table = LINEAR.respace(20).alpha_bar.sqrt()
     for step in run([BoxRegion(background(mean=0.4, sd=0.0))], stepper=Still(), timesteps=Descent()):
@@ -415,7 +419,7 @@ def test_every_network_is_called_at_levels_of_its_own_table():
     tables = NoiseSchedule.linear(1000), NoiseSchedule.cosine(300)
     models = Recorder(background(noise=tables[0])), Recorder(thing(disc(6), noise=tables[1]))
     run(pair(*models), timesteps=Descent())
-    for model, table in zip(models, tables):
+    for model, table in zip(models, tables, strict=True):
         assert [t for _, t in model.calls] == list(table.respace(20).levels[:0:-1])
     assert models[0].calls[0][1] == 1000
     assert models[1].calls[0][1] == 300
@@ -450,8 +454,8 @@ def test_the_merged_state_has_the_noise_of_its_level(rule, mask, side):
     for step in run(regions, 400, steps=10, timesteps=TailResampling(2, 1), merge_from=0.5, merge=rule):
         if step.merged is None or step.s not in (4, 2, 1):
             continue
-        for region, state, weights in zip(regions, step.states, step.merged.weights):
-            w = region.view(weights)[0, 0].clamp(0, 1)
+        for region, state, weights in zip(regions, step.states, step.merged.weights, strict=True):
+            w = region.view(region.place.crop(weights))[0, 0].clamp(0, 1)
             for place in (w == 0, w == 1, (w > 0) & (w < 1)):
                 if place.sum() >= 16:  # 19 200 values or more: a standard error of 1 % or less
                     variance = state[:, :3, place].var().item()
@@ -463,11 +467,10 @@ def test_the_merged_state_has_the_noise_of_its_level(rule, mask, side):
 class Brighter(HardMask):
     """A rule that gives the objects' pixels new values."""
 
-    repaints = True
-
     def __call__(self, layers, progress):
-        canvas, weights = super().__call__(layers, progress)
-        return Merged(canvas + 0.4 * (1 - weights[0]), weights)
+        canvas, weights, _ = super().__call__(layers, progress)
+        change = 0.4 * (1 - weights[0]).expand_as(canvas)
+        return Merged(canvas + change, weights, change)
 
 
 @pytest.mark.parametrize("walk", [Descent(), TailResampling(3, 2)], ids=["descent", "resampling"])
@@ -480,8 +483,8 @@ def test_every_state_is_the_canvas_of_a_rule_that_repaints_noised_to_its_level(w
     for step in run(regions, 60, steps=10, timesteps=walk, merge_from=0.0, merge=Brighter()):
         level = LINEAR.respace(10).alpha_bar[step.s].item()
         canvas = step.merged.canvas if step.merged else canvas  # a climb's is that of the step before
-        for region, state in zip(regions, step.states):
-            expected = region.view(canvas)[0]
+        for region, state in zip(regions, step.states, strict=True):
+            expected = region.view(region.place.crop(canvas))[0]
             rest = state[:, :3] - level**0.5 * expected
             for place in (expected[0] == value for value in expected[0].unique()):
                 error = ((1 - level) / rest[..., place].numel()) ** 0.5
@@ -512,7 +515,7 @@ def test_a_photograph_is_bit_identical_where_no_object_stands(photo, tmp_path, o
     composition = Composer(regions, **SHORT, others=others).compose(3)
     untouched = composition.regions[0].visible
     assert 0 < untouched.float().mean() < 1
-    for result, mask in zip(composition.image, untouched):
+    for result, mask in zip(composition.image, untouched, strict=True):
         assert torch.equal(result[mask.expand_as(image)], image[mask.expand_as(image)])
         write_png(tmp_path / "composite.png", result)
         again = to_uint8(read_image(tmp_path / "composite.png"))
@@ -603,7 +606,7 @@ def test_masks_and_boxes_of_random_objects():
         assert torch.equal(result.visible[:, 0], composition.index == i)
         assert (result.visible <= result.amodal).all()
         assert torch.equal(composition.image * result.visible, result.image * result.visible)
-        for mask, box in zip(result.visible[:, 0], result.boxes):
+        for mask, box in zip(result.visible[:, 0], result.boxes, strict=True):
             rows, columns = mask.nonzero(as_tuple=True)
             if len(rows):
                 size = int(columns.max() - columns.min()) + 1, int(rows.max() - rows.min()) + 1
@@ -660,11 +663,11 @@ def test_a_region_need_not_be_a_box():
     """The composer asks for lay and view alone: here a region that meets the canvas mirrored."""
 
     class Mirror(BoxRegion):
-        def lay(self, clean, size):
-            return Layer(*(tensor.flip(-1) for tensor in super().lay(clean, size)))
+        def lay(self, clean):
+            return Layer(*(tensor.flip(-1) for tensor in super().lay(clean)))
 
-        def view(self, canvas):
-            return super().view(canvas.flip(-1))
+        def view(self, patch, size=None):
+            return super().view(patch.flip(-1), size)
 
     ramp = torch.linspace(-1, 1, 12).expand(3, 12, 12)
     regions = [BoxRegion(background()), Mirror(ConstantDenoiser(ramp), name="mirror", z=1)]
@@ -678,7 +681,7 @@ def test_weights_may_round_above_one():
 
     class Rounding(HardMask):
         def __call__(self, layers, progress):
-            canvas, weights = super().__call__(layers, progress)
+            canvas, weights, _ = super().__call__(layers, progress)
             return Merged(canvas, weights * (1 + 5e-5))
 
     assert torch.isfinite(Composer(pair(), **SHORT, merge=Rounding()).compose().image).all()

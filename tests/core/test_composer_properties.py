@@ -43,9 +43,11 @@ def test_a_region_that_listens_and_is_not_resized_ends_as_its_view_of_the_canvas
     above, options = drawn
     composer = Composer([scene(), *above], **options)
     *_, last = composer.steps(2)
-    for region, state in zip(composer.regions, last.states):
+    for region, state in zip(composer.regions, last.states, strict=True):
         if region.listen_from != 1 and region.place.size == region.denoiser.spec.size:
-            torch.testing.assert_close(state[:, :3], region.view(last.merged.canvas), rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                state[:, :3], region.view(region.place.crop(last.merged.canvas)), rtol=0, atol=1e-5
+            )
     assert last.merged.weights.min() >= 0
     torch.testing.assert_close(last.merged.weights.sum(0), torch.ones(2, 1, *CANVAS))
 
@@ -67,7 +69,7 @@ def test_a_photograph_keeps_every_pixel_that_no_object_owns(drawn, others, seams
     above, options = drawn
     photo = torch.linspace(-1, 1, 3 * CANVAS[0] * CANVAS[1]).view(3, *CANVAS)
     composition = Composer([BoxRegion(StillImage(photo)), *above], **options, others=others, seams=seams).compose(2)
-    for image, own in zip(composition.image, composition.regions[0].visible):
+    for image, own in zip(composition.image, composition.regions[0].visible, strict=True):
         assert torch.equal(image[own.expand_as(photo)], photo[own.expand_as(photo)])
 
 
@@ -78,7 +80,7 @@ def test_owners_partition_the_canvas_and_visible_lies_within_amodal_within_the_b
     composer = Composer([scene(), *above], **options)
     composition = composer.compose(2)
     assert torch.equal(sum(region.visible.int() for region in composition.regions), torch.ones(2, 1, *CANVAS).int())
-    for region, result in zip(composer.regions, composition.regions):
+    for region, result in zip(composer.regions, composition.regions, strict=True):
         inside = region.place.paste(torch.ones(1, 1, *region.place.size), CANVAS).bool()
         assert not (result.visible & ~result.amodal).any()
         assert not (result.amodal & ~inside).any()

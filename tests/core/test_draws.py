@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmix_core.draws import normal
+from dmix_core.draws import RegionNoise, normal
 
 SHAPE = (3, 8, 8)
 
@@ -64,3 +64,14 @@ def test_the_stream_is_pinned():
     """Recipes are remade from seeds: these numbers may not change between versions of this package or of NumPy."""
     expected = [-0.048148367553949356, -0.08136003464460373, 1.3618571758270264, -0.3267766535282135]
     assert draw(shape=(1, 1, 4)).flatten().tolist() == expected
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["start", "step", "others"]), st.integers(0, 10**6)), max_size=8),
+    st.sampled_from(["a", "{region} 2/a", ""]),
+)
+def test_streams_that_are_kept_give_the_same_draws_in_any_order(asked, region):
+    noise = RegionNoise((1, 3, 3), seed=5, samples=[4, 2], region=region, device=torch.device("cpu"))
+    for purpose, index in asked:
+        expected = normal((1, 3, 3), seed=5, samples=[4, 2], region=region, purpose=purpose, index=index)
+        assert torch.equal(noise(purpose, index), expected)

@@ -40,7 +40,7 @@ class Alone:
 
 def steps(denoisers):
     places = [(0, 0, 6, 6), (6, 6, 6, 6), (3, 3, 6, 6)]
-    above = [BoxRegion(d, place, f"{i}", 1) for i, (d, place) in enumerate(zip(denoisers, places))]
+    above = [BoxRegion(d, place, f"{i}", 1) for i, (d, place) in enumerate(zip(denoisers, places, strict=False))]
     regions = [BoxRegion(GaussianDenoiser(Spec((12, 12)))), *above]
     return list(Composer(regions, steps=8, timesteps=TailResampling(3, 1), merge_from=0.5).steps(2))
 
@@ -54,8 +54,8 @@ def test_a_family_is_called_once_with_the_regions_parts_in_their_order():
 def test_being_called_together_changes_nothing():
     calls = []
     members = [Shade(calls, shade) for shade in (0.1, -0.4, 0.7)]
-    for one, other in zip(steps(members), steps(map(Alone, members))):
-        for state, expected in zip(one.states, other.states):
+    for one, other in zip(steps(members), steps(map(Alone, members)), strict=True):
+        for state, expected in zip(one.states, other.states, strict=True):
             torch.testing.assert_close(state, expected, rtol=0, atol=1e-5)
 
 

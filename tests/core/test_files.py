@@ -42,7 +42,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DmixError, match=r"Cannot write .*No space left.*has room"):
+    with pytest.raises(DmixError, match=r"Cannot write .*No space left.*has free space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["recipe.json"]

@@ -46,7 +46,7 @@ def png(rows: bytes, *, height=12, interlaced=False) -> bytes:
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     parts = (struct.pack(">I", len(data)) + kind + data for kind, data in chunks)
     checksums = (struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(part + checksum for part, checksum in zip(parts, checksums))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(part + checksum for part, checksum in zip(parts, checksums, strict=True))
 
 
 ROW = b"\0" + 9 * b"\x07"

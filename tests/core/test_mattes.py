@@ -31,7 +31,7 @@ def test_weights_are_shares(mattes):
 @given(piles())
 def test_weights_by_their_formula(mattes):
     """w_i = a_i prod_{j > i} (1 - a_j)."""
-    for i, (weight, matte) in enumerate(zip(stack(mattes), mattes)):
+    for i, (weight, matte) in enumerate(zip(stack(mattes), mattes, strict=True)):
         expected = matte
         for above in mattes[i + 1 :]:
             expected = expected * (1 - above)
@@ -40,7 +40,7 @@ def test_weights_by_their_formula(mattes):
 
 @given(piles())
 def test_weights_stay_where_the_mattes_are(mattes):
-    for weight, matte in zip(stack(mattes), mattes):
+    for weight, matte in zip(stack(mattes), mattes, strict=True):
         assert (weight[matte == 0] == 0).all()
 
 
@@ -86,11 +86,11 @@ def test_a_blend_stays_within_its_layers_and_leaves_sole_owners_alone(mattes, se
     random = torch.Generator().manual_seed(seed)
     layers = [Layer(torch.rand(1, 3, 2, 3, generator=random) * 2 - 1, matte) for matte in mattes]
     images, weights = torch.stack([layer.image for layer in layers]), stack(mattes)
-    canvas, same_weights = blend(layers, weights)
+    canvas, same_weights, _ = blend(layers, weights)
     assert same_weights is weights
     assert (canvas <= images.amax(0) + 1e-6).all()
     assert (canvas >= images.amin(0) - 1e-6).all()
-    for image, weight in zip(images, weights):
+    for image, weight in zip(images, weights, strict=True):
         alone = ((weight == 1) & ((weights > 0).sum(0) == 1)).expand_as(image)  # 1 - 1e-8 rounds to 1, and is not alone
         assert torch.equal(canvas[alone], image[alone])
 

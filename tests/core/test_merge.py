@@ -15,20 +15,22 @@ def layers(draw, batch=2, size=(3, 4)):
     random = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     mattes = [torch.rand(batch, 1, *size, generator=random) for _ in range(draw(st.integers(0, 3)))]
     images = [torch.rand(batch, 3, *size, generator=random) * 2 - 1 for _ in range(len(mattes) + 1)]
-    return [Layer(image, matte) for image, matte in zip(images, [torch.ones(batch, 1, *size), *mattes])]
+    return [Layer(image, matte) for image, matte in zip(images, [torch.ones(batch, 1, *size), *mattes], strict=True)]
 
 
 @given(layers(), st.floats(0, 1))
 def test_the_rule_is_pure(pile, progress):
     before = [Layer(*(tensor.clone() for tensor in layer)) for layer in pile]
     first, second = HardMask()(pile, progress), HardMask()(pile, progress)
-    assert all(torch.equal(a, b) for a, b in zip(first, second))
-    assert all(torch.equal(a, b) for now, then in zip(pile, before) for a, b in zip(now, then))
+    assert all(torch.equal(a, b) for a, b in zip(first[:2], second[:2], strict=True))
+    assert all(
+        torch.equal(a, b) for now, then in zip(pile, before, strict=True) for a, b in zip(now, then, strict=True)
+    )
 
 
 @given(layers(), st.floats(0.01, 1))
 def test_every_pixel_is_that_of_the_topmost_region_that_reaches_the_threshold(pile, threshold):
-    canvas, weights = HardMask(threshold)(pile, 1.0)
+    canvas, weights, _ = HardMask(threshold)(pile, 1.0)
     for b, y, x in [(0, 0, 0), (1, 2, 3), (0, 1, 2)]:
         owner = max(i for i, layer in enumerate(pile) if i == 0 or layer.matte[b, 0, y, x] >= threshold)
         assert weights[:, b, 0, y, x].tolist() == [float(i == owner) for i in range(len(pile))]

@@ -7,7 +7,8 @@ from PIL import Image
 
 from dmix_core import Box, BoxRegion, Composer, Descent, NoiseSchedule, Prediction, Spec, TailResampling
 from dmix_core.images import PALETTE, index_picture, to_picture, to_uint8
-from dmix_core.pictures import HANDY, LEGIBLE, DenoisingStrip, contact_sheet, enlarge, fit, overlay
+from dmix_core.pictures import HANDY, LEGIBLE, contact_sheet, enlarge, fit, overlay
+from dmix_core.strip import DenoisingStrip
 
 
 class Constant:

@@ -2,7 +2,8 @@ import math
 
 import torch
 
-from dmix_core.quality import RING, grow, visibility
+from dmix_core.mattes import grow
+from dmix_core.quality import RING, visibility
 
 
 def disc(radius: float = 6.0, size: int = 32) -> torch.Tensor:

@@ -14,6 +14,7 @@ from dmix_core import Ancestral, BoxRegion, Composer, Denoiser, HardMask, Predic
 from dmix_core.errors import CompositionError, DeviceError, DmixError, GeometryError, PluginError, RecipeError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.images import read_image, to_uint8, write_png
+from dmix_core.limits import HIGHEST_SEED, LARGEST_BATCH, LONGEST_SIDE, MOST_SAMPLES, MOST_STEPS
 from dmix_core.recipe import Choice, Recipe, RegionRecipe, changes, made_with
 from dmix_core.registry import Registry
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
@@ -31,8 +32,8 @@ class Calm(Ancestral):
 
     share: float = 0.5
 
-    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-        return super().__call__(noise, x_t, prediction, self.share * z, t, s, earlier)
+    def step(self, noise, x_t, prediction, z, t, s, state):
+        return super().step(noise, x_t, prediction, self.share * z, t, s, state)
 
 
 class Bright:
@@ -110,17 +111,17 @@ region_recipes = st.builds(
 recipes = st.builds(
     Recipe,
     regions=st.lists(region_recipes, min_size=1, max_size=3),
-    size=st.none() | st.tuples(st.integers(1), st.integers(1)),
-    steps=st.integers(1),
+    size=st.none() | st.tuples(*[st.integers(1, 10_000)] * 2),
+    steps=st.integers(1, MOST_STEPS),
     timesteps=choices,
     stepper=choices,
     merge=choices,
     merge_from=fractions,
     others=st.sampled_from(["clean", "noisy"]),
     seams=st.sampled_from(["keep-variance", "literal"]),
-    seed=st.integers(),
-    samples=st.lists(st.integers(0), min_size=1, max_size=4),
-    batch_size=st.integers(1),
+    seed=st.integers(-HIGHEST_SEED - 1, HIGHEST_SEED),
+    samples=st.lists(st.integers(0, HIGHEST_SEED), min_size=1, max_size=4, unique=True),
+    batch_size=st.integers(1, LARGEST_BATCH),
     made_with=st.dictionaries(st.text(), st.text(), max_size=2),
 )
 
@@ -253,7 +254,7 @@ def test_a_photograph_comes_back_bit_identical(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("samples", "batches"), [([4], [(4,)]), (range(5), [(0, 1), (2, 3), (4,)]), ([9, 9], [(9, 9)])]
+    ("samples", "batches"), [([4], [(4,)]), (range(5), [(0, 1), (2, 3), (4,)]), ([9, 2], [(9, 2)])]
 )
 def test_batches_hold_every_sample_in_order(samples, batches):
     assert Recipe.from_data(RECIPE | {"samples": list(samples), "batch_size": 2}).batches() == batches
@@ -361,6 +362,7 @@ def test_a_file_that_cannot_be_written_is_named(recipe, tmp_path):
         ({"regions": [{"name": "a", "model": "scene", "wrap": [{"use": "brigt"}]}]}, PluginError, "mean 'bright'"),
         ({"regions": [REGIONS[0], REGIONS[1] | {"box": [8, 8, 4, 4]}]}, GeometryError, "leaves the canvas"),
         ({"regions": [REGIONS[0], REGIONS[0]]}, CompositionError, "names must differ"),
+        ({"regions": [{"name": "background", "model": "scene"}] * 2}, CompositionError, "names must differ"),
         ({"device": "tpu9"}, DeviceError, "Cannot compute on the device 'tpu9'.*Try 'cpu'"),
         ({"device": "meta"}, DeviceError, "Cannot compute on the device 'meta'.*Try 'cpu'"),
         ({"device": "cuda:99"}, DeviceError, "Cannot compute on the device 'cuda:99'"),
@@ -376,3 +378,29 @@ def test_a_recipe_cannot_be_changed_by_accident(recipe):
     with pytest.raises(ValueError, match="frozen"):
         recipe.steps = 3
     assert recipe.model_copy(update={"steps": 3}).steps == 3
+
+
+# ---- limits ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": MOST_STEPS + 1}, f"steps: .*equal to {MOST_STEPS}; got"),
+        ({"batch_size": LARGEST_BATCH + 1}, f"batch_size: .*equal to {LARGEST_BATCH}; got"),
+        ({"seed": HIGHEST_SEED + 1}, f"seed: .*equal to {HIGHEST_SEED}; got"),
+        ({"size": [1, LONGEST_SIDE + 1]}, f"size.1: .*equal to {LONGEST_SIDE}; got"),
+        ({"size": [20_000, 20_000]}, "size: .*at most 100000000 pixels in all"),
+        ({"samples": range(MOST_SAMPLES + 1)}, f"samples: .*at most {MOST_SAMPLES} sample numbers"),
+        ({"samples": [3, 1, 3]}, "samples: .*sample numbers must differ"),
+    ],
+)
+def test_what_is_beyond_a_limit_is_refused_with_the_limit(change, message):
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_data(RECIPE | change)
+
+
+def test_a_different_number_of_threads_is_named(registry):
+    now = made_with(registry)
+    assert now["threads"] == str(torch.get_num_threads())
+    assert changes(now | {"threads": "64"}, now) == [f"threads was 64, is {now['threads']}"]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dmix_core import BoxRegion, Composer, HardMask, Prediction, Spec
+from dmix_core import Ancestral, BoxRegion, Composer, HardMask, Prediction, Spec
 from dmix_core.errors import CompositionError, DenoiserError, ScheduleError
 from dmix_core.testing import GaussianDenoiser
 
@@ -40,8 +40,12 @@ def test_the_spread_of_a_denoiser():
 
 @pytest.mark.parametrize("returned", [each for each in WRONG if not isinstance(each, torch.Tensor)])
 def test_a_stepper(returned):
-    with pytest.raises(CompositionError, match=r"The stepper 'test_a_stepper.*lambda.*' of .* expected a tensor"):
-        compose(stepper=lambda *_: returned)
+    class Stepping(Ancestral):
+        def step(self, *_):
+            return returned
+
+    with pytest.raises(CompositionError, match=r"The stepper '.*Stepping' of .* expected a tuple of the next state"):
+        compose(stepper=Stepping())
 
 
 @pytest.mark.parametrize("returned", WRONG)

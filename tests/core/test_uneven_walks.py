@@ -123,7 +123,7 @@ def test_where_the_clean_image_is_certain_every_walk_keeps_the_forward_process(n
     """From q(x_T | x_0), along any walk, the state at level s is distributed as q(x_s | x_0)."""
     walk, abar = data.draw(uneven(noise.steps)), noise.alpha_bar.tolist()
     start = math.sqrt(abar[-1]) * 0.7, 1 - abar[-1]
-    for s, (mean, variance) in zip(walk[1:], moments(noise, walk, 0.7, 0.0, start)):
+    for s, (mean, variance) in zip(walk[1:], moments(noise, walk, 0.7, 0.0, start), strict=True):
         assert mean == pytest.approx(math.sqrt(abar[s]) * 0.7, abs=1e-9)
         assert variance == pytest.approx(1 - abar[s], rel=1e-9, abs=1e-12)
 
@@ -172,9 +172,11 @@ def test_a_region_that_listens_and_is_not_resized_ends_as_its_view_of_the_canvas
     above, options = drawn
     composer = Composer([scene(), *above], **options)
     *_, last = composer.steps(2)
-    for region, state in zip(composer.regions, last.states):
+    for region, state in zip(composer.regions, last.states, strict=True):
         if region.listen_from != 1 and region.place.size == region.denoiser.spec.size:
-            torch.testing.assert_close(state[:, :3], region.view(last.merged.canvas), rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                state[:, :3], region.view(region.place.crop(last.merged.canvas)), rtol=0, atol=1e-5
+            )
     torch.testing.assert_close(last.merged.weights.sum(0), torch.ones(2, 1, 8, 10))
 
 
@@ -194,7 +196,7 @@ def test_a_photograph_keeps_every_pixel_that_no_object_owns(drawn, others, seams
     above, options = drawn
     photo = torch.linspace(-1, 1, 240).view(3, 8, 10)
     composition = Composer([BoxRegion(StillImage(photo)), *above], **options, others=others, seams=seams).compose(2)
-    for image, own in zip(composition.image, composition.regions[0].visible):
+    for image, own in zip(composition.image, composition.regions[0].visible, strict=True):
         assert torch.equal(image[own.expand_as(photo)], photo[own.expand_as(photo)])
 
 
@@ -210,9 +212,9 @@ def test_regions_are_independent_until_a_step_leaves_a_level_of_the_window(walk)
         begun |= descending and step.t <= window
         assert (step.merged is not None) == (descending and (begun or step.s == 0))
         if not begun:
-            assert all(torch.equal(state, states[index]) for state, states in zip(step.states, alone))
+            assert all(torch.equal(state, states[index]) for state, states in zip(step.states, alone, strict=True))
     assert begun
-    assert not any(torch.equal(state, states[-1]) for state, states in zip(step.states, alone))
+    assert not any(torch.equal(state, states[-1]) for state, states in zip(step.states, alone, strict=True))
 
 
 @WALKS
@@ -241,8 +243,8 @@ def test_the_noise_of_merged_states_is_that_of_their_level(walk):
     for step in sampled(walk, regions, samples=400):
         if step.merged is None or step.s == 0:
             continue
-        for region, state, weights in zip(regions, step.states, step.merged.weights):
-            w = region.view(weights)[0, 0].clamp(0, 1)
+        for region, state, weights in zip(regions, step.states, step.merged.weights, strict=True):
+            w = region.view(region.place.crop(weights))[0, 0].clamp(0, 1)
             for place in (w == 0, w == 1, (w > 0) & (w < 1)):
                 if place.sum() >= 16:  # 19 200 values or more: a standard error of 1 % or less
                     variance = state[:, :3, place].var().item()

@@ -345,13 +345,13 @@ def batches(seed=0, batch_size=6):
 
 
 def same(first, second):
-    return all(torch.equal(*pair) for pair in zip(first, second))
+    return all(torch.equal(*pair) for pair in zip(first, second, strict=True))
 
 
 def test_a_batch_depends_on_seed_and_step_alone():
     one = batches()
     later = list(one.ahead(2, 5))
-    assert all(same(batch, batches()(step)) for batch, step in zip(later, range(2, 5)))
+    assert all(same(batch, batches()(step)) for batch, step in zip(later, range(2, 5), strict=True))
     assert not same(one(0), one(1))
     assert not same(one(0), batches(seed=1)(0))
 
@@ -370,7 +370,7 @@ def test_batches_are_made_ahead_but_none_that_nobody_learns_from(monkeypatch):
 
 def test_processes_share_a_batch_out():
     whole, even, odd = batches()(3), batches()(3, range(0, 6, 2)), batches()(3, range(1, 6, 2))
-    assert all(torch.equal(w[::2], e) and torch.equal(w[1::2], o) for w, e, o in zip(whole, even, odd))
+    assert all(torch.equal(w[::2], e) and torch.equal(w[1::2], o) for w, e, o in zip(whole, even, odd, strict=True))
 
 
 def test_a_batch_holds_images_in_range_noise_and_levels():

@@ -166,7 +166,7 @@ class DeepCrack:
     def read(self, root):
         images = sorted((root / "train_img").glob("*.jpg"))
         masks = (MaskFile(root / "train_lab" / f"{image.stem}.png", self.rule) for image in images)
-        return Listing([Record(image, mask, "crack", split="train") for image, mask in zip(images, masks)])
+        return Listing([Record(image, mask, "crack", split="train") for image, mask in zip(images, masks, strict=True)])
 
 
 def registry_with(layout):

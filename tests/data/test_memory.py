@@ -109,7 +109,7 @@ def test_crops_are_the_same_however_little_stays_in_memory(folder, limit, make, 
     limit(number)
     little = make(folder)
     assert len(little) == len(everything) == 6
-    assert all(np.array_equal(*pair) for pair in zip(cuts(little), cuts(everything)))
+    assert all(np.array_equal(*pair) for pair in zip(cuts(little), cuts(everything), strict=True))
     assert digests(little) == digests(everything)
 
 
@@ -157,7 +157,7 @@ def flooded(mask, reach):
         components.append(found)
     labels = np.zeros(mask.shape, int)
     for number, found in enumerate(sorted(components, key=max), 1):
-        labels[tuple(zip(*found))] = number
+        labels[tuple(zip(*found, strict=True))] = number
     return labels
 
 

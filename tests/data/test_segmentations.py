@@ -61,7 +61,7 @@ def centres_inside(corners, size):
     """The pixels with an odd number of edges on their left, edge by edge over the whole mask."""
     y, x = np.arange(size[0])[:, None] + 0.5, np.arange(size[1])[None, :] + 0.5
     inside = np.zeros(size, bool)
-    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, 0)):
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, 0), strict=True):
         if y1 != y2:
             crossed = (y >= min(y1, y2)) & (y < max(y1, y2))
             inside ^= crossed & (x >= x1 + (y - y1) / (y2 - y1) * (x2 - x1))
@@ -79,9 +79,9 @@ def test_a_polygon_covers_the_centres_inside(corners):
 
 def test_a_polygon_of_many_corners_is_filled_soon():
     corners = np.stack([np.arange(20_000) / 10, np.tile([0.0, 1500.0], 10_000)], 1)
-    start = time.perf_counter()
+    start = time.process_time()
     polygons([corners.ravel().tolist()], (1500, 2000))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 10  # linear takes a second, every corner in every row minutes
 
 
 def test_no_text_has_no_runs():

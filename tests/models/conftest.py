@@ -78,7 +78,7 @@ def tiny() -> ModelConfig:
         size=(16, 16),
         mask_channels=1,
         variance="learned-range",
-        unet=UNetConfig(
+        network=UNetConfig(
             in_channels=4, out_channels=8, model_channels=16, num_res_blocks=1, channel_mult=(1, 2), norm_groups=8
         ),
     )
@@ -87,7 +87,7 @@ def tiny() -> ModelConfig:
 @pytest.fixture
 def network(tiny) -> UNet:
     """Its network, with weights that are not zero anywhere."""
-    return random_network(tiny.unet)
+    return random_network(tiny.network)
 
 
 def random_network(config: UNetConfig) -> UNet:

@@ -126,7 +126,7 @@ def test_other_files_are_not_overwritten(tmp_path, tiny, network, card):
 @pytest.mark.parametrize(("value", "store_dtype"), [(float("nan"), "float32"), (1e5, "float16")])
 def test_weights_that_are_not_finite_are_refused(tmp_path, tiny, network, card, value, store_dtype):
     network.out[2].bias[0] = value
-    with pytest.raises(CheckpointError, match=rf"NaN or infinity as {store_dtype} \(in out.2.bias\)"):
+    with pytest.raises(CheckpointError, match=rf"as {store_dtype} hold NaN or infinity \(in out.2.bias\)"):
         save(tmp_path / "bad", tiny, network.state_dict(), card, store_dtype=store_dtype)
     assert not list(tmp_path.iterdir())
 
@@ -161,7 +161,7 @@ def test_missing_files_are_named(folder):
         ({"image_chanels": 3}, r"unknown key 'image_chanels'\. Did you mean 'image_channels'\?"),
         ({"noise": {"kinds": "linear"}}, r"unknown key 'noise.kinds'\. Did you mean 'kind'\?"),
         ({"variance": "learned"}, "variance: Input should be 'fixed-small', 'fixed-large' or 'learned-range'"),
-        ({"size": [16, 15]}, "size is 16 x 15; the unet's 2 levels need"),
+        ({"size": [16, 15]}, "size is 16 x 15; the network needs sides"),
     ],
 )
 def test_a_wrong_config_is_named(folder, changes, message):
@@ -171,8 +171,8 @@ def test_a_wrong_config_is_named(folder, changes, message):
 
 
 def test_a_wrong_key_of_the_network_is_named(folder, tiny):
-    edit_config(folder, unet={**tiny.unet.model_dump(), "model_chanels": 16})
-    with pytest.raises(CheckpointError, match=r"unknown key 'unet.model_chanels'\. Did you mean 'model_channels'\?"):
+    edit_config(folder, network={**tiny.network.model_dump(), "model_chanels": 16})
+    with pytest.raises(CheckpointError, match=r"unknown key 'model_chanels'\. Did you mean 'model_channels'\?"):
         load(folder)
 
 
@@ -195,7 +195,7 @@ def test_a_changed_bit_is_noticed(folder):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"but the model card README.md beside it says .* changed or damaged"):
+    with pytest.raises(CheckpointError, match=r"but the model card README.md beside it states .* changed or damaged"):
         load(folder)
     (folder / "README.md").unlink()  # a checkpoint without a card is not held against one
     load(folder)
@@ -208,7 +208,7 @@ def test_a_damaged_card_is_named(folder):
 
 
 def test_swapped_weights_are_named(folder, tiny, make_network):
-    other = make_network(unet_with(tiny.unet, model_channels=32))
+    other = make_network(unet_with(tiny.network, model_channels=32))
     (folder / "README.md").unlink()
     weights = {key: tensor.contiguous() for key, tensor in other.state_dict().items()}
     safetensors.torch.save_file(weights, folder / "model.safetensors")
@@ -237,24 +237,34 @@ def test_every_error_is_one_that_people_see():
     ],
 )
 def test_the_likely_cause_is_named(tiny, trained_with, message):
-    weights = UNet(unet_with(tiny.unet, **trained_with)).state_dict()
+    weights = UNet(unet_with(tiny.network, **trained_with)).state_dict()
     with pytest.raises(CheckpointError, match=f"^These weights do not fit the network: .*{message}"):
-        check_weights(weights, tiny.unet, "These weights")
+        check_weights(weights, tiny.network, "These weights")
 
 
 def test_causes_are_named_the_other_way_round_too(tiny):
-    weights = UNet(tiny.unet).state_dict()
+    weights = UNet(tiny.network).state_dict()
     with pytest.raises(CheckpointError, match=r"missing: input_blocks.2.0.op.weight, .* resblock_updown = True"):
-        check_weights(weights, unet_with(tiny.unet, resblock_updown=False), "These weights")
+        check_weights(weights, unet_with(tiny.network, resblock_updown=False), "These weights")
     with pytest.raises(CheckpointError, match=r"missing: label_emb.weight\. .* num_classes = None"):
-        check_weights(weights, unet_with(tiny.unet, num_classes=7), "These weights")
+        check_weights(weights, unet_with(tiny.network, num_classes=7), "These weights")
     wrapped = {f"module.{key}": tensor for key, tensor in weights.items()}
     with pytest.raises(CheckpointError, match=r"a parallel wrapper put 'module.' before every name"):
-        check_weights(wrapped, tiny.unet, "These weights")
+        check_weights(wrapped, tiny.network, "These weights")
 
 
 def test_a_built_network_is_trainable_and_channels_last(tiny, network):
     weights = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
-    built = build(tiny.unet, weights, "weights")
+    built = build(tiny.network, weights, "weights")
     assert all(parameter.requires_grad for parameter in built.parameters())
     assert built.input_blocks[1][0].in_layers[2].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("resblock_updown", [False, True])
+def test_resampling_without_weights_is_named(tiny, resblock_updown):
+    """guided-diffusion's conv_resample = False: pooling and repetition in the place of convolutions."""
+    weights = UNet(unet_with(tiny.network, resblock_updown=False)).state_dict()
+    pooled = {key: tensor for key, tensor in weights.items() if not key.endswith((".op.weight", ".op.bias"))}
+    pooled = {key: tensor for key, tensor in pooled.items() if ".conv." not in key}
+    with pytest.raises(CheckpointError, match="conv_resample = False, which this UNet does not have"):
+        check_weights(pooled, unet_with(tiny.network, resblock_updown=resblock_updown), "These weights")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from dmix_core import BoxRegion, Composer
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Denoiser
 from dmix_core.testing import check_denoiser
@@ -24,22 +25,22 @@ class Constant(torch.nn.Module):
 
 
 def changed(config: ModelConfig, **changes) -> ModelConfig:
-    unet = {**config.unet.model_dump(), **changes.pop("unet", {})}
-    return ModelConfig.model_validate({**config.model_dump(), **changes, "unet": unet})
+    unet = {**config.network.model_dump(), **changes.pop("network", {})}
+    return ModelConfig.model_validate({**config.model_dump(), **changes, "network": unet})
 
 
 def says(config, *value):
-    return UNetDenoiser(config, Constant(value, config.unet.out_channels))
+    return UNetDenoiser(config, Constant(value, config.network.out_channels))
 
 
 def fixed(config, variance="fixed-small", **changes):
-    return changed(config, variance=variance, unet={"out_channels": 4}, **changes)
+    return changed(config, variance=variance, network={"out_channels": 4}, **changes)
 
 
 def test_it_is_a_denoiser(tiny, network):
     denoiser = UNetDenoiser(tiny, network)
     assert isinstance(denoiser, Denoiser)
-    assert denoiser.spec == ((16, 16), 3, 1)
+    assert denoiser.spec[:3] == ((16, 16), 3, 1)
     prediction = denoiser(torch.randn(3, 4, 16, 16), 1000)
     assert prediction.clean.shape == prediction.spread.shape == (3, 4, 16, 16)
     assert prediction.clean.abs().max() <= 1
@@ -48,7 +49,7 @@ def test_it_is_a_denoiser(tiny, network):
 @pytest.mark.parametrize("variance", ["fixed-small", "fixed-large"])
 def test_it_keeps_every_promise_of_a_denoiser(tiny, make_network, variance):
     config = fixed(tiny, variance)
-    check_denoiser(UNetDenoiser(config, make_network(config.unet)))
+    check_denoiser(UNetDenoiser(config, make_network(config.network)))
 
 
 def test_the_network_counts_times_from_zero(tiny):
@@ -91,8 +92,8 @@ def test_bfloat16_is_close_and_answers_in_float32(tiny, network):
 
 
 def test_no_gradients_and_no_dropout(tiny, make_network):
-    config = changed(tiny, unet={"dropout": 0.5})
-    denoiser = UNetDenoiser(config, make_network(config.unet).train().requires_grad_(True))
+    config = changed(tiny, network={"dropout": 0.5})
+    denoiser = UNetDenoiser(config, make_network(config.network).train().requires_grad_(True))
     x_t = torch.randn(1, 4, 16, 16)
     first, second = denoiser(x_t, 9).clean, denoiser(x_t, 9).clean
     assert torch.equal(first, second)
@@ -107,8 +108,8 @@ def test_the_input_stays_as_it_is(tiny, network):
 
 
 def test_a_class_is_chosen_by_name(tiny, make_network):
-    config = changed(tiny, classes=["crack", "hole"], unet={"num_classes": 2})
-    denoiser = UNetDenoiser(config, make_network(config.unet))
+    config = changed(tiny, classes=["crack", "hole"], network={"num_classes": 2})
+    denoiser = UNetDenoiser(config, make_network(config.network))
     x_t = torch.randn(2, 4, 16, 16)
     hole = denoiser.with_label("hole")
     assert hole.network is denoiser.network
@@ -139,12 +140,23 @@ def test_a_wrong_question_is_named(tiny, network):
         ({"mask_channels": 0}, "in_channels 4 and out_channels 8; 3 image and 0 mask channels .* need 3 and 6"),
         ({"variance": "fixed-small"}, "1 mask channels with fixed-small variance need 4 and 4"),
         ({"role": "background"}, "a background has no mask"),
-        ({"size": (16, 15)}, "size is 16 x 15; the unet's 2 levels need sides that are multiples of 2"),
-        ({"classes": ["a"]}, "classes has 1 names .* unet.num_classes is None"),
-        ({"classes": ["a", "a"], "unet": {"num_classes": 2}}, r"classes has 2 names \(1 different\)"),
-        ({"format_version": 2}, "Input should be 1"),
+        ({"size": (16, 15)}, "size is 16 x 15; the network needs sides that are multiples of 2"),
+        ({"classes": ["a"]}, "classes has 1 names .* network.num_classes is None"),
+        ({"classes": ["a", "a"], "network": {"num_classes": 2}}, r"classes has 2 names \(1 different\)"),
+        ({"format_version": 3}, "Input should be 2"),
     ],
 )
 def test_a_model_that_cannot_be_is_refused(tiny, changes, message):
     with pytest.raises(ValidationError, match=message):
         changed(tiny, **changes)
+
+
+def test_it_moves_and_changes_its_arithmetic_as_modules_do(tiny, network):
+    denoiser = UNetDenoiser(tiny, network)
+    assert denoiser.to("cpu", torch.bfloat16) is denoiser
+    assert (denoiser.device, denoiser.dtype) == (torch.device("cpu"), "bfloat16")
+    composer = Composer([BoxRegion(denoiser)], steps=20)
+    assert composer.dtype == torch.bfloat16
+    assert composer.to(dtype=torch.float32).dtype == torch.float32
+    with pytest.raises(DenoiserError, match="dtype is float16; expected float32 or bfloat16"):
+        composer.to(dtype=torch.float16)

@@ -31,7 +31,7 @@ def test_every_preset_has_a_known_schema():
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_preset_is_the_public_network(name):
-    shapes = shapes_of(PRESETS[name].unet)
+    shapes = shapes_of(PRESETS[name].network)
     lines = "\n".join(f"{key} {shape}" for key, shape in shapes.items())
     parameters = sum(math.prod(shape) for shape in shapes.values())
     assert (len(shapes), parameters, hashlib.sha256(lines.encode()).hexdigest()[:16]) == SCHEMAS[name]
@@ -40,8 +40,8 @@ def test_a_preset_is_the_public_network(name):
 def test_what_leaves_no_trace_in_the_weights():
     def traceless(name):
         config = PRESETS[name]
-        heads = [config.unet.heads(width) for width in config.unet.widths[-2:]]
-        return config.noise.kind, config.unet.qkv_order, heads, config.unet.dropout
+        heads = [config.network.heads(width) for width in config.network.widths[-2:]]
+        return config.noise.kind, config.network.qkv_order, heads, config.network.dropout
 
     assert traceless("256x256_diffusion_uncond") == ("linear", "legacy", [16, 16], 0)
     assert traceless("128x128_diffusion") == ("linear", "legacy", [4, 4], 0)
@@ -71,7 +71,7 @@ def test_a_file_of_guided_diffusions_becomes_a_denoiser_that_says_the_same(tmp_p
         mask_channels=unet.in_channels - 3,
         classes=tuple(map(str, range(unet.num_classes or 0))),
         variance="learned-range" if unet.out_channels == 2 * unet.in_channels else "fixed-small",
-        unet=unet,
+        network=unet,
     )
     torch.save(reference.weights(), tmp_path / "model.pt")
     denoiser = load(import_guided(tmp_path / "model.pt", config, tmp_path / "imported"))
@@ -86,10 +86,10 @@ def test_an_import_keeps_a_card_that_is_given(tmp_path, tiny, network, card):
 
 
 def test_the_fitting_preset_is_named(tmp_path, tiny, monkeypatch):
-    plain = tiny.unet.model_copy(update={"resblock_updown": False})
+    plain = tiny.network.model_copy(update={"resblock_updown": False})
     small = {
         "updown": tiny,
-        "plain": ModelConfig.model_validate({**tiny.model_dump(), "unet": plain.model_dump()}),
+        "plain": ModelConfig.model_validate({**tiny.model_dump(), "network": plain.model_dump()}),
     }
     monkeypatch.setattr("dmix_models.importers.PRESETS", small)
     torch.save(UNet(plain).state_dict(), tmp_path / "model.pt")

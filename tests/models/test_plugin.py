@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dmix_core import BoxRegion, Composer, Descent
+from dmix_core.backends import Compute
 from dmix_core.errors import PluginError
 from dmix_core.registry import Registry
 from dmix_models import ModelConfig, save
@@ -26,8 +27,8 @@ def defects(tiny, make_network, card, tmp_path, monkeypatch):
     """runs/defects: a checkpoint of three classes, beneath the working directory."""
     monkeypatch.chdir(tmp_path)
     data = tiny.model_dump() | {"name": "defects", "classes": CLASSES}
-    config = ModelConfig.model_validate(data | {"unet": data["unet"] | {"num_classes": 3}})
-    return save("runs/defects", config, make_network(config.unet).state_dict(), card)
+    config = ModelConfig.model_validate(data | {"network": data["network"] | {"num_classes": 3}})
+    return save("runs/defects", config, make_network(config.network).state_dict(), card)
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_labels_of_one_model_share_its_network_as_long_as_it_is_in_use(registry,
     assert crack.network is hole.network
     assert crack.sha256 == hole.sha256
     assert crack.family == hole.family
-    assert registry.denoiser("runs/defects:crack", dtype="bfloat16").family != crack.family
+    assert registry.denoiser("runs/defects:crack", Compute(dtype="bfloat16")).family != crack.family
     network = weakref.ref(crack.network)
     del crack, hole
     gc.collect()
@@ -96,7 +97,7 @@ def test_a_network_that_was_moved_is_not_that_of_others(registry, defects):
 def test_other_weights_in_the_same_folder_are_another_network(registry, defects, make_network, card):
     before = registry.denoiser("runs/defects:crack")
     config = before.config
-    weights = {key: 2 * value for key, value in make_network(config.unet).state_dict().items()}
+    weights = {key: 2 * value for key, value in make_network(config.network).state_dict().items()}
     save("runs/defects", config, weights, card)
     os.utime(defects / "model.safetensors", ns=(1, 1))
     after = registry.denoiser("runs/defects:crack")
@@ -111,7 +112,7 @@ def test_denoisers_of_one_network_are_joined_into_one_batch(registry, defects):
     members = [registry.denoiser(f"runs/defects:{c}") for c in ("crack", "hole", "crack")]
     states = [torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(i)) for i in range(3)]
     together = members[0].joined(members)(torch.cat(states), 700)
-    for i, (member, x_t) in enumerate(zip(members, states)):
+    for i, (member, x_t) in enumerate(zip(members, states, strict=True)):
         alone = member(x_t, 700)
         torch.testing.assert_close(together.clean[2 * i : 2 * i + 2], alone.clean, rtol=0, atol=1e-4)
         torch.testing.assert_close(together.spread[2 * i : 2 * i + 2], alone.spread, rtol=0, atol=1e-4)

@@ -89,7 +89,7 @@ def discs(tmp_path_factory):
 def runs(tmp_path_factory, discs):
     """The folder of a training by two processes, what each of them saw, and the same of one process alone."""
     folder = tmp_path_factory.mktemp("runs")
-    cadence = {"save_every": 2, "preview_samples": 1, "preview_steps": 1, "log_every": 1}
+    cadence = {"save_every": 2, "preview_samples": 1, "preview_steps": 1, "log_every": 1, "mixed_precision": "no"}
     config = TrainConfig(steps=4, batch_size=4, learning_rate=1e-3, warmup=2, augment={"flips": "both"}, **cadence)
     (folder / "script.py").write_text(SCRIPT)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

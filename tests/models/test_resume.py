@@ -42,6 +42,7 @@ def discs(tmp_path):
 
 def settings(**changes):
     cadence = {"save_every": 2, "preview_every": 100, "preview_samples": 1, "preview_steps": 1, "log_every": 1}
+    cadence |= {"mixed_precision": "no", "verdict_samples": 3, "memorisation_samples": 3}
     return TrainConfig(**{"steps": 6, "batch_size": 2, "warmup": 2, "augment": {"flips": "both"}} | cadence | changes)
 
 
@@ -70,7 +71,8 @@ def test_a_process_that_is_killed_while_it_writes_a_state_leaves_nothing_half_do
     config = settings(steps=8, save_every=1)
     list(train_object(discs, whole, config, size=SIZE))
     words = "--size 16x16 --steps 8 --batch-size 2 --warmup 2 --flips both --save-every 1 --log-every 1 --quiet"
-    previews = "--preview-every 100 --preview-samples 1 --preview-steps 1"
+    previews = "--preview-every 100 --preview-samples 1 --preview-steps 1 --verdict-samples 3 --memorisation-samples 3"
+    previews += " --mixed-precision no"
     command = [sys.executable, "-m", "dmix_cli", "train", "object", str(discs), "-o", str(parts)]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums in another order end in other bits
     process = subprocess.Popen([*command, *words.split(), *previews.split()], env=os.environ | threads)
@@ -122,7 +124,7 @@ def killed_at(number, monkeypatch):
 
 def save(out, model, step):
     """Write checkpoint and state of a step, all of whose weights are that number."""
-    tensors = {key: torch.full_like(value, step) for key, value in UNet(model.unet).state_dict().items()}
+    tensors = {key: torch.full_like(value, step) for key, value in UNet(model.network).state_dict().items()}
     place_checkpoint(out, model, tensors, checkpoint.ModelCard(data="x", command="x", licence="x", steps=step))
     write_state(out / "training", State(step, {"network": tensors}, {}), keep=1)
 
@@ -131,8 +133,8 @@ def save(out, model, step):
 def saved(tmp_path, tiny):
     """A folder in which step 1 was saved, and the model."""
     (tmp_path / "saved/training").mkdir(parents=True)
-    unet = tiny.unet.model_copy(update={"model_channels": 8, "channel_mult": (1,), "norm_groups": 4})
-    model = tiny.model_copy(update={"unet": unet})
+    unet = tiny.network.model_copy(update={"model_channels": 8, "channel_mult": (1,), "norm_groups": 4})
+    model = tiny.model_copy(update={"network": unet})
     save(tmp_path / "saved", model, 1)
     return tmp_path / "saved", model
 
@@ -175,7 +177,7 @@ def largest_file(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("size", [20_000, 6_000_000], ids=["no room for a checkpoint", "no room for a state"])
+@pytest.mark.parametrize("size", [20_000, 6_000_000], ids=["no space for a checkpoint", "no space for a state"])
 def test_a_full_disk_loses_nothing_that_was_saved(tmp_path, discs, size):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     list(train_object(discs, whole, settings(), size=SIZE))
@@ -183,8 +185,8 @@ def test_a_full_disk_loses_nothing_that_was_saved(tmp_path, discs, size):
     list(islice(steps, 2))
     before = weights(parts)
     told = (
-        r"Cannot write the files of step 4 to '.*parts' \(File too large\): a checkpoint and a training state take "
-        r"\d+\.\d MB, \d+\.\d MB are free\. The state of step 2 is as it was\. Make room there.* go on from step 2"
+        r"Cannot write the files of step 4 to '.*parts': File too large.* The state of step 2 is as it was\. "
+        r"A checkpoint and a training state take \d+\.\d MB, \d+\.\d MB are free: free some.* go on from step 2"
     )
     with largest_file(size), pytest.raises(SaveError, match=told):
         list(steps)
@@ -211,7 +213,7 @@ def test_a_full_disk_under_the_metrics_is_told_too(tmp_path, discs):
 def test_a_training_that_could_not_be_saved_does_not_begin(tmp_path, discs, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5_000_000))
-    with pytest.raises(SaveError, match=r"has room for 5\.0 MB; expected \d+\.\d MB for a checkpoint and 3 training"):
+    with pytest.raises(SaveError, match=r"has 5\.0 MB free; expected \d+\.\d MB for a checkpoint and 3 training"):
         train_object(discs, tmp_path / "out", settings(), size=SIZE)
     monkeypatch.undo()
     list(train_object(discs, tmp_path / "out", settings(steps=2), size=SIZE))

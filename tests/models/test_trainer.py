@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import dmix_models.trainer as trainer
+from dmix_core.protocols import Spec
 from dmix_data.augment import Augmentation
 from dmix_data.batches import Batch, Batches
 from dmix_data.datasets import ObjectCrops
@@ -29,8 +30,6 @@ from dmix_models.trainer import (
     train,
 )
 from dmix_models.training_setup import Architecture, train_background, train_object
-
-FIXED = Architecture(variance="fixed-small")
 
 
 def discs(count=4):
@@ -62,13 +61,13 @@ def named_crops():
 @pytest.fixture
 def settings():
     cadence = {"save_every": 3, "preview_every": 100, "preview_samples": 2, "preview_steps": 2, "log_every": 2}
-    cadence |= {"memorisation_samples": 0}
+    cadence |= {"memorisation_samples": 0, "verdict_samples": 2, "mixed_precision": "no"}
     return TrainConfig(steps=6, batch_size=4, learning_rate=1e-3, warmup=2, augment={"flips": "both"}, **cadence)
 
 
 @pytest.fixture
 def model(tiny):
-    return tiny.model_copy(update={"unet": tiny.unet.model_copy(update={"dropout": 0.1})})
+    return tiny.model_copy(update={"network": tiny.network.model_copy(update={"dropout": 0.1})})
 
 
 def losses(steps):
@@ -160,8 +159,8 @@ def test_every_other_setting_is_named(tmp_path, model, crops, settings):
 def test_what_happened_to_the_pictures_is_told(tmp_path, settings):
     folder, out = tmp_path / "discs", tmp_path / "out"
     write(folder)
-    data = DataOptions(min_area=20)
-    next(train_object(folder, out, settings.model_copy(update={"save_every": 1}), (16, 16), data))
+    small = {"size": (16, 16), "data": DataOptions(min_area=20)}
+    next(train_object(folder, out, settings.model_copy(update={"save_every": 1}), **small))
     Image.fromarray(next(discs())[0] + 1).save(folder / "0.jpg", quality=95)
     for suffix in ("jpg", "png"):
         (folder / f"1.{suffix}").rename(folder / f"new.{suffix}")
@@ -171,7 +170,7 @@ def test_what_happened_to_the_pictures_is_told(tmp_path, settings):
             Image.fromarray(image).save(folder / f"{number}.jpg", quality=95)
             Image.fromarray(mask).save(folder / f"{number}.png")
     with pytest.raises(ResumeError) as refused:
-        train_object(folder, out, settings, (16, 16), DataOptions(min_area=21))
+        train_object(folder, out, settings, **small | {"data": DataOptions(min_area=21)})
     assert str(refused.value).splitlines()[1:-1] == [
         "  data.min_area was 20, is 21",
         "  data.items was 4, is 9",
@@ -227,7 +226,7 @@ def test_a_compiled_network_learns_the_same(tmp_path, tiny, crops, settings, mon
 
 def test_the_quarters_add_up_to_the_loss(tmp_path, tiny, crops, settings):
     plain = tiny.model_copy(
-        update={"variance": "fixed-small", "unet": tiny.unet.model_copy(update={"out_channels": 4})}
+        update={"variance": "fixed-small", "network": tiny.network.model_copy(update={"out_channels": 4})}
     )
     for step in islice(train(plain, settings, crops, tmp_path), 3):
         assert sum(step.quarters.counts) == settings.batch_size
@@ -272,8 +271,8 @@ def test_a_class_is_left_untold_as_often_as_was_asked(named_crops):
 
 
 def test_a_crop_of_no_such_class_is_refused(tmp_path, tiny, crops, named_crops, settings):
-    unet = tiny.unet.model_copy(update={"num_classes": 2})
-    model = tiny.model_copy(update={"classes": ("crack", "dent"), "unet": unet})
+    unet = tiny.network.model_copy(update={"num_classes": 2})
+    model = tiny.model_copy(update={"classes": ("crack", "dent"), "network": unet})
     with pytest.raises(DataError, match=r"2 of 4 crops show 'hole'; expected .* crack, dent"):
         train(model, settings, named_crops, tmp_path)
     with pytest.raises(DataError, match="4 of 4 crops show 'no named class'"):
@@ -309,7 +308,7 @@ def test_a_folder_becomes_an_object_model(tmp_path, settings):
         assert sheet.mode == "RGB"
     denoiser = load(tmp_path / "disc")
     assert (denoiser.config.name, denoiser.config.role, denoiser.config.grey) == ("disc", "object", True)
-    assert denoiser.spec == ((16, 16), 3, 1)
+    assert denoiser.spec == Spec((16, 16), 3, 1, grey=True)
     card = (tmp_path / "disc/README.md").read_text()
     for words in ("data: discs", "training steps: 6", "items: 4", "flips: both", "dmix train object discs", "CC0"):
         assert words in card
@@ -371,7 +370,9 @@ def test_a_preset_and_a_model_to_begin_with_exclude_each_other(tmp_path, setting
     write(tmp_path / "discs")
     settings = settings.model_copy(update={"init": "tiles"})
     with pytest.raises(TrainingError, match="as preset 'small' and by init 'tiles'; expected one"):
-        train_object(tmp_path / "discs", tmp_path / "out", settings, architecture=Architecture("small"))
+        train_object(
+            tmp_path / "discs", tmp_path / "out", settings, size=(16, 16), architecture=Architecture(preset="small")
+        )
 
 
 def test_a_folder_becomes_a_model_like_the_one_to_begin_with(tmp_path, settings):
@@ -383,9 +384,17 @@ def test_a_folder_becomes_a_model_like_the_one_to_begin_with(tmp_path, settings)
 
 def test_a_folder_becomes_a_background_model(tmp_path, settings):
     write(tmp_path / "discs")
-    steps = list(train_background(tmp_path / "discs", tmp_path / "ground", settings, (16, 16), architecture=FIXED))
+    steps = list(
+        train_background(
+            tmp_path / "discs",
+            tmp_path / "ground",
+            settings,
+            size=(16, 16),
+            architecture=Architecture(variance="fixed-small"),
+        )
+    )
     assert steps[-1].mask_loss is None
-    assert load(tmp_path / "ground").spec == ((16, 16), 3, 0)
+    assert load(tmp_path / "ground").spec == Spec((16, 16), 3, 0, grey=True)
 
 
 def test_a_model_is_called_like_its_folder_whatever_was_given(tmp_path, settings, monkeypatch):
@@ -424,7 +433,7 @@ def test_presets_fit_any_usual_size(crops, preset, size):
     crops.size = size
     model = preset_model("object", crops, "x", preset)
     assert model.size == size
-    assert model.unet.out_channels == 8
+    assert model.network.out_channels == 8
 
 
 # ---- refusals -----------------------------------------------------------------------------------------------------

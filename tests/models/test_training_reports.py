@@ -23,6 +23,8 @@ SETTINGS = TrainConfig(
     preview_steps=2,
     log_every=1,
     memorisation_samples=3,
+    verdict_samples=3,
+    mixed_precision="no",
 )
 
 
@@ -34,8 +36,8 @@ def crops():
 
 @pytest.fixture
 def model(tiny):
-    network = tiny.unet.model_copy(update={"in_channels": 3, "out_channels": 6})
-    return tiny.model_copy(update={"role": "background", "mask_channels": 0, "unet": network})
+    network = tiny.network.model_copy(update={"in_channels": 3, "out_channels": 6})
+    return tiny.model_copy(update={"role": "background", "mask_channels": 0, "network": network})
 
 
 def test_the_page_is_written_with_each_checkpoint(tmp_path, model, crops):

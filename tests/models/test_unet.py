@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from dmix_core.errors import DenoiserError
 from dmix_models import UNet, UNetConfig
-from dmix_models.unet import time_embedding
+from dmix_models.unet import Attention, time_embedding
 
 
 def config(**changes) -> UNetConfig:
@@ -130,7 +130,7 @@ def test_any_network_keeps_the_size(mult, blocks, updown, scale_shift, outputs, 
     [
         ({"norm_groups": 32}, "16 channels cannot be normalised in norm_groups = 32 groups"),
         ({"channel_mult": (0.01,)}, "0 channels cannot be normalised"),
-        ({"num_heads": 3}, "num_heads = 3, num_head_channels = None cannot split attention on 32 channels"),
+        ({"num_heads": 3}, "num_heads = 3 cannot split attention on 32 channels"),
         ({"num_head_channels": 64}, "num_head_channels = 64 cannot split attention on 32 channels"),
         (
             {"attention_downsamples": (4,)},
@@ -154,3 +154,23 @@ def test_a_wrong_input_is_named():
         network(torch.zeros(1, 3, 16, 16), torch.tensor([1]), torch.tensor([0]))
     with pytest.raises(DenoiserError, match="given no labels, but its num_classes is 5"):
         UNet(config(num_classes=5))(torch.zeros(1, 3, 16, 16), torch.tensor([1]))
+
+
+def test_the_upward_half_may_have_heads_of_its_own():
+    split = config(attention_downsamples=(1, 2), num_heads=1, num_heads_upsample=4)
+    network = UNet(split)
+
+    def heads(blocks):
+        return {layer.heads for block in blocks for layer in block if isinstance(layer, Attention)}
+
+    assert (heads(network.input_blocks), network.middle_block[1].heads, heads(network.output_blocks)) == ({1}, 1, {4})
+    alike = UNet(split.model_copy(update={"num_heads_upsample": None}))
+    assert {key: value.shape for key, value in network.state_dict().items()} == {
+        key: value.shape for key, value in alike.state_dict().items()
+    }
+    assert split.model_copy(update={"num_head_channels": 8}).heads(32, up=True) == 4  # the width of a head goes first
+
+
+def test_heads_of_the_upward_half_that_cannot_split_are_refused():
+    with pytest.raises(ValidationError, match="num_heads_upsample = 3 cannot split attention on 32 channels"):
+        config(num_heads_upsample=3)

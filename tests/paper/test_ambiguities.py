@@ -107,7 +107,7 @@ def test_for_hard_masks_both_ways_at_seams_are_one():
         Composer(two(below, above), steps=20, timesteps=TailResampling(3, 1), seams=seams).steps(2)
         for seams in ("keep-variance", "literal")
     )
-    for a, b in zip(one, other):
+    for a, b in zip(one, other, strict=True):
         assert all(map(torch.equal, a.states, b.states))
 
 
@@ -135,7 +135,7 @@ def test_the_mask_channel_is_not_merged_and_climbs_with_the_rest():
     settings = {"steps": 20, "timesteps": TailResampling(5, 2), "merge_from": 0.5}
     merged = Composer(two(flat(8), dreamer()), **settings).steps(2)
     alone = Composer([BoxRegion(dreamer(), name="object")], **settings).steps(2)
-    for together, single in zip(merged, alone):
+    for together, single in zip(merged, alone, strict=True):
         (_, ours), (theirs,) = together.states, single.states
         assert torch.equal(ours[:, 3:], theirs[:, 3:])
         assert torch.equal(ours[:, :3], theirs[:, :3]) == (together.t > 10)
@@ -146,7 +146,7 @@ def test_both_models_merge_from_one_time_on():
     regions = two(GaussianDenoiser(Spec((8, 8))), dreamer())
     alone = [Composer([region], timesteps=Descent()).steps() for region in regions]
     first = {}
-    for together, *single in zip(Composer(regions, timesteps=Descent()).steps(), *alone):
+    for together, *single in zip(Composer(regions, timesteps=Descent()).steps(), *alone, strict=True):
         for i, step in enumerate(single):
             if not torch.equal(step.states[0], together.states[i]):
                 first.setdefault(i, together.t)
@@ -160,7 +160,7 @@ def test_a_region_may_listen_from_a_time_of_its_own():
     early = BoxRegion(dreamer(), name="object", z=1, listen_from=0.5)
     alone = [Composer([region], **walk).steps() for region in (below, above)]
     first = {}
-    for together, *single in zip(Composer([below, early], **walk).steps(), *alone):
+    for together, *single in zip(Composer([below, early], **walk).steps(), *alone, strict=True):
         for i, step in enumerate(single):
             if not torch.equal(step.states[0], together.states[i]):
                 first.setdefault(i, together.t)

@@ -79,7 +79,9 @@ def test_equation_1_is_how_a_walk_climbs():
     for index in range(STEPS, STEPS + 3):
         t = steps[index].s
         assert t == steps[index].t + 1
-        for before, after, name in zip(steps[index - 1].states, steps[index].states, ("background", "object")):
+        for before, after, name in zip(
+            steps[index - 1].states, steps[index].states, ("background", "object"), strict=True
+        ):
             noise = drawn(before.shape[1:], name, "climb", index)
             close(after, math.sqrt(1 - BETA[t]) * before + math.sqrt(BETA[t]) * noise)
 
@@ -130,10 +132,15 @@ def test_equation_9_what_the_others_see_noised_to_the_level_of_the_merged_state(
 
 def test_equation_10_every_regions_own_step():
     steps = scene(merge_from=1.0)
-    starts = [drawn(state.shape[1:], name, "start") for state, name in zip(steps[0].states, ("background", "object"))]
-    befores = [starts, *(step.states for step in steps)]
-    for index, (step, before) in enumerate(zip(steps, befores)):
-        for name, x_t, prediction, x_s in zip(("background", "object"), before, step.predictions, step.states):
+    starts = [
+        drawn(state.shape[1:], name, "start")
+        for state, name in zip(steps[0].states, ("background", "object"), strict=True)
+    ]
+    befores = [starts, *(step.states for step in steps[:-1])]
+    for index, (step, before) in enumerate(zip(steps, befores, strict=True)):
+        for name, x_t, prediction, x_s in zip(
+            ("background", "object"), before, step.predictions, step.states, strict=True
+        ):
             mu, sigma = mu_and_sigma(x_t, prediction.clean, step.t)
             close(x_s, mu + sigma * drawn(x_t.shape[1:], name, "step", index))
 

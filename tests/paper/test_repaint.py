@@ -90,7 +90,7 @@ def test_the_same_draws_give_the_same_image(walks):
         expected = list(repaint(painter.paint, photo, 1 - covered, walk))
         composer = scene(painter, photo, walk)
         *ours, last = composer.steps(SAMPLES, SEED)
-        for step, x in zip([*ours, last], expected):
+        for step, x in zip([*ours, last], expected, strict=True):
             torch.testing.assert_close(step.states[1][:, :3], x, rtol=0, atol=1e-6)
         assert len(ours) + 1 == len(expected)
         torch.testing.assert_close(composer.finish(last).image, expected[-1], rtol=0, atol=1e-6)

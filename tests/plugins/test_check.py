@@ -91,7 +91,7 @@ def test_a_prediction_has_a_limit_that_can_be_set(plugged, check):
     plugged("acme-mix")
     told = check("flat", "--set", "shift=40", "--examples", 1, exit_code=1)
     assert "BROKEN  the clean image: within the limit (it reaches 40, the limit is 10.0)" in told
-    assert "denoiser = registry.denoiser('flat', 'cpu', settings={'shift': 40})" in told
+    assert "denoiser = registry.denoiser('flat', compute, {'shift': 40})" in told
     check("flat", "--set", "shift=40", "--limit", 50, "--examples", 1)
 
 

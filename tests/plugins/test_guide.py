@@ -28,6 +28,7 @@ NAMES = {
     "wrapper": "vivid",
     "classifier": "bright",
     "exporter": "boxes",
+    "backend": "thrifty",
     "layout": "shots",
     "command": "regions",
 }
@@ -106,8 +107,12 @@ from dmix_core import Spec
 from dmix_core.hookspecs import hookimpl
 from dmix_core.testing import GaussianDenoiser
 
+class Toy(GaussianDenoiser):
+    def with_backend(self, backend):
+        return self
+
 def toy(argument=None, *, device="cpu", dtype="float32"):
-    return GaussianDenoiser(Spec((64, 64) if argument else (16, 16), 3, 0 if argument else 1), 0.2, 0.3)
+    return Toy(Spec((64, 64) if argument else (16, 16), 3, 0 if argument else 1), 0.2, 0.3)
 
 @hookimpl
 def dmix_denoisers():
@@ -197,7 +202,7 @@ def test_its_commands_for_each_kind_work(guide, shell, linked):
         linked(Path(f"dmix-{name}").resolve())
     for line in lines:
         shell(line)
-    names = zip(WORDS.values(), NAMES.values())
+    names = zip(WORDS.values(), NAMES.values(), strict=True)
     assert lines == [Template(words.try_it).substitute(name=name) for words, name in names]
 
 

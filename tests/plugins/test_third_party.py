@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from dmix_core import BoxRegion, Composer, HardMask, Spec
+from dmix_core import BoxRegion, Composer, HardMask, Run, Spec
 from dmix_core.errors import PluginError, PluginWarning
 from dmix_core.recipe import Recipe
 from dmix_core.registry import Registry
@@ -87,13 +87,11 @@ def test_what_it_brings_keeps_its_promises(load):
 
 def test_a_recipe_composes_with_it(load, tmp_path):
     registry = load("acme-mix")
-    recipe = Recipe.from_data(RECIPE)
-    composition = recipe.composer(registry).compose(2, recipe.seed)
-    rows = composition.image.mean(dim=(0, 1, 3))
+    exporters = [{"use": "means", "settings": {"precision": "1"}}]
+    run = Run(Recipe.from_data(RECIPE | {"samples": [0, 1], "exporters": exporters}), registry)
+    rows = next(iter(run)).image.mean(dim=(0, 2))
     assert torch.allclose(rows, torch.tensor([0.0] * 4 + [-0.5] * 4), atol=1e-6)
-
-    export = registry.create("exporter", "means", {"precision": "1"})
-    (path,) = export(composition, tmp_path, recipe.model_dump())
+    path = run.save(tmp_path) / "means/means.json"
     assert json.loads(path.read_text()) == {"means": [-0.2, -0.2], "seed": 7}
 
 

@@ -1,14 +1,18 @@
-"""The README's commands, code and links, and what may stand in no tracked file."""
+"""The documentation's commands, code and links, and what may stand in no tracked file."""
 
 import re
+import runpy
 import subprocess
 import sys
+from functools import reduce
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 READMES = sorted([REPO / "README.md", *REPO.glob("packages/*/README.md"), *REPO.glob("plugins/*/README.md")])
+PAGES = sorted([*REPO.glob("*.md"), *READMES[1:], REPO / "plugins/README.md", *REPO.glob("docs/**/*.md")])
 MACHINE_PATHS = [f"/{root}/" for root in ("work", "farm", "opt")]  # built here, or this file would be found too
 
 
@@ -38,21 +42,59 @@ def test_the_readme_shows_python():
     assert blocks(REPO / "README.md", "python")
 
 
-PYTHON = [code for readme in READMES if readme.parent.parent.name != "plugins" for code in blocks(readme, "python")]
+PYTHON = [code for page in PAGES if page.relative_to(REPO).parts[0] != "plugins" for code in blocks(page, "python")]
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[0])
-def test_the_python_of_readmes_runs(code, tmp_path):
+def test_the_python_of_pages_runs(code, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda file: str(file.relative_to(REPO)))
-def test_links_lead_to_files(readme):
-    text = re.sub(r"^```.*?^```$", "", readme.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+@pytest.mark.parametrize("page", PAGES, ids=lambda file: str(file.relative_to(REPO)))
+def test_links_lead_to_files(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", text) + re.findall(r'(?:src|href)="([^"#]+)', text)
     local = [target for target in targets if not re.match(r"\w+:", target)]
-    assert [target for target in local if not (readme.parent / target).exists()] == []
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def shown_lines() -> list[tuple[str, str]]:
+    """(file, dotted name) of the functions whose lines stand beside the paper's equations."""
+    text = (REPO / "docs/equations.md").read_text(encoding="utf-8")
+    return [(file, name) for name, file in re.findall(r"^\[`([\w.]+)`\]\(\.\./(\S+\.py)\)$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize(("file", "name"), shown_lines())
+def test_the_lines_that_hold_an_equation_exist(file, name):
+    module = import_module(Path(file.partition("/src/")[2]).with_suffix("").as_posix().replace("/", "."))
+    assert callable(reduce(getattr, name.split("."), module))
+
+
+@pytest.mark.parametrize("number", [1, 3, 4, 9, 10, 11])
+def test_each_equation_of_the_paper_is_shown(number):
+    assert f"({number}) $$" in (REPO / "docs/equations.md").read_text(encoding="utf-8")
+
+
+def external(site: Path) -> list[str]:
+    """What the pages below a folder would fetch from elsewhere."""
+    found = runpy.run_path(str(REPO / "docs/tools/offline.py"))["external"](site)
+    return [address for _, address in found]
+
+
+def test_what_a_page_would_fetch_from_elsewhere_is_found(tmp_path):
+    elsewhere = ["//cdn.example/a.js", "https://fonts.example/b.css", "https://example.org/c.png"]
+    page = '<script src="{}"></script><link rel="stylesheet" href="{}"><img src="{}"><img src="d.png">'
+    follow = '<a href="https://example.org"></a><link rel="canonical" href="https://example.org">'
+    (tmp_path / "page.html").write_text(page.format(*elsewhere) + follow)
+    (tmp_path / "style.css").write_text("a { background: url(https://example.org/e.png) } b { background: url(f.png) }")
+    assert external(tmp_path) == [*elsewhere, "https://example.org/e.png"]
+
+
+def test_the_built_site_needs_no_network():
+    if not (REPO / "site/index.html").exists():
+        pytest.skip("the site is not built: nox -s docs")
+    assert external(REPO / "site") == []
 
 
 def tracked_files() -> list[Path]:
@@ -70,3 +112,10 @@ def test_no_tracked_text_names_a_path_of_one_machine():
             text = data.decode("utf-8", errors="replace")
             found += [(str(file.relative_to(REPO)), path) for path in MACHINE_PATHS if path in text]
     assert not found
+
+
+def test_the_places_that_contributing_names_are_there():
+    text = (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Where would I add")[2]
+    named = re.findall(r"`((?:packages|plugins|tests|docs|mkdocs)[\w./-]*)`", text.partition("\n## ")[0])
+    assert len(named) > 10
+    assert [place for place in named if not (REPO / place).exists()] == []

@@ -135,14 +135,8 @@ def test_no_modules_import_each_other_in_a_circle(package):
     assert circle(graph(package, anywhere=False)) == []
 
 
-MENDED_SOON = {"dmix_core", "dmix_cli"}
-"""Packages with circles of imports inside functions or for type checkers."""
-
-
 @pytest.mark.parametrize("package", OURS)
-def test_no_modules_import_each_other_in_a_circle_inside_functions_either(package, request):
-    if package in MENDED_SOON:
-        request.applymarker(pytest.mark.xfail(strict=False, reason="its circles are being mended"))
+def test_no_modules_import_each_other_in_a_circle_inside_functions_either(package):
     assert circle(graph(package, anywhere=True)) == []
 
 

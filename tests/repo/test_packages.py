@@ -90,6 +90,25 @@ assert not heavy, heavy
 """
 
 
+def text_of(name: str) -> str:
+    return (REPO / name).read_text(encoding="utf-8")
+
+
+def test_the_version_is_in_the_changelog_and_the_citation():
+    assert f"\n## [{VERSION}]" in text_of("CHANGELOG.md")
+    assert f"\nversion: {VERSION}\n" in text_of("CITATION.cff")
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_plugins_have_the_version_of_the_packages(folder):
+    assert project(folder)["version"] == VERSION
+
+
+def test_the_linter_before_a_commit_is_the_pinned_one():
+    (pin,) = re.findall(r"^ruff==\S+", text_of("constraints.txt"), re.MULTILINE)
+    assert set(re.findall(r"ruff==[^\s\]]+", text_of(".pre-commit-config.yaml"))) == {pin}
+
+
 def test_help_is_answered_without_torch():
     done = subprocess.run([sys.executable, "-c", HELP_WITHOUT_TORCH], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,7 @@
 """A composition that is called like a diffusers pipeline."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +41,10 @@ def test_pictures_and_masks(pipeline, composer):
     assert isinstance(output, ImagePipelineOutput)
     assert [picture.tobytes() for picture in output.images] == [to_picture(i).tobytes() for i in expected.image]
     assert [(mask.mode, mask.size) for mask in output.masks] == [("P", (12, 8))] * 2
-    assert all(np.array_equal(np.asarray(mask), index) for mask, index in zip(output.masks, expected.index.numpy()))
+    assert all(
+        np.array_equal(np.asarray(mask), index)
+        for mask, index in zip(output.masks, expected.index.numpy(), strict=True)
+    )
 
 
 def test_numbers_and_tensors(pipeline, composer):
@@ -75,7 +80,7 @@ def test_without_a_generator_torchs_own_gives_the_seed(pipeline):
 
 def test_with_a_generator_for_each_image_it_depends_on_that_alone(pipeline):
     both = pipeline(2, [seeded(1), seeded(2)], output_type="pt").images
-    for image, seed in zip(both, (1, 2)):
+    for image, seed in zip(both, (1, 2), strict=True):
         assert torch.equal(pipeline(1, seeded(seed), output_type="pt").images[0], image)
     with pytest.raises(PipelineError, match=r"2 generators for batch_size = 3"):
         pipeline(3, [seeded(1), seeded(2)])
@@ -96,7 +101,7 @@ def test_the_callback_sees_every_step(pipeline, composer):
         return {}
 
     pipeline(generator=0, callback_on_step_end=watch)
-    assert seen == [(i, t, s) for i, (t, s) in enumerate(zip(composer.walk, composer.walk[1:]))]
+    assert seen == [(i, t, s) for i, (t, s) in enumerate(pairwise(composer.walk))]
 
 
 def test_a_recipes_seed_gives_its_picture(tmp_path):

@@ -11,6 +11,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file
 
 from dmix_core import StillImage
+from dmix_core.noise import spaced_indices
 from dmix_diffusers import PipelineError, PixelDenoiser, export_pipeline, import_pipeline
 from dmix_diffusers.__main__ import main
 from dmix_diffusers.exporting import scheduler_config
@@ -72,9 +73,9 @@ def model(classes=(), variance="learned-range", prediction="epsilon", masks=0, *
         classes=classes,
         prediction=prediction,
         variance=variance,
-        unet=UNetConfig(**{**TINY, **fits, **changes}),
+        network=UNetConfig(**{**TINY, **fits, **changes}),
     )
-    return UNetDenoiser(config, network(config.unet))
+    return UNetDenoiser(config, network(config.network))
 
 
 # ---- networks and weights -------------------------------------------------------------------------------------
@@ -98,7 +99,7 @@ def test_the_network_agrees_and_its_weights_come_back(name):
 
 @pytest.mark.parametrize("name", ["256x256_diffusion_uncond", "64x64_diffusion"])
 def test_the_public_networks_have_their_like(name):
-    config = PRESETS[name].unet
+    config = PRESETS[name].network
     with torch.device("meta"):
         theirs = UNet2DModel(**unet2d_config(config, PRESETS[name].size)).state_dict()
         ours = to_unet2d({key: torch.empty(shape) for key, shape in shapes_of(config).items()}, config)
@@ -107,9 +108,9 @@ def test_the_public_networks_have_their_like(name):
 
 def test_networks_that_unet2dmodel_does_not_have():
     with pytest.raises(PipelineError, match=r"channel_mult starts with 0\.5.*128 channels and its time embedding 256"):
-        unet2d_config(PRESETS["512x512_diffusion"].unet, (512, 512))
+        unet2d_config(PRESETS["512x512_diffusion"].network, (512, 512))
     with pytest.raises(PipelineError, match=r"512, 768, 1024 channels into 4 heads.*needs num_head_channels"):
-        unet2d_config(PRESETS["128x128_diffusion"].unet, (128, 128))
+        unet2d_config(PRESETS["128x128_diffusion"].network, (128, 128))
 
 
 # ---- pipelines ------------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ def test_a_bundled_model_goes_and_comes_back(name, tmp_path):
     assert torch.equal(theirs.noise.alpha_bar, ours.noise.alpha_bar)
     x = torch.randn(1, *ours.spec.shape, generator=torch.Generator().manual_seed(0))
     for t in (1, 400):
-        for one, other in zip(ours(x, t), theirs(x, t)):
+        for one, other in zip(ours(x, t), theirs(x, t), strict=True):
             assert torch.allclose(one, other, atol=3e-5)
 
     back = import_pipeline(folder, tmp_path / "back")
@@ -253,7 +254,7 @@ def test_a_grid_that_dmix_would_not_halve_is_told(pipeline, tmp_path):
 def test_what_dmix_wrote_beside_a_pipeline_must_fit_it(tmp_path):
     folder = export_pipeline(model(), tmp_path / "pipeline")
     said = json.loads((folder / "dmix.json").read_text())
-    said["unet"]["norm_groups"] = 8
+    said["network"]["norm_groups"] = 8
     (folder / "dmix.json").write_text(json.dumps(said))
     with pytest.raises(PipelineError, match=r"norm_num_groups = 4"):
         import_pipeline(folder, tmp_path / "checkpoint")
@@ -277,3 +278,23 @@ def test_the_command_goes_both_ways(tmp_path, capsys):
         main(["export", str(checkpoint), str(checkpoint)])
     with pytest.raises(SystemExit, match="Error: "):
         main(["import", str(tmp_path / "pipeline"), str(tmp_path / "pipeline")])
+
+
+def test_an_exported_scheduler_takes_the_levels_of_dmix_but_for_halves():
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(**scheduler_config(read_config(find("tiles"))))
+    apart = {}
+    for steps in range(1, 1001):
+        scheduler.set_timesteps(steps)
+        theirs, ours = scheduler.timesteps.tolist()[::-1], spaced_indices(1000, steps)
+        apart[steps] = max(abs(a - b) for a, b in zip(theirs, ours, strict=True))
+    assert sorted(set(apart.values())) == [0, 1]
+    assert sum(apart.values()) == 278
+    assert not any(apart[steps] for steps in (10, 20, 25, 50, 100, 200, 250, 500, 1000))
+
+
+def test_a_network_with_other_heads_in_its_upward_half_is_refused():
+    config = UNetConfig(**{**TINY, "num_heads": 1, "num_head_channels": None, "num_heads_upsample": 2})
+    with pytest.raises(PipelineError, match="num_heads_upsample = 2 and num_heads = 1"):
+        unet2d_config(config, (16, 16))

@@ -10,12 +10,12 @@ from click.testing import CliRunner
 from diffusers import DDPMScheduler, StableDiffusionPipeline
 
 from dmix_cli.main import main
-from dmix_core import BoxRegion, Composer, Spec, TailResampling
-from dmix_core.protocols import attribute
+from dmix_core import BoxRegion, Composer, Spec, TailResampling, Wrapper
 from dmix_core.recipe import Recipe
+from dmix_core.region import encoded
 from dmix_core.registry import Registry
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser, check_denoiser, check_region
-from dmix_diffusers import LatentDenoiser, LatentModel, LatentRegion, PipelineError, PixelDenoiser
+from dmix_diffusers import LatentDenoiser, LatentModel, PipelineError, PixelDenoiser
 from dmix_diffusers.latents import _MODELS
 
 pytest.importorskip("transformers")
@@ -54,7 +54,7 @@ def test_a_whole_run_is_that_of_stable_diffusion_pipeline(folder, model):
         x, log_variance = noise.posterior(x, ours(x, noise.levels[t]).clean, t)
         if t > 1:
             x = x + (log_variance / 2).exp() * torch.randn(x.shape, generator=draw)
-    assert torch.allclose(ours.decode(x) / 2 + 0.5, images, atol=1e-4)
+    assert torch.allclose(model.decode(x) / 2 + 0.5, images, atol=1e-4)
 
 
 def test_it_is_a_denoiser(model):
@@ -84,45 +84,40 @@ def test_encoding_is_the_mean_and_decoding_its_way_back(latent_pipeline):
     with torch.no_grad():
         mean = model.vae.encode(shown).latent_dist.mean
         picture = model.vae.decode(mean).sample.clamp(-1, 1)
-    assert torch.allclose(denoiser.encode(shown), (mean - 0.25) * 0.5, atol=1e-6)
-    assert torch.allclose(denoiser.decode(denoiser.encode(shown)), picture, atol=1e-5)
+    assert torch.allclose(denoiser.model.encode(shown), (mean - 0.25) * 0.5, atol=1e-6)
+    assert torch.allclose(denoiser.model.decode(denoiser.model.encode(shown)), picture, atol=1e-5)
 
 
 # ---- regions --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("box", [None, (4, 2, 16, 16), (4, 2, 10, 12)])
-def test_it_is_a_region(model, box):
-    check_region(LatentRegion(LatentDenoiser(model), box), (20, 24), examples=2)
+def test_it_meets_the_canvas_in_a_box(model, box):
+    check_region(BoxRegion(LatentDenoiser(model), box), examples=2)
 
 
 def test_its_region_decodes_into_the_box_and_encodes_out_of_it(model):
     denoiser = LatentDenoiser(model)
-    region = denoiser.region_type(denoiser, (4, 2, 16, 16), "cat", 1, 0.5)
-    assert isinstance(region, LatentRegion)
-    assert (region.name, region.z, region.listen_from) == ("cat", 1, 0.5)
-    latents, canvas = torch.randn(2, 4, 8, 8), pictures(2, 3, 20, 24)
-    image, matte = region.lay(latents, (20, 24))
-    assert torch.equal(image[..., 2:18, 4:20], denoiser.decode(latents))
-    assert matte[..., 2:18, 4:20].all()
-    assert matte.sum() == 2 * 16 * 16
-    assert image.abs().sum() == pytest.approx(float(image[..., 2:18, 4:20].abs().sum()))
-    assert torch.equal(region.encode(canvas), denoiser.encode(canvas[..., 2:18, 4:20]))
-    assert region.view(canvas[:, :1]).shape == (2, 1, 8, 8)
+    region = BoxRegion(denoiser, (4, 2, 16, 16), "cat", 1, 0.5)
+    latents, shown = torch.randn(2, 4, 8, 8), pictures(2, 3, 16, 16)
+    image, matte = region.lay(denoiser.spec.decoded(latents))
+    assert torch.equal(image, model.decode(latents))
+    assert (matte == 1).all()
+    assert torch.equal(encoded(region, shown), model.encode(shown))
 
 
 def test_a_box_of_another_size_meets_resized_pictures(model):
     denoiser = LatentDenoiser(model)
-    region, canvas = LatentRegion(denoiser, (0, 0, 32, 8)), pictures(1, 3, 8, 32)
-    assert region.lay(torch.randn(1, 4, 8, 8), (8, 32)).image.shape == (1, 3, 8, 32)
-    assert region.encode(canvas).shape == (1, 4, 8, 8)
+    region = BoxRegion(denoiser, (0, 0, 32, 8))
+    assert region.lay(denoiser.spec.decoded(torch.randn(1, 4, 8, 8))).image.shape == (1, 3, 8, 32)
+    assert encoded(region, pictures(1, 3, 8, 32)).shape == (1, 4, 8, 8)
 
 
 def test_without_a_box_it_is_as_large_as_its_picture(model):
     wide = LatentDenoiser(model, height=8, width=24)
-    assert (wide.spec.size, wide.picture_size) == ((4, 12), (8, 24))
-    assert tuple(LatentRegion(wide).place) == (0, 0, 24, 8)
-    assert wide.decode(torch.randn(1, 4, 4, 12)).shape == (1, 3, 8, 24)
+    assert (wide.spec.size, wide.spec.picture.size) == ((4, 12), (8, 24))
+    assert tuple(BoxRegion(wide).place) == (0, 0, 24, 8)
+    assert wide.model.decode(torch.randn(1, 4, 4, 12)).shape == (1, 3, 8, 24)
     with pytest.raises(PipelineError, match=r"15 x 24 pixels; expected multiples of 2"):
         LatentDenoiser(model, height=15, width=24)
 
@@ -217,7 +212,7 @@ SHORT = {"steps": 10, "timesteps": TailResampling(2, 1), "merge_from": 0.7}  # 1
 
 
 def test_pictures_are_decoded_and_encoded_inside_the_merge_window_only(model, seen):
-    regions = [LatentRegion(LatentDenoiser(model, "steel")), BoxRegion(thing(), (4, 4, 8, 8), "thing", z=1)]
+    regions = [BoxRegion(LatentDenoiser(model, "steel")), BoxRegion(thing(), (4, 4, 8, 8), "thing", z=1)]
     composer = Composer(regions, **SHORT)
     assert not seen
     composition = composer.compose(2, seed=0)
@@ -230,20 +225,20 @@ def test_pictures_are_decoded_and_encoded_inside_the_merge_window_only(model, se
 def test_alone_it_is_its_own_chain_decoded(model):
     """One region of weight one everywhere: merging changes nothing."""
     denoiser = LatentDenoiser(model, "steel")
-    *_, last = Composer([LatentRegion(denoiser)], **SHORT).steps(1, seed=3)
-    *_, apart = Composer([LatentRegion(denoiser)], **SHORT | {"merge_from": 1.0}).steps(1, seed=3)
+    *_, last = Composer([BoxRegion(denoiser)], **SHORT).steps(1, seed=3)
+    *_, apart = Composer([BoxRegion(denoiser)], **SHORT | {"merge_from": 1.0}).steps(1, seed=3)
     assert torch.allclose(last.states[0], apart.states[0], atol=1e-4)
-    assert torch.allclose(last.merged.canvas, denoiser.decode(last.states[0]), atol=1e-5)
+    assert torch.allclose(last.merged.canvas, denoiser.model.decode(last.states[0]), atol=1e-5)
 
 
 def test_what_the_others_paint_is_what_the_latents_become(model):
     """An object that covers the whole canvas: the latents below end as the encoding of its picture."""
     white = ConstantDenoiser(torch.ones(4, 16, 16), mask_channels=1)
     denoiser = LatentDenoiser(model, "steel")
-    regions = [LatentRegion(denoiser), BoxRegion(white, (0, 0, 16, 16), "white", z=1)]
+    regions = [BoxRegion(denoiser), BoxRegion(white, (0, 0, 16, 16), "white", z=1)]
     *_, last = Composer(regions, **SHORT).steps(1, seed=3)
     assert torch.equal(last.merged.canvas, torch.ones(1, 3, 16, 16))
-    assert torch.allclose(last.states[0], denoiser.encode(torch.ones(1, 3, 16, 16)), atol=1e-4)
+    assert torch.allclose(last.states[0], denoiser.model.encode(torch.ones(1, 3, 16, 16)), atol=1e-4)
 
 
 def test_prompts_and_guidance_belong_to_a_region_of_a_recipe(folder, seen):
@@ -266,18 +261,8 @@ def test_prompts_and_guidance_belong_to_a_region_of_a_recipe(folder, seen):
 
 
 def test_a_wrapped_one_still_decodes(model):
-    class Wrapped:
-        def __init__(self, denoiser):
-            self.denoiser, self.spec, self.noise = denoiser, denoiser.spec, denoiser.noise
-
-        def __call__(self, x_t, t):
-            return self.denoiser(x_t, t)
-
     plain = LatentDenoiser(model, "steel")
-    assert attribute(Wrapped(plain), "region_type", None) is LatentRegion
-    latents = torch.randn(1, 4, 8, 8)
-    ours, theirs = (LatentRegion(each).lay(latents, (16, 16)).image for each in (Wrapped(plain), plain))
-    assert torch.equal(ours, theirs)
+    assert Wrapper(plain).spec.codec is plain.spec.codec is model
 
 
 def test_the_command_line_takes_prompts(folder, tmp_path):

@@ -85,6 +85,6 @@ def test_ddim_steps_from_clamped_predictions(eta):
     noise = NoiseSchedule.linear()
     for t in range(1000, 0, -20):
         clean = noise.clean_from("epsilon", epsilon, x_t, t).clamp(-1, 1)
-        stepped = Ddim(eta, NEVER)(noise, x_t, Prediction(clean), z, t, t - 20, None)
+        stepped, _ = Ddim(eta, NEVER).step(noise, x_t, Prediction(clean), z, t, t - 20, None)
         expected = scheduler.step(epsilon, t - 1, x_t, eta, use_clipped_model_output=True, variance_noise=z)
         assert torch.allclose(stepped, expected.prev_sample, atol=2e-5, rtol=0)

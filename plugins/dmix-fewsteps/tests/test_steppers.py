@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from dmix_core import NoiseSchedule, Prediction, Spec
 from dmix_core.errors import DmixError
-from dmix_core.protocols import Earlier
 from dmix_core.registry import Registry
 from dmix_core.steppers import Ancestral
 from dmix_core.testing import GaussianDenoiser, check_stepper, noise_schedules
 from dmix_fewsteps import Ddim, DpmSolver2M, FewSteps
+from dmix_fewsteps.steppers import Earlier
 
 NEVER = 1.0  # ancestral_from
 PURE = [Ddim(0.0, NEVER), Ddim(0.5, NEVER), Ddim(1.0, NEVER), DpmSolver2M(NEVER)]
@@ -55,7 +55,7 @@ def test_a_step_of_diffusers_ddim():
     x_t, epsilon, x_s = torch.tensor(GOLDEN).T
     noise = NoiseSchedule.linear()
     clean = noise.clean_from("epsilon", epsilon, x_t, 681)
-    stepped = Ddim(0.0, NEVER)(noise, x_t, Prediction(clean), torch.zeros_like(x_t), 681, 641, None)
+    stepped, _ = Ddim(0.0, NEVER).step(noise, x_t, Prediction(clean), torch.zeros_like(x_t), 681, 641, None)
     assert torch.allclose(stepped, x_s, atol=1e-6, rtol=0)
 
 
@@ -65,7 +65,7 @@ def test_with_eta_one_it_is_the_ancestral_step(move):
     noise, _, t, s = move
     x_t, clean, z = draws("x_t", "clean", "z")
     ours, theirs = (
-        stepper(noise, x_t, Prediction(clean), z, t, s, None) for stepper in (Ddim(1.0, NEVER), Ancestral())
+        stepper.step(noise, x_t, Prediction(clean), z, t, s, None)[0] for stepper in (Ddim(1.0, NEVER), Ancestral())
     )
     assert torch.allclose(ours, theirs, atol=1e-10)
 
@@ -80,7 +80,7 @@ def test_any_eta_keeps_the_marginal(move, eta):
 
     def stepped(e, z):
         x_t = a_t**0.5 * clean + (1 - a_t) ** 0.5 * e
-        return Ddim(eta, NEVER)(noise, x_t, Prediction(clean), torch.full_like(clean, z), t, s, None)
+        return Ddim(eta, NEVER).step(noise, x_t, Prediction(clean), torch.full_like(clean, z), t, s, None)[0]
 
     origin = stepped(0.0, 0.0)
     variance = (stepped(1.0, 0.0) - origin) ** 2 + (stepped(0.0, 1.0) - origin) ** 2
@@ -96,9 +96,9 @@ def test_any_eta_keeps_the_marginal(move, eta):
 def test_without_news_the_second_order_is_ddim(move):
     noise, u, t, s = move
     x_t, clean, z = draws("x_t", "clean", "z")
-    first = Ddim(0.0, NEVER)(noise, x_t, Prediction(clean), z, t, s, None)
-    for earlier in (None, Earlier(u, Prediction(clean))):
-        stepped = DpmSolver2M(NEVER)(noise, x_t, Prediction(clean), z, t, s, earlier)
+    first, _ = Ddim(0.0, NEVER).step(noise, x_t, Prediction(clean), z, t, s, None)
+    for earlier in (None, Earlier(u, clean)):
+        stepped, _ = DpmSolver2M(NEVER).step(noise, x_t, Prediction(clean), z, t, s, earlier)
         assert torch.allclose(stepped, first, atol=1e-10)
 
 
@@ -108,9 +108,9 @@ def test_two_moves_with_one_prediction_are_one(move):
     noise, u, t, s = move
     x_u, clean, z = draws("x_u", "clean", "z")
     for stepper in (Ddim(0.0, NEVER), DpmSolver2M(NEVER)):
-        x_t = stepper(noise, x_u, Prediction(clean), z, u, t, None)
-        twice = stepper(noise, x_t, Prediction(clean), z, t, s, Earlier(u, Prediction(clean)))
-        assert torch.allclose(twice, stepper(noise, x_u, Prediction(clean), z, u, s, None), atol=1e-8)
+        x_t, state = stepper.step(noise, x_u, Prediction(clean), z, u, t, None)
+        twice, _ = stepper.step(noise, x_t, Prediction(clean), z, t, s, state)
+        assert torch.allclose(twice, stepper.step(noise, x_u, Prediction(clean), z, u, s, None)[0], atol=1e-8)
 
 
 # ---- the probability-flow ODE of a Gaussian, solved ----------------------------------------------------------------
@@ -132,10 +132,10 @@ def flowed(noise, x_t, t, s):
 
 def solved(stepper, noise, x, walk):
     denoiser = GaussianDenoiser(Spec((4, 4)), MEAN, SD, noise)
-    earlier = None
+    state = stepper.init(x)
     for t, s in pairwise(walk):
         prediction = denoiser(x, t)
-        x, earlier = stepper(noise, x, prediction, torch.zeros_like(x), t, s, earlier), Earlier(t, prediction)
+        x, state = stepper.step(noise, x, prediction, torch.zeros_like(x), t, s, state)
     return x
 
 
@@ -172,8 +172,8 @@ def test_where_moves_become_ancestral(make, start, t, late):
     noise = NoiseSchedule.linear().respace(250)
     x_t, clean, z = draws("x_t", "clean", "z")
     prediction = Prediction(clean, torch.rand(2, 3, 4, 4, dtype=torch.float64))
-    move = noise, x_t, prediction, z, t, t - 1, Earlier(t + 1, Prediction(-clean))
-    assert torch.equal(make(ancestral_from=start)(*move), Ancestral()(*move)) is late
+    move = noise, x_t, prediction, z, t, t - 1, Earlier(t + 1, -clean)
+    assert torch.equal(make(ancestral_from=start).step(*move)[0], Ancestral().step(*move)[0]) is late
 
 
 @pytest.mark.parametrize(

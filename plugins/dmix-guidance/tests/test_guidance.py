@@ -23,7 +23,7 @@ SPEC = Spec((2, 2), 1)
 LINEAR = NoiseSchedule.linear()
 MEANS, SDS = torch.tensor([[-0.6, 0.5], [0.2, 0.4]], dtype=torch.float64)
 PRIORS = 0.3, 0.7
-CLASSES = [GaussianDenoiser(SPEC, mean, sd, LINEAR) for mean, sd in zip(MEANS, SDS)]
+CLASSES = [GaussianDenoiser(SPEC, mean, sd, LINEAR) for mean, sd in zip(MEANS, SDS, strict=True)]
 
 
 class Posterior:
@@ -41,7 +41,7 @@ def log_posteriors(x_t, a_t):
     widths = [(a_t * float(sd) ** 2 + 1 - a_t) ** 0.5 for sd in SDS]
     densities = [
         math.log(prior) - (((x_t - a_t**0.5 * float(mean)) / width) ** 2 / 2 + math.log(width)).sum((1, 2, 3))
-        for prior, mean, width in zip(PRIORS, MEANS, widths)
+        for prior, mean, width in zip(PRIORS, MEANS, widths, strict=True)
     ]
     return torch.stack(densities).log_softmax(0)
 
@@ -53,7 +53,7 @@ class Mixture:
 
     def __call__(self, x_t, t):
         posteriors = log_posteriors(x_t, float(self.noise.alpha_bar[t])).exp()
-        parts = [p[:, None, None, None] * one(x_t, t).clean for p, one in zip(posteriors, CLASSES)]
+        parts = [p[:, None, None, None] * one(x_t, t).clean for p, one in zip(posteriors, CLASSES, strict=True)]
         return Prediction(sum(parts), torch.full_like(x_t, 0.25))
 
 
@@ -151,7 +151,7 @@ class Member(GaussianDenoiser):
 
 def test_two_of_one_family_run_as_one_batch():
     x_t = torch.ones(3, *SPEC.shape, dtype=torch.float64)
-    one, other = (Member(SPEC, mean, sd, LINEAR) for mean, sd in zip(MEANS, SDS))
+    one, other = (Member(SPEC, mean, sd, LINEAR) for mean, sd in zip(MEANS, SDS, strict=True))
     clean, spread = ClassifierFreeGuidance(one, other, 3.0)(x_t, 500)
     assert torch.equal(clean, ClassifierFreeGuidance(*CLASSES, 3.0)(x_t, 500).clean)
     assert spread[:, 0, 0, 0].tolist() == [0, 1, 2]
@@ -280,7 +280,9 @@ def test_two_denoisers_that_do_not_fit_together(other, message):
 @pytest.fixture
 def registry():
     """All that is installed, and this file's classes and classifier as a plugin."""
-    denoisers = {name: lambda argument=None, *, device, dtype, d=d: d for name, d in zip(("cold", "warm"), CLASSES)}
+    denoisers = {
+        name: lambda argument=None, *, device, dtype, d=d: d for name, d in zip(("cold", "warm"), CLASSES, strict=True)
+    }
     classifiers = {"posterior": lambda argument=None, *, device="cpu": Posterior(int(argument))}
     plugin = {
         "dmix_denoisers": hookimpl(specname="dmix_denoisers")(lambda: denoisers),
@@ -322,3 +324,50 @@ def test_the_readme_runs():
     step = next(names["composer"].steps())
     assert step.states[0].isfinite().all()
     assert names["dmix_classifiers"]()["dark"]("40").steepness == 40
+
+
+# ---- one batch -----------------------------------------------------------------------------------------------------
+
+
+class Classes:
+    """A network of classes that a batch may hold in equal parts; `calls` is the network's."""
+
+    spec, noise = Spec((4, 4), 3, 1), LINEAR
+
+    def __init__(self, calls, *classes):
+        self.calls, self.classes = calls, classes
+
+    @property
+    def family(self):
+        return id(self.calls)
+
+    def joined(self, members):
+        return Classes(self.calls, *(each for member in members for each in member.classes))
+
+    def __call__(self, x_t, t):
+        self.calls.append(len(x_t))
+        means = torch.tensor(self.classes).repeat_interleave(len(x_t) // len(self.classes)).view(-1, 1, 1, 1)
+        return Prediction(x_t / 4 + means)
+
+
+def four(denoisers):
+    below = BoxRegion(GaussianDenoiser(Spec((8, 16))))
+    above = [BoxRegion(each, (4 * i, 2, 4, 4), f"{i}", 1) for i, each in enumerate(denoisers)]
+    return Composer([below, *above], steps=10, timesteps=Descent(), merge_from=0.5).compose(2, seed=1).image
+
+
+def test_four_guided_regions_of_one_network_run_as_one_batch():
+    calls = []
+    anything = Classes(calls, 0.0)
+    classes = (0.1, -0.4, 0.6, 0.1)
+    together = four([ClassifierFreeGuidance(Classes(calls, mean), anything, 3.0) for mean in classes])
+    assert calls == [2 * 4 * 2] * 10  # conditional and unconditional, four regions, two samples
+    apart = four([ClassifierFreeGuidance(Classes([], mean), Classes([], 0.0), 3.0) for mean in classes])
+    assert torch.allclose(together, apart, atol=1e-5)
+
+
+def test_one_guided_denoiser_of_four_regions_runs_as_one_batch():
+    calls = []
+    shared = ClassifierFreeGuidance(Classes(calls, 0.3), Classes(calls, 0.0), 3.0)
+    four([shared] * 4)
+    assert calls == [2 * 4 * 2] * 10

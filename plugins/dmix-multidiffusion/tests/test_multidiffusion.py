@@ -32,7 +32,7 @@ def row(images, mattes):
     """Layers of one line."""
     pixels = torch.tensor(images).float()[:, None, None, None]
     masks = torch.tensor(mattes).float()[:, None, None, None]
-    return [Layer(image * mask, mask) for image, mask in zip(pixels, masks)]
+    return [Layer(image * mask, mask) for image, mask in zip(pixels, masks, strict=True)]
 
 
 def test_overlaps_are_averaged_as_in_multidiffusion():
@@ -97,8 +97,8 @@ def test_a_row_of_regions_ends_on_one_canvas(rule):
     composer = Composer(regions, size=(8, 20), steps=12, timesteps=Descent(), merge=rule, merge_from=0)
     *_, last = composer.steps(2)
     image = composer.finish(last).image
-    for region, state in zip(regions, last.states):
-        torch.testing.assert_close(state, region.view(image), rtol=0, atol=1e-5)
+    for region, state in zip(regions, last.states, strict=True):
+        torch.testing.assert_close(state, region.view(region.place.crop(image)), rtol=0, atol=1e-5)
 
 
 # ---- the panorama --------------------------------------------------------------------------------------------------

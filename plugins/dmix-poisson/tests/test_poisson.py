@@ -138,8 +138,9 @@ def test_owners_are_those_of_the_hard_mask_and_what_is_far_from_objects_is_left_
 def test_what_is_near_an_object_is_repainted_and_belongs_to_the_bottom():
     below, image, matte = torch.zeros(1, 1, *SIZE), noise(0, 1, 1).float(), torch.zeros(1, 1, *SIZE)
     matte[..., 4:6, 4:7] = 1
-    canvas, weights = Poisson(grow=2)([Layer(below, matte * 0 + 1), Layer(image, matte)], 1.0)
+    canvas, weights, change = Poisson(grow=2)([Layer(below, matte * 0 + 1), Layer(image, matte)], 1.0)
     assert torch.equal(weights[1], matte)
+    assert torch.equal(change, canvas - matte * image)
     assert torch.equal(canvas != 0, grown(matte, 2) > 0)
 
 
@@ -184,8 +185,8 @@ def test_all_views_end_in_the_light_of_the_background(merge_from):
     *_, last = composer.steps(2)
     image, owned = composer.finish(last).image, composer.finish(last).regions[1].visible.expand(2, 3, 12, 12)
     torch.testing.assert_close(image, torch.where(owned, 0, -0.2), rtol=0, atol=1e-4)
-    for region, state in zip(regions, last.states):
-        torch.testing.assert_close(state[:, :3], region.view(image), rtol=0, atol=1e-5)
+    for region, state in zip(regions, last.states, strict=True):
+        torch.testing.assert_close(state[:, :3], region.view(region.place.crop(image)), rtol=0, atol=1e-5)
 
 
 # ---- the README ----------------------------------------------------------------------------------------------------

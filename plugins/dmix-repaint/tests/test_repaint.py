@@ -154,7 +154,10 @@ def test_the_composer_gives_repaints_golden_numbers(monkeypatch):
             "climb": lambda: climbing(index),
         }[purpose]()
 
-    monkeypatch.setattr(dmix_core.composer, "normal", feed)
+    def noise_of_region(shape, device, **key):
+        return lambda purpose, index=0: feed(shape, purpose=purpose, index=index, **key)
+
+    monkeypatch.setattr(dmix_core.composer, "RegionNoise", noise_of_region)
     for step in composer.steps():
         steps.append(step)
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,17 +13,19 @@ import click
 class Count(click.IntRange):
     """A whole number from `least` on that is refused above `most`, before memory is taken for so many.
 
-    `least` is None where the recipe has the lower bound.
+    `least` is None where the recipe has the lower bound. `most` may be the name of one of dmix_core.limits, which is
+    imported when a number is typed, so that help is quick.
     """
 
-    def __init__(self, least: int | None = 1, most: int = 1_000_000) -> None:
+    def __init__(self, least: int | None = 1, most: int | str = 1_000_000) -> None:
         super().__init__(min=least)
         self.most = most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
-        if number > self.most:
-            self.fail(f"{number} is more than {self.most}, the most that is allowed.", param, ctx)
+        most = _limit(self.most) if isinstance(self.most, str) else self.most
+        if number > most:
+            self.fail(f"{number} is more than {most}, the most that is allowed.", param, ctx)
         return number
 
 
@@ -36,11 +39,12 @@ class Finite(click.FloatRange):
         return number
 
 
-MOST_SAMPLES, MOST_STEPS, MOST_RESAMPLES, LARGEST_BATCH, HIGHEST_SEED = 1_000_000, 100_000, 10_000, 65_536, 2**63 - 1
-SAMPLES = Count(1, MOST_SAMPLES)
-STEPS = Count(1, MOST_STEPS)
-SEED = Count(0, HIGHEST_SEED)
-LONGEST_SIDE, MOST_PIXELS = 65_536, 100_000_000
+MOST_RESAMPLES = 10_000
+SAMPLES = Count(1, "MOST_SAMPLES")
+STEPS = Count(1, "MOST_STEPS")
+SEED = Count(0, "HIGHEST_SEED")
+MOST_VALUES = 200
+"""Of a list or range that is swept."""
 
 
 class Object(NamedTuple):
@@ -70,8 +74,9 @@ class SizeType(click.ParamType):
         if not match or "0" in match.groups():
             self.fail(f"{value!r}; expected width and height in pixels, such as 128x64.", param, ctx)
         width, height = (int(side[:10]) for side in match.groups())  # more digits are too large anyway
-        if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
-            limits = f"at most {LONGEST_SIDE} pixels a side and {MOST_PIXELS} in all"
+        longest, most = _limit("LONGEST_SIDE"), _limit("MOST_PIXELS")
+        if max(width, height) > longest or width * height > most:
+            limits = f"at most {longest} pixels a side and {most} in all"
             self.fail(f"{value!r} is too large; expected {limits}.", param, ctx)
         return height, width
 
@@ -174,6 +179,46 @@ class NamesType(click.ParamType):
         return names
 
 
+class ValuesType(click.ParamType):
+    """V,V,... or FIRST:LAST:STEP as a tuple of values, each read as JSON, or as text where it is none."""
+
+    name = "VALUES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        match = re.fullmatch(r"\s*{0}:{0}:{0}\s*".format(r"([+-]?\d{1,12}(?:\.\d{1,12})?)"), value)
+        if match:
+            return self._range(value, *map(Decimal, match.groups()), param, ctx)
+        parts = [part.strip() for part in value.split(",")]
+        if not all(parts):
+            self.fail(f"{value!r}; expected values with commas between, such as 0,2,5, or 0.8:0.95:0.05.", param, ctx)
+        return tuple(map(_value, parts))
+
+    def _range(self, value: str, first: Decimal, last: Decimal, step: Decimal, *place: Any) -> tuple[Any, ...]:
+        if not step or (last - first) / step < 0:
+            self.fail(f"{value!r} has no values; expected FIRST:LAST:STEP with a step from first to last.", *place)
+        count = int((last - first) / step) + 1
+        if count > MOST_VALUES:
+            self.fail(f"{value!r} has {count} values; expected at most {MOST_VALUES}.", *place)
+        return tuple(_value(str(first + i * step)) for i in range(count))
+
+
+class SweptType(ValuesType):
+    """NAME=VALUES as (prefix and name, values)."""
+
+    name = "NAME=VALUES"
+
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name, _, text = value.partition("=")
+        if not (name and text) or not name.rpartition(".")[2]:
+            self.fail(f"{value!r}; expected NAME=VALUES, such as threshold=0.3,0.5.", param, ctx)
+        owner, dot, key = name.rpartition(".")
+        name = name if self.prefix else f"{owner}{dot}{key.replace('-', '_')}"
+        return f"{self.prefix}{name}", super().convert(text, param, ctx)
+
+
 class PathType(click.Path):
     """A path; text that no path can be, such as with a null character, is wrong use."""
 
@@ -191,6 +236,13 @@ FILE = PathType(exists=True, dir_okay=False, path_type=Path)
 FOLDER = PathType(exists=True, file_okay=False, path_type=Path)
 NEW_FOLDER = PathType(path_type=Path)
 NEW_FILE = PathType(dir_okay=False, path_type=Path)
+
+
+def _limit(name: str) -> int:
+    from dmix_core import limits
+
+    number: int = getattr(limits, name)
+    return number
 
 
 def _value(text: str) -> Any:

@@ -47,7 +47,8 @@ WORDS = {
     "denoiser": Words("denoiser", "$cls()", "dmix compose --background $name --set background.grey=0.3"),
     "wrapper": Words("wrapper", "$cls", "dmix compose --wrap background=$name --set $name.gain=1.5"),
     "classifier": Words("classifier", "$cls()", "dmix plugins check $name:10"),
-    "exporter": Words("exporter", "$cls()", "dmix compose --plugin $name --set indent=2"),
+    "exporter": Words("exporter", "$cls()", "dmix compose --plugin $name --set contrast=20"),
+    "backend": Words("backend", "$cls()", "dmix compose --backend $name --set rows=2"),
     "layout": Words("layout", "$cls(), tmp_path", "dmix plugins check $name"),
     "command": Words("command", "", "dmix $name dmix-out"),
 }
@@ -121,7 +122,7 @@ def _words(name: str, kind: str) -> dict[str, str]:
         "check": "check_" + noun.replace(" ", "_"),
         "subject": Template(subject).substitute(cls=cls),
         "try_it": Template(try_it).substitute(name=name),
-        "beside": f"dmix-data{core}" if kind == "layout" else "torch>=2.4",
+        "beside": f"dmix-data{core}" if kind == "layout" else "torch>=2.6",
         "core": core,
     }
 

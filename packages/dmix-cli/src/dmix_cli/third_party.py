@@ -77,7 +77,7 @@ def _imported(found: Found) -> click.Command:
         command = found.plugin.entry.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever a stranger's module does when it is imported
+    except BaseException as error:  # a foreign module may raise anything when it is imported
         reason = f"{type(error).__name__}: {error}"
         raise click.ClickException(f"The command {found.name!r} of {found.plugin} is broken: {reason}.") from error
     if not isinstance(command, click.Command):

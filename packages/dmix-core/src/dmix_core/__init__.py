@@ -4,57 +4,84 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .composer import Composer, Step
+    from .composer import Composer
     from .composition import Composition, RegionResult
     from .errors import DmixError
-    from .geometry import Box
+    from .exporters import Exporter, ExportWriter, RunInfo
+    from .geometry import Box, Size
+    from .mattes import blend, stack
     from .merge import HardMask
-    from .noise import NoiseSchedule
+    from .noise import NoiseSchedule, PredictionType
     from .protocols import (
+        BatchedDenoiser,
         Classifier,
+        Codec,
         Denoiser,
-        Earlier,
-        Exporter,
         Layer,
+        LocalMergeRule,
         Merged,
         MergeRule,
         Prediction,
         Region,
         Spec,
+        StatefulDenoiser,
         Stepper,
         TimestepSchedule,
     )
+    from .quick import from_models
+    from .recipe import Recipe
     from .region import BoxRegion
+    from .registry import Registry
+    from .run import Run, samples_of
+    from .sample import Sample
+    from .step import Step
     from .steppers import Ancestral
     from .still import StillImage
     from .timesteps import Descent, TailResampling
+    from .wrapper import Wrapper
 
 __all__ = [
     "Ancestral",
+    "BatchedDenoiser",
     "Box",
     "BoxRegion",
     "Classifier",
+    "Codec",
     "Composer",
     "Composition",
     "Denoiser",
     "Descent",
     "DmixError",
-    "Earlier",
+    "ExportWriter",
     "Exporter",
     "HardMask",
     "Layer",
+    "LocalMergeRule",
     "MergeRule",
     "Merged",
     "NoiseSchedule",
     "Prediction",
+    "PredictionType",
+    "Recipe",
     "Region",
     "RegionResult",
+    "Registry",
+    "Run",
+    "RunInfo",
+    "Sample",
+    "Size",
     "Spec",
+    "StatefulDenoiser",
     "Step",
     "Stepper",
     "StillImage",
     "TailResampling",
     "TimestepSchedule",
+    "Wrapper",
+    "blend",
+    "from_models",
+    "samples_of",
+    "stack",
 ]
 
 _ELSEWHERE = {
@@ -65,12 +92,26 @@ _ELSEWHERE = {
     "Composition": "composition",
     "Descent": "timesteps",
     "DmixError": "errors",
+    "ExportWriter": "exporters",
+    "Exporter": "exporters",
     "HardMask": "merge",
     "NoiseSchedule": "noise",
+    "PredictionType": "noise",
+    "Recipe": "recipe",
     "RegionResult": "composition",
-    "Step": "composer",
+    "Registry": "registry",
+    "Run": "run",
+    "RunInfo": "exporters",
+    "Sample": "sample",
+    "Size": "geometry",
+    "Step": "step",
     "StillImage": "still",
     "TailResampling": "timesteps",
+    "Wrapper": "wrapper",
+    "blend": "mattes",
+    "from_models": "quick",
+    "samples_of": "run",
+    "stack": "mattes",
 }
 """The module of each public name that is not in protocols.py."""
 

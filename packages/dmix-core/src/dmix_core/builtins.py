@@ -1,11 +1,12 @@
-"""What dmix-core brings along, through the door that every plugin uses."""
+"""What dmix-core brings along, through the hooks that every plugin uses."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from .backends import Backend, Compiled, Eager
 from .errors import PluginError
 from .hookspecs import DenoiserFactory, hookimpl
-from .images import read_image
 from .merge import HardMask
 from .protocols import MergeRule, Stepper, TimestepSchedule
 from .steppers import Ancestral
@@ -29,6 +30,11 @@ def dmix_steppers() -> Mapping[str, Callable[..., Stepper]]:
 
 
 @hookimpl
+def dmix_backends() -> Mapping[str, Callable[..., Backend]]:
+    return {"torch": Eager, "compile": Compiled}
+
+
+@hookimpl
 def dmix_denoisers() -> Mapping[str, DenoiserFactory]:
     return {"photo": photo}
 
@@ -40,6 +46,5 @@ def photo(argument: str | Path | None = None, *, device: str = "cpu", dtype: str
     """
     if argument is None:
         raise PluginError("'photo' needs the path of a picture; expected photo:PATH, such as photo:wall.png.")
-    image = read_image(argument, channels=4).to(device)
-    opaque = bool((image[3] == 1).all())
-    return StillImage(image[:3]) if opaque else StillImage(image, mask_channels=1)
+    still = StillImage.of(argument)
+    return replace(still, image=still.image.to(device))

@@ -108,7 +108,7 @@ class Catalogue:
                 return self._register(plugin.entry.load(), record)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever a stranger's module does when it is imported
+        except BaseException as error:  # a foreign module may raise anything when it is imported
             reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
             return replace(record, status="broken", error=reason)
 

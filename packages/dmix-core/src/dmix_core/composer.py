@@ -6,56 +6,50 @@ Regions exchange only clean predictions; each makes its own noise, on its own gr
 import math
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Literal, TypeVar
 
 import torch
-from torch import Tensor
 
 from .checks import (
     check_cover,
-    check_fraction,
+    check_finite,
     check_merged,
     check_others,
-    check_prediction,
     check_regions,
-    check_stepped,
+    check_still,
 )
 from .composition import Composition, finish
-from .draws import normal
-from .errors import CompositionError, did_you_mean
-from .mattes import blend
+from .devices import dtype_of, move
+from .draws import RegionNoise
+from .errors import CompositionError, check_fraction, did_you_mean
+from .geometry import Size, moved
+from .meeting import Canvas, Meeting
 from .merge import HardMask
-from .protocols import Denoiser, Earlier, Layer, Merged, MergeRule, Prediction, Region, Size, Stepper, TimestepSchedule
-from .region import canvas_spec, encoder
-from .returned import levels_of, merged_of, prediction_of, state_of
+from .naming import numbered
+from .protocols import Denoiser, Layer, MergeRule, Region, Stepper, TimestepSchedule
+from .region import is_grey
+from .returned import levels_of, merged_of
+from .step import Step
 from .steppers import Ancestral
 from .timesteps import TailResampling, check_walk
+from .walker import Batch, Walker
+from .windows import Window, windows
+from .wrapper import family_of, joined
 
 Name = TypeVar("Name", bound=str)
-
-
-class Step(NamedTuple):
-    """One move from level t to level s; lists hold one entry per region, from bottom to top."""
-
-    t: int
-    s: int
-    states: list[Tensor]
-    """x_s, (B, C+M, h, w); a still image's is that image, at every level."""
-    predictions: list[Prediction] | None = None
-    """The clean predictions at level t; None on a climb."""
-    layers: list[Layer] | None = None
-    """The predictions laid on the canvas; None where nothing was merged."""
-    merged: Merged | None = None
-    """What the merge rule made of the layers; None where nothing was merged."""
+TOGETHER = 8
+"""How many samples `compose` runs as one batch."""
 
 
 class Composer:
     """Composes regions into one image while they denoise.
 
     Args:
-        regions: one or more, in any order; sorted by their z from bottom to top.
+        regions: one or more, in any order; sorted by their z from bottom to top. Of those without a name the
+            lowest is called "background", the others "object-1" and so on.
         size: (H, W) of the canvas; None: the own size of the bottom region.
         steps: T, the common number of levels to which every denoiser's table is respaced.
         timesteps: the walk over the levels; costs a network call for each step down.
@@ -90,8 +84,8 @@ class Composer:
         seams: Literal["keep-variance", "literal"] = "keep-variance",
         device: torch.device | str = "cpu",
     ) -> None:
-        self.regions = sorted(check_regions(regions), key=lambda region: region.z)
-        self.size = size or canvas_spec(self.regions[0]).size
+        self.regions = check_regions(numbered(sorted(regions, key=lambda region: region.z)))
+        self.size = size or self.regions[0].denoiser.spec.picture.size
         self.timesteps = timesteps
         self.walk = check_walk(levels_of(timesteps, timesteps(steps)), steps)
         self.T = steps
@@ -102,7 +96,9 @@ class Composer:
         self.others = check_others(_one_of("others", others, ("clean", "noisy")), self.regions)
         self.seams = _one_of("seams", seams, ("keep-variance", "literal"))
         self.device = torch.device(device)
+        check_still(self.regions, self.device)
         self._supports = check_cover(self.regions, self.size, self.device)
+        self._windows = windows(self.regions, self.size, self.merge)
 
     def with_steps(self, steps: int) -> "Composer":
         """The same regions and rules on another number of levels."""
@@ -119,17 +115,54 @@ class Composer:
             device=self.device,
         )
 
-    def compose(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Composition:
-        """Run every step and return the finished composition; arguments as for `steps`."""
-        return self.finish(deque(self.steps(samples, seed), maxlen=1).pop())
+    def __repr__(self) -> str:
+        height, width = self.size
+        names = ", ".join(region.name for region in self.regions)
+        return f"<Composer of a {width}x{height} canvas in {len(self.walk) - 1} steps: {names}>"
+
+    @property
+    def grey(self) -> bool:
+        """Whether every region paints grey, so that pictures of the canvas are grey."""
+        return all(map(is_grey, self.regions))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The arithmetic of the networks, as the bottom region's denoiser states it; states are always float32."""
+        return dtype_of(self.regions[0].denoiser)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Composer":
+        """Move the denoisers to a device, or change the arithmetic of their networks, in place, and return self.
+
+        What is left out stays. Denoisers that other composers share are moved for these, too.
+        """
+        for region in self.regions:
+            move(region.denoiser, device, dtype)
+        if device is not None:
+            self.device = torch.device(device)
+            self._supports = [support if support is None else support.to(self.device) for support in self._supports]
+        self.__dict__.pop("_batches", None)  # denoisers that were joined have the arithmetic of before
+        return self
+
+    def compose(self, samples: int | Sequence[int] = 1, seed: int = 0, *, batch_size: int = TOGETHER) -> Composition:
+        """Run every step and return the finished composition; arguments as for `steps`.
+
+        Args:
+            batch_size: how many samples run through the networks together, which bounds their memory. The composition
+                that is returned holds all of them; a `run.Run` gives them one by one instead.
+        """
+        numbers = sample_numbers(samples)
+        if batch_size < 1:
+            raise CompositionError(f"batch_size is {batch_size}; expected 1 or more samples that run together.")
+        batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+        return Composition.joined([self.finish(deque(self.steps(batch, seed), maxlen=1).pop()) for batch in batches])
 
     def finish(self, last: Step) -> Composition:
         """The composition of the last step that `steps` gave."""
-        if last.s != 0 or last.layers is None or last.merged is None:
+        if last.s != 0 or last.canvas is None:
             raise CompositionError(
                 f"Only the last step, into level 0, can be finished; this one goes {last.t} -> {last.s}."
             )
-        return finish(self.regions, last.layers, last.merged, self.merge)
+        return finish(last.canvas, self.merge)
 
     def steps(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Iterator[Step]:
         """Denoise, one step at a time.
@@ -138,133 +171,114 @@ class Composer:
             samples: how many images, or their numbers; a number's image does not depend on the others beside it.
             seed: all noise derives from (seed, sample, region, purpose).
         """
-        draw = partial(self._draw, seed, sample_numbers(samples))
-        noises, moving = self.noises, self._moving
-        states = [draw(i, "start") for i in self._all]
-        listening = [False for _ in self._all]
-        earlier: list[Earlier | None] = [None for _ in self._all]
+        walkers = [self._walker(i, sample_numbers(samples), seed) for i in range(len(self.regions))]
+        moving = [walker for walker in walkers if not walker.still]
+        batches = [Batch(denoiser, [walkers[i] for i in members]) for denoiser, members in self._batches]
+        for walker in moving:
+            walker.start(self.stepper)  # x_T, (B, C+M, h, w)
 
         for index, (t, s) in enumerate(pairwise(self.walk)):
             if s > t:  # climb: the forward process, eq. 1
-                states = list(states)
-                for i in moving:
-                    states[i] = noises[i].diffuse(states[i], t, s, draw(i, "climb", index))
-                earlier = [None for _ in self._all]
-                yield Step(t, s, states)
+                for walker in moving:
+                    walker.climb(self.stepper, t, s, index)
+                for batch in batches:
+                    batch.restart()
+                yield Step(t, s, self.size, self.regions, [walker.x for walker in walkers])
                 continue
 
-            # every region's clean image, from its own state
-            predictions = self._predict(states, t)
-            states = [states[i] if i in moving else predictions[i].clean for i in self._all]
-            listening = [already or t <= window for already, window in zip(listening, self._windows)]
+            # every region's clean image x0-hat, (B, C+M, h, w), from its own state
+            for batch in batches:
+                batch.predict(t)
 
-            # all of them on one canvas, where any region looks at it
-            layers = self._lay(predictions) if any(listening) or s == 0 else None
-            merged = self._merge(layers, s) if layers else None
+            # all of them on one canvas (B, C, H, W), where any region looks at it, and what they see of each other
+            canvas = self._meet(walkers, t, s)
+            views = self._views(canvas, walkers)
 
-            # eq. 10: every region's own next state
-            aims = self._aims(predictions, layers, merged, listening)
-            own = [prediction.clean for prediction in predictions]
-            for i in moving:
-                z = draw(i, "step", index)
-                x_s = state_of(self.stepper, self.stepper(noises[i], states[i], aims[i], z, t, s, earlier[i]))
-                own[i] = check_stepped(x_s, states[i], self.regions[i], t, s)
-            earlier = [Earlier(t, aim) for aim in aims]
+            # eq. 10: every region's own next state x_s, (B, C+M, h, w)
+            for walker in moving:
+                walker.step(self.stepper, t, s, index)
 
-            # eqs. 9 and 11: where a region does not own the pixel, what the others see there, noised to level s
-            if layers and merged:
-                others = self._seen_of_others(layers, merged, states)
-                for i in moving:
-                    if listening[i]:
-                        own[i] = self._meet(i, own[i], others[i], merged, draw(i, "others", index), s)
-            states = own
-            yield Step(t, s, states, predictions, layers, merged)
+            # eqs. 9 and 11: where a region does not own the pixel, what is seen of the others there, noised to level s
+            for seen in views:
+                self._take_in(seen, walkers, s, index)
+            states, predictions = [walker.x for walker in walkers], [walker.prediction for walker in walkers]
+            yield Step(t, s, self.size, self.regions, states, predictions, canvas)
 
-    def _draw(self, seed: int, samples: Sequence[int], i: int, purpose: str, index: int = 0) -> Tensor:
-        """Noise for region number i; none for a still one, where only the shape is of use."""
-        shape, name = self.regions[i].denoiser.spec.shape, self.regions[i].name
-        if i not in self._moving:
-            return torch.zeros(len(samples), *shape, device=self.device)
-        z = normal(shape, seed=seed, samples=samples, region=name, purpose=purpose, index=index)
-        return z.to(self.device)
+    def _walker(self, i: int, samples: Sequence[int], seed: int) -> Walker:
+        """Region number i before its first step; a still one has its clean image for good."""
+        region, spec = self.regions[i], self.regions[i].denoiser.spec
+        noise = RegionNoise(spec.shape, seed=seed, samples=samples, region=region.name, device=self.device)
+        walker = Walker(region, self.noises[i], self._listens_from[i], noise)
+        if spec.still:
+            walker.stay(len(samples), self.device)
+        return walker
 
-    def _predict(self, states: Sequence[Tensor], t: int) -> list[Prediction]:
-        """Every region's prediction at level t; regions that share a denoiser, or its family, run as one batch."""
-        predictions: dict[int, Prediction] = {}
-        for denoiser, members in self._sharing:
-            level = self.noises[members[0]].levels[t]
-            together = torch.cat([states[i] for i in members])
-            names = [self.regions[i].name for i in members]
-            prediction = prediction_of(denoiser, denoiser(together, level))
-            check_prediction(prediction, together, names, t)
-            predictions.update(zip(members, split(prediction, len(members))))
-        return [predictions[i] for i in self._all]
+    def _meet(self, walkers: Sequence[Walker], t: int, s: int) -> Canvas | None:
+        """The predictions laid on the canvas and merged, window by window; regions may be given new aims.
 
-    def _lay(self, predictions: Sequence[Prediction]) -> list[Layer]:
-        return [region.lay(p.clean, self.size) for region, p in zip(self.regions, predictions)]
+        None where no region listens yet, except at the end.
+        """
+        for walker in walkers:
+            walker.listening = walker.listening or t <= walker.window
+        if s > 0 and not any(walker.listening for walker in walkers):
+            return None
+        for walker in walkers:
+            if not walker.still:
+                check_finite(walker.prediction, [walker.region.name], t)
+        laid = [walker.layer() for walker in walkers]
+        meetings = [self._merged(window, laid, s) for window in self._windows]
+        for meeting in meetings:
+            if meeting.merged.change is not None:
+                self._repaint(meeting, walkers)
+        return Canvas(self.size, self.regions, laid, meetings)
 
-    def _merge(self, layers: Sequence[Layer], s: int) -> Merged:
+    def _merged(self, window: Window, laid: Sequence[Layer], s: int) -> Meeting:
+        layers = self._in(window, laid)
         merged = merged_of(self.merge, self.merge(layers, 1 - s / self.T))
-        return check_merged(merged, layers, self._supports, self.regions, s)
+        return Meeting(window, layers, check_merged(merged, layers, window, self.regions, self._supports, s))
 
-    def _aims(
-        self,
-        predictions: list[Prediction],
-        layers: Sequence[Layer] | None,
-        merged: Merged | None,
-        listening: Sequence[bool],
-    ) -> list[Prediction]:
-        """What each region steps towards: its prediction, repainted if it listens to a rule that does so."""
-        if not (layers and merged and self._repaints):
-            return predictions
-        parts = zip(self.regions, predictions, layers, repainted(layers, merged), listening)
-        return [relaid(r, p, old, new) if listens else p for r, p, old, new, listens in parts]
+    def _in(self, window: Window, laid: Sequence[Layer]) -> list[Layer]:
+        """The layers of a window's members, (B, C, *window.box.size), from all layers, each on its own place."""
+        places = ((laid[i], self.regions[i].place) for i in window.members)
+        return [Layer(*(moved(part, place, window.box) for part in layer)) for layer, place in places]
 
-    def _seen_of_others(self, layers: Sequence[Layer], merged: Merged, states: Sequence[Tensor]) -> list[Tensor]:
-        """For each region the canvas less its own share: (1 - w) times what the others see there."""
-        if self.others == "noisy":
-            layers = [region.lay(x, self.size) for region, x in zip(self.regions, states)]
-            merged = blend(layers, merged.weights)
-        elif self._repaints:
-            layers = repainted(layers, merged)
-        return [merged.canvas - share * layer.image for share, layer in zip(merged.weights, layers)]
+    def _repaint(self, meeting: Meeting, walkers: Sequence[Walker]) -> None:
+        """Give each region that listens the aim that a rule's new pixels stand for."""
+        for i, *pair in zip(meeting.window.members, meeting.layers, meeting.repainted(), strict=True):
+            if walkers[i].listening and not walkers[i].still:
+                box = self.regions[i].place.seen_from(meeting.window.box)
+                walkers[i].repaint(*(Layer(*map(box.crop, layer)) for layer in pair))
 
-    def _meet(self, i: int, own: Tensor, others: Tensor, merged: Merged, z: Tensor, s: int) -> Tensor:
-        """Eqs. 9 and 11 on the grid of region number i; the mask channel stays the region's own."""
-        region, weights = self.regions[i], merged.weights[i]
-        channels = region.denoiser.spec.image_channels
-        share = region.view(weights).clamp(0, 1)  # resizing rounds, and 1 + 1e-7 has no root below
-        fresh = 1 - share if self.seams == "literal" else (1 - share**2).sqrt()
-        if encode := encoder(region):  # of whole pictures only: the canvas fills in what is the region's own
-            seen = (1 - share) * encode(others + weights * merged.canvas)
-        else:
-            seen = region.view(others)
-        image = share * own[:, :channels] + self.noises[i].diffuse(seen, 0, s, fresh * z[:, :channels])
-        return torch.cat([image, own[:, channels:]], dim=1)
+    def _views(self, canvas: Canvas | None, walkers: Sequence[Walker]) -> list[Meeting]:
+        """The windows as the regions see each other in them: clean, as the rule has changed them, or noisy."""
+        if canvas is None:
+            return []
+        if self.others == "clean":
+            return [replace(meeting, layers=meeting.repainted()) for meeting in canvas.meetings]
+        laid = [walker.region.lay(walker.x) for walker in walkers]
+        return [meeting.mixed(self._in(meeting.window, laid)) for meeting in canvas.meetings]
 
-    @property
-    def _repaints(self) -> bool:
-        return bool(getattr(self.merge, "repaints", False))
-
-    @property
-    def _all(self) -> range:
-        return range(len(self.regions))
+    def _take_in(self, seen: Meeting, walkers: Sequence[Walker], s: int, index: int) -> None:
+        """Show each region of a window that listens what is seen of the others, the canvas less its own share."""
+        window, canvas = seen.window, seen.merged.canvas
+        for i, weights, layer in zip(window.members, seen.merged.weights, seen.layers, strict=True):
+            if walkers[i].listening and not walkers[i].still:
+                box = self.regions[i].place.seen_from(window.box)
+                w, image, merged = box.crop(weights), box.crop(layer.image), box.crop(canvas)
+                walkers[i].meet(w, merged - w * image, merged, s, index, self.seams)
 
     @cached_property
-    def _moving(self) -> list[int]:
-        """The regions whose state decides what they predict; a still one keeps its clean image as its state."""
-        return [i for i, region in enumerate(self.regions) if not getattr(region.denoiser, "still", False)]
-
-    @cached_property
-    def _sharing(self) -> list[tuple[Denoiser, list[int]]]:
-        """Each denoiser once, or each family of them joined, with the regions that it serves."""
+    def _batches(self) -> list[tuple[Denoiser, list[int]]]:
+        """Each denoiser that moves once, or each family of them joined, with the numbers of its regions."""
         members: dict[Hashable, list[int]] = {}
         for i, region in enumerate(self.regions):
-            members.setdefault(getattr(region.denoiser, "family", id(region.denoiser)), []).append(i)
-        return [(joined([self.regions[i].denoiser for i in group]), group) for group in members.values()]
+            if not region.denoiser.spec.still:
+                members.setdefault(family_of(region.denoiser), []).append(i)
+        groups = (([self.regions[i].denoiser for i in group], group) for group in members.values())
+        return [(parts[0] if len({*map(id, parts)}) == 1 else joined(parts), group) for parts, group in groups]
 
     @cached_property
-    def _windows(self) -> list[int]:
+    def _listens_from(self) -> list[int]:
         """For each region the highest level from which it takes in the others, the last step's at least; 0: never."""
         starts = (self.merge_from if r.listen_from is None else r.listen_from for r in self.regions)
         last = self.walk[-2]
@@ -277,33 +291,6 @@ def sample_numbers(samples: int | Sequence[int]) -> Sequence[int]:
     if not len(numbers):
         raise CompositionError(f"samples is {samples}; expected at least one, as a number of images or their numbers.")
     return numbers
-
-
-def joined(denoisers: Sequence[Denoiser]) -> Denoiser:
-    """The denoiser of a batch in equal parts, one for each of these, which are the same or of one family."""
-    first: Any = denoisers[0]
-    return cast(Denoiser, first if len({*map(id, denoisers)}) == 1 else first.joined(denoisers))
-
-
-def repainted(layers: Sequence[Layer], merged: Merged) -> list[Layer]:
-    """The layers with what a rule that repaints has changed beyond weighing them."""
-    change = merged.canvas - blend(layers, merged.weights).canvas
-    return [Layer(image + change, matte) for image, matte in layers]
-
-
-def relaid(region: Region, prediction: Prediction, old: Layer, new: Layer) -> Prediction:
-    """The prediction whose layer is the new one instead of the old one; the mask stays."""
-    clean, channels = prediction.clean, region.denoiser.spec.image_channels
-    encode = encoder(region)
-    image = encode(new.image) if encode else clean[:, :channels] + region.view(new.image - old.image)
-    return prediction._replace(clean=torch.cat([image, clean[:, channels:]], dim=1))
-
-
-def split(prediction: Prediction, parts: int) -> list[Prediction]:
-    """A batch's prediction cut back into those of its regions."""
-    clean, spread = prediction
-    spreads = [None] * parts if spread is None else spread.expand_as(clean).chunk(parts)
-    return [Prediction(*part) for part in zip(clean.chunk(parts), spreads)]
 
 
 def _one_of(name: str, given: Name, known: Sequence[str]) -> Name:

@@ -10,6 +10,7 @@ from hashlib import blake2b
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -26,8 +27,42 @@ def normal(
         index: which of the draws for this purpose.
     """
     noise = np.empty((len(samples), *shape), np.float32)
-    for row, sample in zip(noise, samples):
-        key = blake2b(f"{seed}/{sample}/{region}/{purpose}".encode(), digest_size=16).digest()
-        philox = np.random.Philox(key=np.frombuffer(key, np.uint64), counter=[0, 0, 0, index])
-        np.random.Generator(philox).standard_normal(out=row, dtype=np.float32)
+    for row, sample in zip(noise, samples, strict=True):
+        Stream(f"{seed}/{sample}/{region}/{purpose}").fill(row, index)
     return torch.from_numpy(noise)
+
+
+class Stream:
+    """One sample's draws for one purpose; each is found by its number, in any order."""
+
+    def __init__(self, name: str) -> None:
+        key = blake2b(name.encode(), digest_size=16).digest()
+        self._philox = np.random.Philox(key=np.frombuffer(key, np.uint64))
+        self._generator = np.random.Generator(self._philox)
+        self._start = self._philox.state  # nothing of it is drawn yet
+
+    def fill(self, row: NDArray[np.float32], index: int) -> None:
+        """Draw number `index` into an array."""
+        self._start["state"]["counter"][3] = index
+        self._philox.state = self._start
+        self._generator.standard_normal(out=row, dtype=np.float32)
+
+
+class RegionNoise:
+    """The noise of one region in one run, (B, C, h, w) on a device: that of `normal`, with streams that are kept."""
+
+    def __init__(
+        self, shape: Sequence[int], *, seed: int, samples: Sequence[int], region: str, device: torch.device
+    ) -> None:
+        self._shape, self._device = (len(samples), *shape), device
+        self._names = [f"{seed}/{sample}/{region}" for sample in samples]
+        self._streams: dict[str, list[Stream]] = {}
+
+    def __call__(self, purpose: str, index: int = 0) -> Tensor:
+        """The draw of this number for this purpose."""
+        if purpose not in self._streams:
+            self._streams[purpose] = [Stream(f"{name}/{purpose}") for name in self._names]
+        noise = np.empty(self._shape, np.float32)
+        for row, stream in zip(noise, self._streams[purpose], strict=True):
+            stream.fill(row, index)
+        return torch.from_numpy(noise).to(self._device)

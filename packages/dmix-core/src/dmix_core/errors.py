@@ -1,4 +1,4 @@
-"""Errors that people see: each says what was given, what was expected and what to try."""
+"""Errors that people see: each states what was given, what was expected and what to try."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -22,6 +22,10 @@ class CompositionError(DmixError):
 
 class DenoiserError(DmixError):
     """A denoiser broke its promise: wrong shape, NaN or infinity."""
+
+
+class BackendError(DmixError):
+    """A network that a backend cannot run."""
 
 
 class ImageError(DmixError):
@@ -52,3 +56,16 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return ' Did you mean ...?' for the closest known name, or '' when none is close."""
     close = get_close_matches(given, list(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def check_fraction(name: str, value: float) -> float:
+    """The value, which must be a fraction of the denoising.
+
+    Raises:
+        CompositionError: it lies outside of 0..1.
+    """
+    if not 0 <= value <= 1:
+        raise CompositionError(
+            f"{name} is {value}; expected a fraction of the denoising, 0 (from the first step) to 1 (never)."
+        )
+    return value

@@ -3,8 +3,8 @@
 A plugin is a module, named by an entry point of the group "dmix", with one or more of these functions under
 `@hookimpl`. None takes an argument; each returns a mapping from names to factories. Names start with a letter or a
 digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds, except that a layout may have the
-name of an exporter of the same format. What a factory makes is a protocol of `dmix_core.protocols` or a
-`dmix_data.layouts.Layout`; a class that is one is its own factory.
+name of an exporter of the same format. What a factory makes is a protocol of `dmix_core.protocols`, an `Exporter` of
+`dmix_core.exporters` or a `dmix_data.layouts.Layout`; a class that is one is its own factory.
 
 A factory's keyword arguments are its settings. Their annotations are checked and strings are converted to them, so
 that `--set threshold=0.7` arrives as a float; a ValueError for a bad value is shown without a traceback. A setting
@@ -17,7 +17,9 @@ from typing import Any
 
 import pluggy
 
-from .protocols import Classifier, Denoiser, Exporter, MergeRule, Stepper, TimestepSchedule
+from .backends import Backend
+from .exporters import Exporter
+from .protocols import Classifier, Denoiser, MergeRule, Stepper, TimestepSchedule
 
 hookspec = pluggy.HookspecMarker("dmix")
 hookimpl = pluggy.HookimplMarker("dmix")
@@ -61,7 +63,7 @@ def dmix_denoisers() -> Mapping[str, DenoiserFactory]:  # type: ignore[empty-bod
 
 @hookspec
 def dmix_wrappers() -> Mapping[str, WrapperFactory]:  # type: ignore[empty-body]
-    """Wrappers by name: denoisers that say something else than the one that they wrap, such as guidance.
+    """Wrappers by name: denoisers that predict something else than the one that they wrap, such as guidance.
 
     They are a region's `wrap`, `--wrap REGION=NAME`, and take settings by `--set NAME.KEY=VALUE`.
     """
@@ -74,7 +76,12 @@ def dmix_classifiers() -> Mapping[str, ClassifierFactory]:  # type: ignore[empty
 
 @hookspec
 def dmix_exporters() -> Mapping[str, Callable[..., Exporter]]:  # type: ignore[empty-body]
-    """Exporters by name, such as {"coco": Coco}: `--plugin NAME`, which may be given for several."""
+    """Exporters by name, such as {"coco": Coco}: a recipe's `exporters`, `--plugin NAME`, any number of them."""
+
+
+@hookspec
+def dmix_backends() -> Mapping[str, Callable[..., Backend]]:  # type: ignore[empty-body]
+    """What runs networks, by name, such as {"compile": Compiled}: a recipe's `backend`, `--backend NAME`."""
 
 
 @hookspec

@@ -27,7 +27,7 @@ _ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 
 def read_pixels(path: str | Path, channels: int = 3) -> NDArray[np.uint8]:
     """The pixels (H, W, channels) of a picture, read and refused as by `read_image`."""
-    pixels = np.array(_eight_bit(decode(path), path, channels).convert(_mode(channels)))
+    pixels = np.array(eight_bit(decode(path), path, channels).convert(_mode(channels)))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -68,7 +68,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 
 
 def is_turned(path: str | Path) -> bool:
-    """Whether EXIF says that a picture has to be turned or mirrored to be upright.
+    """Whether by EXIF a picture has to be turned or mirrored to be upright.
 
     Raises:
         ImageError: the file is missing, damaged, or no picture.
@@ -135,7 +135,7 @@ def _too_large(path: str | Path) -> ImageError:
     )
 
 
-def _eight_bit(picture: Image.Image, path: str | Path, channels: int) -> Image.Image:
+def eight_bit(picture: Image.Image, path: str | Path, channels: int) -> Image.Image:
     if picture.mode not in _EIGHT_BIT:
         raise ImageError(
             f"{str(path)!r} has Pillow's mode {picture.mode!r}; expected 8 bits per channel in grey or RGB. "

@@ -33,6 +33,7 @@ KINDS: Mapping[Kind, Form] = MappingProxyType(
         "wrapper": Form("dmix_wrappers", True, (), "(denoiser), and settings"),
         "classifier": Form("dmix_classifiers", True, ("device",), "(argument=None, *, device='cpu')"),
         "exporter": Form("dmix_exporters"),
+        "backend": Form("dmix_backends"),
         "layout": Form("dmix_layouts", apart=True),
     }
 )

@@ -1,8 +1,11 @@
 """Weights that sum to one: who owns which share of each pixel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .protocols import Layer, Merged
@@ -32,5 +35,14 @@ def blend(layers: Sequence[Layer], weights: Tensor) -> Merged:
 
     Each pixel that one layer owns alone comes out exactly as it is there.
     """
-    canvas = (weights * torch.stack([layer.image for layer in layers])).sum(0)
-    return Merged(canvas, weights)
+    return Merged(total(weight * layer.image for weight, layer in zip(weights, layers, strict=True)), weights)
+
+
+def total(parts: Iterable[Tensor]) -> Tensor:
+    """The sum from first to last, in this order: parts that are zero at a pixel do not change its last bits."""
+    return reduce(add, parts)
+
+
+def grow(mask: Tensor, pixels: int) -> Tensor:
+    """A mask (B, 1, H, W) of 0 and 1, grown by so many pixels in every direction."""
+    return F.max_pool2d(mask, 2 * pixels + 1, stride=1, padding=pixels)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .errors import CompositionError
 from .mattes import blend, stack
@@ -17,6 +18,7 @@ class HardMask:
     """
 
     threshold: float = 0.5
+    reach: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:

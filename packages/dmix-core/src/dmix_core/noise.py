@@ -132,21 +132,33 @@ class NoiseSchedule:
             mean (B, C, h, w) and log-variance, which broadcasts against it.
         """
         s = t - 1 if s is None else s
-        a_t, a_s = self._at(t, x_t), self._at(s, x_t)
-        beta = 1 - a_t / a_s
-        mean = (
-            _as(a_s**0.5 * beta / (1 - a_t), x_t) * clean + _as((a_t / a_s) ** 0.5 * (1 - a_s) / (1 - a_t), x_t) * x_t
-        )
+        mean = self.posterior_mean(x_t, clean, t, s)
         low = _as(_log(self._beta_tilde(t, s, x_t)), x_t)
         if spread is None:
             return mean, torch.as_tensor(low, dtype=x_t.dtype, device=x_t.device)
-        return mean, spread * _as(_log(beta), x_t) + (1 - spread) * low
+        high = _as(_log(1 - self._at(t, x_t) / self._at(s, x_t)), x_t)
+        return mean, spread * high + (1 - spread) * low
+
+    def posterior_mean(self, x_t: Tensor, clean: Tensor, t: Level, s: Level) -> Tensor:
+        """The mean (B, C, h, w) of p(x_s | x_t, x_0 = clean), Ho et al. 2020, eq. 7."""
+        a_t, a_s = self._at(t, x_t), self._at(s, x_t)
+        beta = 1 - a_t / a_s
+        state = _as((a_t / a_s) ** 0.5 * (1 - a_s) / (1 - a_t), x_t) * x_t
+        return _as(a_s**0.5 * beta / (1 - a_t), x_t) * clean + state
+
+    def posterior_deviation(self, t: int, s: int, dtype: torch.dtype) -> float:
+        """The standard deviation of p(x_s | x_t, x_0) with the variance beta-tilde, rounded as this dtype rounds it."""
+        key = t, s, dtype
+        if key not in self._deviations:
+            log_variance = torch.tensor(_log(self._beta_tilde(t, s, self.alpha_bar)), dtype=dtype)
+            self._deviations[key] = float((log_variance / 2).exp())
+        return self._deviations[key]
 
     def _beta_tilde(self, t: Level, s: Level, like: Tensor) -> "float | Tensor":
         a_t, a_s = self._at(_at_least(min(2, self.steps), t), like), self._at(_at_least(1, s), like)
         return (1 - a_t / a_s) * (1 - a_s) / (1 - a_t)
 
-    # ---- what a network says --------------------------------------------------------------------------------
+    # ---- what a network predicts -----------------------------------------------------------------------------
 
     def clean_from(self, prediction: PredictionType, output: Tensor, x_t: Tensor, t: Level) -> Tensor:
         """The clean image x0-hat that a network's output stands for (v: Salimans & Ho 2022)."""
@@ -160,7 +172,7 @@ class NoiseSchedule:
                 return _as(a_t**0.5, x_t) * x_t - _as((1 - a_t) ** 0.5, x_t) * output
 
     def target_for(self, prediction: PredictionType, clean: Tensor, noise: Tensor, t: Level) -> Tensor:
-        """What a network of this prediction type should say of diffuse(clean, 0, t, noise)."""
+        """What a network of this prediction type should predict from diffuse(clean, 0, t, noise)."""
         a_t = self._at(t, clean)
         match prediction:
             case "epsilon":
@@ -176,6 +188,10 @@ class NoiseSchedule:
             return self._floats[level]
         home = torch.device("cpu") if level.device.type == "mps" else level.device  # MPS knows no float64
         return self.alpha_bar.to(home)[level.to(home)].reshape(-1, *[1] * (like.ndim - 1))
+
+    @cached_property
+    def _deviations(self) -> dict[tuple[int, int, torch.dtype], float]:
+        return {}
 
     @cached_property
     def _floats(self) -> list[float]:
@@ -195,7 +211,7 @@ def spaced_indices(steps: int, spacing: int | str) -> list[int]:
         ) from None
     sizes = [steps // len(counts) + (i < steps % len(counts)) for i in range(len(counts))]
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    return [start + i for start, size, count in zip(starts, sizes, counts) for i in _section(size, count)]
+    return [start + i for start, size, count in zip(starts, sizes, counts, strict=True) for i in _section(size, count)]
 
 
 def _section(size: int, count: int) -> list[int]:

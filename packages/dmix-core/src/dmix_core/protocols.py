@@ -4,27 +4,51 @@ Shapes: B batch, C image channels, M mask channels (0 or 1), h w a model's grid,
 to top. Images are in [-1, 1], mattes and weights in [0, 1]. Levels run from T (noise) to 0 (clean).
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from .geometry import Box
+from .geometry import Size as Size
 from .noise import NoiseSchedule
 
-if TYPE_CHECKING:
-    from .composition import Composition
 
-Size = tuple[int, int]
-"""(height, width) in pixels."""
+@runtime_checkable
+class Codec(Protocol):
+    """Turns latents into pictures and back, for denoisers whose grid is not of pixels."""
+
+    @property
+    def channels(self) -> int:
+        """C of the pictures."""
+        ...
+
+    def size(self, grid: Size) -> Size:
+        """(height, width) in pixels of the picture that a grid of latents decodes to."""
+        ...
+
+    def decode(self, clean: Tensor) -> Tensor:
+        """Clean latents, with their mask channel if they have one, as pictures with theirs, without gradient."""
+        ...
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) of that size as latents, without a mask channel and without gradient."""
+        ...
 
 
 class Spec(NamedTuple):
-    """What a denoiser paints: its grid and its channels."""
+    """What a denoiser paints: its grid, its channels, and what is known of all that it paints."""
 
     size: Size
     image_channels: int = 3
     mask_channels: int = 0
+    still: bool = False
+    """The prediction depends neither on the state nor on the level; the composer then draws no noise for it, asks for
+    it once, and keeps the clean image as its state."""
+    grey: bool = False
+    """All that it paints may be written as grey."""
+    codec: Codec | None = None
+    """How its pictures are made, where its grid is not of pixels."""
 
     @property
     def channels(self) -> int:
@@ -36,35 +60,31 @@ class Spec(NamedTuple):
         """(C + M, h, w) of one sample's state."""
         return self.channels, *self.size
 
+    @property
+    def picture(self) -> "Spec":
+        """What it paints in pixels: itself, or what its latents are decoded to."""
+        if self.codec is None:
+            return self
+        return self._replace(size=self.codec.size(self.size), image_channels=self.codec.channels, codec=None)
+
+    def decoded(self, clean: Tensor) -> Tensor:
+        """A clean prediction (B, C+M, h, w) as pixels (B, K+M, H, W), which a grid of pixels is already."""
+        return clean if self.codec is None else self.codec.decode(clean)
+
 
 class Prediction(NamedTuple):
-    """What a denoiser says of a state."""
+    """What a denoiser predicts from a state."""
 
     clean: Tensor
     """x0-hat, (B, C+M, h, w) in about [-1, 1]."""
     spread: Tensor | None = None
-    """Learned variance, broadcastable to `clean`: about 0 (beta-tilde) to 1 (beta), and a network may say a little
+    """Learned variance, broadcastable to `clean`: about 0 (beta-tilde) to 1 (beta), and a network may predict a little
     more or less; None means beta-tilde."""
 
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """Says which clean image a noisy one came from.
-
-    It may have more attributes:
-
-    - `still`: True promises that its prediction does not depend on its state. The composer spares it noise and steps,
-      and keeps the clean image as its state.
-    - `family`, hashable, and `joined(members)`: denoisers of one spec and table whose families are equal can run as one
-      batch. `joined` gives the denoiser of a batch in equal parts, one for each member, in their order. The composer
-      calls that instead of each on its own.
-    - `region_type`: what makes its region in a recipe, called as BoxRegion(denoiser, box, name, z, listen_from) is; for
-      denoisers whose grid is not of pixels.
-    - `grey`: True where all that it paints may be written as grey.
-
-    A wrapper keeps the denoiser inside as its attribute `denoiser`; of these, `region_type` and `grey` are those of the
-    one inside, unless the wrapper has its own.
-    """
+    """Predicts which clean image a noisy one came from; `Wrapper` is the base class of those around another one."""
 
     @property
     def spec(self) -> Spec: ...
@@ -80,26 +100,47 @@ class Denoiser(Protocol):
 
 
 @runtime_checkable
+class BatchedDenoiser(Denoiser, Protocol):
+    """A denoiser that can run as one batch with others of its family, such as the classes of one network."""
+
+    @property
+    def family(self) -> Hashable:
+        """Equal for denoisers of one spec and table that one call can serve."""
+        ...
+
+    def joined(self, members: Sequence[Any]) -> Denoiser:
+        """The denoiser of a batch in equal parts, one for each of these members of its family, in their order."""
+        ...
+
+
+@runtime_checkable
+class StatefulDenoiser(Denoiser, Protocol):
+    """A denoiser that carries a state along a descent, such as evidence that it gathers step by step.
+
+    `step` takes the place of the call. A state is never changed in place; each sample's part of it depends on that
+    sample alone.
+    """
+
+    def init(self, x_t: Tensor) -> Any:
+        """The state before the first step from x_t (B, C+M, h, w): at the start of the walk and after each climb."""
+        ...
+
+    def step(self, x_t: Tensor, t: int, state: Any) -> tuple[Prediction, Any]:
+        """The prediction from x_t at level t, and the state for the next level below."""
+        ...
+
+
+@runtime_checkable
 class Classifier(Protocol):
-    """Says of noisy images how likely they are to be of the class that it stands for."""
+    """Predicts how likely noisy images are to be of the class that it stands for."""
 
     def __call__(self, x_t: Tensor, t: int, noise: NoiseSchedule) -> Tensor:
         """log p(y | x_t), (B,), differentiable in x_t (B, C+M, h, w), a state at level t of `noise`, 1 <= t <= T."""
         ...
 
 
-def attribute(denoiser: Denoiser, name: str, default: Any) -> Any:
-    """An attribute that a denoiser may have, or that the one inside of it has."""
-    inside: object | None = denoiser
-    while inside is not None:
-        if hasattr(inside, name):
-            return getattr(inside, name)
-        inside = getattr(inside, "denoiser", None)
-    return default
-
-
 class Layer(NamedTuple):
-    """A region's clean prediction laid on the canvas."""
+    """A clean prediction laid on the canvas, or on a part of it."""
 
     image: Tensor
     """(B, C, H, W), zero outside the region."""
@@ -109,17 +150,10 @@ class Layer(NamedTuple):
 
 @runtime_checkable
 class Region(Protocol):
-    """How a model's grid meets the canvas: a box, a rotated box, a strip of a panorama, the latents of a picture.
+    """How a model's pictures meet the canvas: a box, a rotated box, a strip of a panorama.
 
-    It may have more attributes:
-
-    - `encode(picture)`, where the grid is not of pixels: the state (B, C, h, w), without mask, that shows a picture
-      (B, K, H, W) of the canvas. Such a region decodes in `lay`; `view` is then asked of weights only. What the others
-      see is a whole picture before it is encoded: where the region has a share of its own, the merged canvas has it.
-      Both are called from the merging on, and not before.
-    - `canvas_spec`, a Spec: size and channels of what it paints, on the canvas; without it, those of its denoiser.
-    - `support(size)`: (1, 1, H, W), 1 where the region can be and 0 elsewhere; without it, an opaque prediction is laid
-      when the composer is made.
+    A region knows pixels only: where its denoiser's spec has a codec, the composer decodes before it lays and encodes
+    what it has viewed.
     """
 
     @property
@@ -140,12 +174,17 @@ class Region(Protocol):
         """The fraction of the denoising from which the region takes in the others; None leaves it to the composer."""
         ...
 
-    def lay(self, clean: Tensor, size: Size) -> Layer:
-        """Lay a clean prediction (B, C+M, h, w) on a canvas of this size."""
+    @property
+    def place(self) -> Box:
+        """The smallest part of the canvas that holds all of the region."""
         ...
 
-    def view(self, canvas: Tensor) -> Tensor:
-        """What the region's grid sees of a canvas: (B, K, H, W) -> (B, K, h, w)."""
+    def lay(self, clean: Tensor) -> Layer:
+        """Lay a clean prediction in pixels (B, C+M, h, w) on the region's place, (B, C, *place.size)."""
+        ...
+
+    def view(self, patch: Tensor, size: Size | None = None) -> Tensor:
+        """What is seen of the place, (B, K, *place.size) -> (B, K, *size); None: the size of the denoiser's grid."""
         ...
 
 
@@ -156,17 +195,35 @@ class Merged(NamedTuple):
     """(B, C, H, W)"""
     weights: Tensor
     """(N, B, 1, H, W) in [0, 1]: each region's share of each pixel, summing to one over N, zero outside the region."""
+    change: Tensor | None = None
+    """(B, C, H, W), what the canvas has beyond the layers by their weights, from a rule that gives pixels new values;
+    every region then steps towards its own image with this change. None: nothing."""
 
 
+@runtime_checkable
 class MergeRule(Protocol):
     """Merges clean predictions. Pure: the same layers give the same result and stay as they are.
 
-    At each pixel the canvas lies within the range of the layers that cover it; one with an attribute `repaints = True`
-    gives pixels new values, and promises [-1, 1], or the range of all its layers where that is wider.
+    At each pixel the canvas lies within the range of the layers that cover it; with a `change` it may leave that, and
+    lies within [-1, 1], or the range of all its layers where that is wider.
     """
 
     def __call__(self, layers: Sequence[Layer], progress: float) -> Merged:
         """Merge layers from bottom to top; `progress` in [0, 1] is how far the denoising is, 1 at the clean image."""
+        ...
+
+
+@runtime_checkable
+class LocalMergeRule(MergeRule, Protocol):
+    """A merge rule that can merge a part of the canvas on its own, and so costs as much as that part.
+
+    The part holds all of each region above the bottom one that has pixels in it, and `reach` pixels around them, as far
+    as the canvas goes. The rule gives it the same pixels as in the whole canvas. Other rules get the whole canvas.
+    """
+
+    @property
+    def reach(self) -> int:
+        """How many pixels around a region the result depends on, 0 or more."""
         ...
 
 
@@ -182,29 +239,23 @@ class TimestepSchedule(Protocol):
         ...
 
 
-class Earlier(NamedTuple):
-    """The descent before this one, for steppers that extrapolate from several predictions."""
-
-    t: int
-    """The level from which it went down; above the level of this descent."""
-    prediction: Prediction
-    """What the region's denoiser said there."""
-
-
+@runtime_checkable
 class Stepper(Protocol):
-    """Eq. 10's place: how a region's own state moves down. Pure, as a merge rule is."""
+    """Eq. 10's place: how a region's own state moves down. Pure, as a merge rule is.
 
-    def __call__(
-        self,
-        noise: NoiseSchedule,
-        x_t: Tensor,
-        prediction: Prediction,
-        z: Tensor,
-        t: int,
-        s: int,
-        earlier: Earlier | None,
-    ) -> Tensor:
-        """x_s (B, C+M, h, w), as likely as q(x_s | x_0) makes it; into level 0 the clean prediction itself.
+    What a stepper remembers, such as earlier predictions, it returns as its state and gets back at the next step.
+    """
+
+    def init(self, x_t: Tensor) -> Any:
+        """The state before the first step from x_t (B, C+M, h, w): at the start of the walk and after each climb."""
+        ...
+
+    def step(
+        self, noise: NoiseSchedule, x_t: Tensor, prediction: Prediction, z: Tensor, t: int, s: int, state: Any
+    ) -> tuple[Tensor, Any]:
+        """x_s (B, C+M, h, w), as likely as q(x_s | x_0) makes it, and the next state.
+
+        Into level 0, x_s is the clean prediction itself.
 
         Args:
             noise: the region's table, respaced to the levels that are walked; t and s are levels of it.
@@ -213,14 +264,6 @@ class Stepper(Protocol):
             z: standard normal, shaped like x_t, drawn for this step alone; it may be left unused.
             t: the level of x_t, 1..T.
             s: the level to go down to, 0..t-1.
-            earlier: the descent that led to level t; None at the start and after a climb.
+            state: what `init` or the step before returned; never changed in place.
         """
-        ...
-
-
-class Exporter(Protocol):
-    """Writes a finished composition in some format."""
-
-    def __call__(self, composition: "Composition", folder: Path, recipe: Mapping[str, object]) -> Sequence[Path]:
-        """Write into an existing folder and return the paths written."""
         ...

@@ -1,4 +1,4 @@
-"""Does the object show where its mask says it is? Numbers for each sample, without a second network.
+"""Does the object show where its mask is? Numbers for each sample, without a second network.
 
 Where object and background were drawn in different light, a merge can melt the object into the scene while its mask
 stays, and such a label is poison for a detector.
@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
+
+from .mattes import grow
 
 RING = 4  # pixels: how far around an object its surroundings reach
 
@@ -41,11 +43,6 @@ def visibility(image: Tensor, mask: Tensor) -> Visibility:
         _mean(_gradient(grey), contour) / _mean(_gradient(grey), around),
         _mean(fine, inside) / _mean(fine, around),
     )
-
-
-def grow(mask: Tensor, pixels: int) -> Tensor:
-    """A mask (B, 1, H, W) of 0 and 1, grown by so many pixels in every direction."""
-    return F.max_pool2d(mask, 2 * pixels + 1, stride=1, padding=pixels)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -1,31 +1,38 @@
-"""Recipes: a composition as a file, from which the picture can be made again, bit for bit on the same machine."""
+"""Recipes: a composition as a file, from which the picture can be made again.
+
+It is made again bit for bit on the same machine with the same versions, batch_size and number of threads of torch: a
+network's call differs by up to 4e-6 between one and two threads. `made_with` records them, `changes` names differences.
+"""
 
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
+import torch
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     JsonValue,
-    NonNegativeInt,
-    PositiveInt,
     ValidationError,
 )
 
+from .backends import Compute
+from .checks import check_regions
 from .composer import Composer
 from .devices import check_device
 from .errors import RecipeError, did_you_mean
 from .files import write_atomically
 from .geometry import Box
-from .protocols import Denoiser, Region, attribute
+from .limits import HIGHEST_SEED, LARGEST_BATCH, LONGEST_SIDE, MOST_PIXELS, MOST_SAMPLES, MOST_STEPS
+from .loading import Loader
+from .protocols import Denoiser, Region
 from .region import BoxRegion
 from .registry import Registry
 from .still import StillImage
@@ -48,6 +55,29 @@ def _at_least_one(what: str) -> AfterValidator:
         return parts
 
     return AfterValidator(some)
+
+
+def _numbers(samples: tuple[int, ...]) -> tuple[int, ...]:
+    if len(samples) > MOST_SAMPLES:
+        raise ValueError(f"expected at most {MOST_SAMPLES} sample numbers")
+    if len({*samples}) < len(samples):
+        raise ValueError("sample numbers must differ, since the files of a sample are named after its number")
+    return samples
+
+
+def _drawable(size: tuple[int, int]) -> tuple[int, int]:
+    if size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(f"expected at most {MOST_PIXELS} pixels in all")
+    return size
+
+
+Side = Annotated[int, Field(gt=0, le=LONGEST_SIDE)]
+CanvasSize = Annotated[tuple[Side, Side], AfterValidator(_drawable)]
+Steps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
+BatchSize = Annotated[int, Field(gt=0, le=LARGEST_BATCH)]
+Seed = Annotated[int, Field(ge=-HIGHEST_SEED - 1, le=HIGHEST_SEED)]
+SampleNumber = Annotated[int, Field(ge=0, le=HIGHEST_SEED)]
+SampleNumbers = Annotated[tuple[SampleNumber, ...], _at_least_one("sample"), AfterValidator(_numbers)]
 
 
 class _Part(BaseModel):
@@ -79,26 +109,19 @@ class RegionRecipe(_Part):
     z: int = 0
     listen_from: Fraction | None = None
 
-    def denoiser(self, registry: Registry, device: str, dtype: str, made: dict[str, Denoiser]) -> Denoiser:
-        """Its model with its settings and wrappers; what is in `made` is not made again, what is not is added."""
-        key = _key(self.model, self.settings)
-        if key not in made:
-            made[key] = registry.denoiser(self.model, device, dtype, self.settings)
+    def region(self, loader: Loader, compute: Compute) -> Region:
+        """The region with its model, settings and wrappers."""
+        denoiser = loader.denoiser(self.model, compute, self.settings)
         for wrapper in self.wrap:
-            inner, key = made[key], key + _key(wrapper.use, wrapper.settings)
-            if key not in made:
-                made[key] = registry.wrapped(inner, wrapper.use, wrapper.settings, device, dtype)
-        return made[key]
-
-    def region(self, denoiser: Denoiser) -> Region:
-        """The region with its denoiser: a BoxRegion, or of the type that the denoiser asks for."""
-        box = None if self.box is None else Box(*self.box)
-        region_type: Callable[..., Region] = attribute(denoiser, "region_type", BoxRegion)
-        return region_type(denoiser, box, self.name, self.z, self.listen_from)
+            denoiser = loader.wrapped(denoiser, wrapper.use, compute, wrapper.settings)
+        return BoxRegion(denoiser, self.box and Box(*self.box), self.name, self.z, self.listen_from)
 
 
-def _key(name: str, settings: Mapping[str, JsonValue]) -> str:
-    return json.dumps([name, settings], sort_keys=True)
+def _different(exporters: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    names = [each.use for each in exporters]
+    if len({*names}) < len(names):
+        raise ValueError("exporters must differ, since each has the folder of its name")
+    return exporters
 
 
 class Recipe(_Part):
@@ -108,24 +131,28 @@ class Recipe(_Part):
         size: (height, width) of the canvas; None: the grid of the bottom region.
         samples: the numbers of the images to make; each image depends on its number and the seed alone.
         batch_size: how many run together; for the same bits on another day it has to be the same.
+        backend: what calls the networks: "torch", "compile", or one of a plugin.
+        exporters: what writes the samples beside the pictures; they decide nothing of the images.
         made_with: versions and checksums, as the function `made_with` gives them; for information.
     """
 
     version: Literal[1] = 1
     regions: Annotated[tuple[RegionRecipe, ...], _at_least_one("region")]
-    size: tuple[PositiveInt, PositiveInt] | None = None
-    steps: PositiveInt = 250
+    size: CanvasSize | None = None
+    steps: Steps = 250
     timesteps: Choice = Choice(use="tail-resampling", settings={"jump_length": 10, "resamples": 2})
     stepper: Choice = Choice(use="ancestral")
     merge: Choice = Choice(use="hard-mask", settings={"threshold": 0.5})
     merge_from: Fraction = 0.9
     others: Literal["clean", "noisy"] = "clean"
     seams: Literal["keep-variance", "literal"] = "keep-variance"
-    seed: int = 0
-    samples: Annotated[tuple[NonNegativeInt, ...], _at_least_one("sample")] = (0,)
-    batch_size: PositiveInt = 8
+    seed: Seed = 0
+    samples: SampleNumbers = (0,)
+    batch_size: BatchSize = 8
     device: str = "cpu"
     dtype: str = "float32"
+    backend: Choice = Choice(use="torch")
+    exporters: Annotated[tuple[Choice, ...], AfterValidator(_different)] = ()
     made_with: dict[str, str] = {}
 
     # ---- files ----------------------------------------------------------------------------------------------
@@ -149,7 +176,7 @@ class Recipe(_Part):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise RecipeError(_explained(error, source)) from error
+            raise RecipeError(explained(error, source)) from error
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], source: str = "the recipe") -> Self:
@@ -157,7 +184,7 @@ class Recipe(_Part):
         try:
             return cls.model_validate(dict(data))
         except ValidationError as error:
-            raise RecipeError(_explained(error, source)) from error
+            raise RecipeError(explained(error, source)) from error
 
     def text(self) -> str:
         """The recipe as JSON, every default written out."""
@@ -173,27 +200,65 @@ class Recipe(_Part):
 
     # ---- Python ---------------------------------------------------------------------------------------------
 
-    def composer(self, registry: Registry) -> Composer:
+    def composer(self, registry: Registry | Loader | None = None) -> Composer:
         """The Composer; regions of equal model, settings and wrappers share one denoiser and so run as one batch.
+
+        Args:
+            registry: where names come from; None: everything that is installed. A Loader shares its denoisers.
 
         Raises:
             DmixError: what cannot be made or does not fit, before any network is called.
         """
-        check_device(self.device)
-        made: dict[str, Denoiser] = {}
-        denoisers = [region.denoiser(registry, self.device, self.dtype, made) for region in self.regions]
+        loader = registry if isinstance(registry, Loader) else Loader(registry)
+        create = loader.registry.create
         return Composer(
-            [region.region(denoiser) for region, denoiser in zip(self.regions, denoisers)],
+            check_regions(self.made_regions(loader)),  # a recipe names its regions itself
             size=self.size,
             steps=self.steps,
-            timesteps=registry.create("timestep schedule", self.timesteps.use, self.timesteps.settings),
-            stepper=registry.create("stepper", self.stepper.use, self.stepper.settings),
-            merge=registry.create("merge rule", self.merge.use, self.merge.settings),
+            timesteps=create("timestep schedule", self.timesteps.use, self.timesteps.settings),
+            stepper=create("stepper", self.stepper.use, self.stepper.settings),
+            merge=create("merge rule", self.merge.use, self.merge.settings),
             merge_from=self.merge_from,
             others=self.others,
             seams=self.seams,
             device=self.device,
         )
+
+    def compute(self, registry: Registry) -> Compute:
+        """Where and how its networks are computed.
+
+        Raises:
+            DmixError: there is no such device or backend.
+        """
+        backend = registry.create("backend", self.backend.use, self.backend.settings)
+        return Compute(check_device(self.device), self.dtype, backend)
+
+    def made_regions(self, loader: Loader) -> list[Region]:
+        """The regions with their denoisers, in the recipe's order; whether they fit together is not checked yet.
+
+        Raises:
+            DmixError: a denoiser cannot be made, or nothing can be computed on the device.
+        """
+        compute = self.compute(loader.registry)
+        return [region.region(loader, compute) for region in self.regions]
+
+    def models(self, loader: Loader) -> dict[str, Denoiser]:
+        """The denoisers that it names, those in the settings of models and wrappers too, by their references."""
+        compute, settings = self.compute(loader.registry), loader.registry.model_settings
+        named = {region.model: loader.denoiser(region.model, compute, region.settings) for region in self.regions}
+        for region in self.regions:
+            parts = [(loader.registry.resolve(region.model)[0], region.settings)]
+            parts += [(wrapper.use, wrapper.settings) for wrapper in region.wrap]
+            inside = [given[key] for name, given in parts for key in settings(name) if key in given]
+            named |= {
+                reference: loader.denoiser(reference, compute) for reference in inside if isinstance(reference, str)
+            }
+        return named
+
+    def digest(self) -> str:
+        """The sha256 of all that decides an image but its number: samples, exporters and made_with are left out."""
+        text = self.model_dump_json(exclude={"samples", "exporters", "made_with"})
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def batches(self) -> list[tuple[int, ...]]:
         """The sample numbers in groups of batch_size, each of them one `composer.compose(samples=...)`."""
@@ -207,14 +272,16 @@ def made_with(registry: Registry, models: Mapping[str, Denoiser] = MappingProxyT
         models: denoisers by their references.
 
     Returns:
-        The versions of Python, torch, numpy and every plugin's distribution; under "model REFERENCE" the start of the
-        sha256 of a photograph's file, or of a denoiser's weights where it says it in an attribute `sha256`.
+        The versions of Python, torch, numpy and every plugin's distribution; the number of threads that torch computes
+        with, since a network's call differs by up to 4e-6 between one and two; under "model REFERENCE" the start of the
+        sha256 of a photograph's file, or of a denoiser's weights where it has them in an attribute `sha256`.
     """
     plugins = {plugin.distribution: plugin.version for plugin in registry.plugins if plugin.status == "ok"}
     libraries = {name: metadata.version(name) for name in ("numpy", "torch")}
+    threads = {"threads": str(torch.get_num_threads())}
     sums = {f"model {reference}": _sha256(reference, denoiser) for reference, denoiser in models.items()}
     stated = {model: sha256[:16] for model, sha256 in sums.items() if sha256}
-    return {"python": platform.python_version(), **libraries, **plugins, **stated}
+    return {"python": platform.python_version(), **libraries, **threads, **plugins, **stated}
 
 
 def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -229,7 +296,7 @@ def _sha256(reference: str, denoiser: Denoiser) -> str | None:
     return getattr(denoiser, "sha256", None)
 
 
-def _explained(error: ValidationError, source: str) -> str:
+def explained(error: ValidationError, source: str) -> str:
     """Every problem on a line: which key, what was expected, what was given."""
     problems = [_problem(dict(problem)) for problem in error.errors()]
     return "\n  ".join([f"Cannot understand {source}:", *problems])
@@ -249,6 +316,6 @@ def _problem(problem: Mapping[str, Any]) -> str:
 def _fields(parent: list[str]) -> list[str]:
     """The keys of the part of a recipe that lies at this place."""
     parts: dict[str, type[_Part]] = {"regions": RegionRecipe}
-    parts |= dict.fromkeys(("wrap", "timesteps", "stepper", "merge"), Choice)
+    parts |= dict.fromkeys(("wrap", "timesteps", "stepper", "merge", "backend", "exporters"), Choice)
     known = [parts[name] for name in parent if name in parts]
     return list((known[-1] if known else Recipe).model_fields)

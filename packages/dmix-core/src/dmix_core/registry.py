@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from .backends import Compute, RunsNetwork
 from .catalogue import Catalogue
 from .errors import PluginError, PluginWarning, did_you_mean
 from .kinds import Kind
 from .offers import listed
 from .protocols import Classifier, Denoiser
 from .settings import checked, explained, json_defaults, mentions, unknown_setting
+
+DEFAULT = Compute()
 
 
 class Registry(Catalogue):
@@ -57,32 +60,22 @@ class Registry(Catalogue):
         return [key for key, parameter in settings.items() if mentions(parameter.annotation, Denoiser)]
 
     def create(
-        self,
-        kind: Kind,
-        name: str,
-        settings: Mapping[str, Any] | None = None,
-        *,
-        device: str = "cpu",
-        dtype: str = "float32",
+        self, kind: Kind, name: str, settings: Mapping[str, Any] | None = None, compute: Compute = DEFAULT
     ) -> Any:
         """Make the object of this kind and name; see `denoiser`, `wrapped` and `classifier` for those.
 
         Args:
             settings: checked against the factory's annotations; strings are converted to them, and references to
                 denoisers and classifiers to those.
-            device, dtype: of denoisers and classifiers that are made for its settings.
+            compute: of denoisers and classifiers that are made for its settings.
 
         Raises:
             PluginError: the name is unknown, claimed twice or of another kind; a setting is unknown, missing or wrong.
         """
-        return self._make(kind, name, (), settings, device, dtype)
+        return self._make(kind, name, (), settings, compute)
 
     def denoiser(
-        self,
-        reference: str,
-        device: str = "cpu",
-        dtype: str = "float32",
-        settings: Mapping[str, Any] | None = None,
+        self, reference: str, compute: Compute = DEFAULT, settings: Mapping[str, Any] | None = None
     ) -> Denoiser:
         """The denoiser of a reference; settings and errors as for `create`.
 
@@ -93,24 +86,24 @@ class Registry(Catalogue):
         """
         name, argument = self.resolve(reference)
         given = () if argument is None else (argument,)
-        return cast(Denoiser, self._make("denoiser", name, given, settings, device, dtype))
+        made = cast(Denoiser, self._make("denoiser", name, given, settings, compute))
+        return self._on_backend(made, name, compute)
 
     def wrapped(
         self,
         denoiser: Denoiser,
         name: str,
         settings: Mapping[str, Any] | None = None,
-        device: str = "cpu",
-        dtype: str = "float32",
+        compute: Compute = DEFAULT,
     ) -> Denoiser:
         """A denoiser within the wrapper of this name; settings and errors as for `create`."""
-        return cast(Denoiser, self._make("wrapper", name, (denoiser,), settings, device, dtype))
+        return cast(Denoiser, self._make("wrapper", name, (denoiser,), settings, compute))
 
-    def classifier(self, reference: str, device: str = "cpu") -> Classifier:
+    def classifier(self, reference: str, compute: Compute = DEFAULT) -> Classifier:
         """The classifier of "NAME" or "NAME:ARGUMENT"; errors as for `create`."""
         name, _, argument = reference.partition(":")
         given = (argument,) if argument else ()
-        return cast(Classifier, self._make("classifier", name, given, None, device, "float32"))
+        return cast(Classifier, self._make("classifier", name, given, None, compute))
 
     def resolve(self, reference: str) -> tuple[str, str | None]:
         """The name of the denoiser that a reference means, and the argument that goes with it.
@@ -155,8 +148,7 @@ class Registry(Catalogue):
         name: str,
         one: tuple[object, ...],
         settings: Mapping[str, Any] | None,
-        device: str,
-        dtype: str,
+        compute: Compute,
     ) -> Any:
         """Call the factory of this kind and name: with one thing or none, its settings, and where to compute."""
         offer, settings = self.offer(name, kind), settings or {}
@@ -164,11 +156,10 @@ class Registry(Catalogue):
         if offer.kind != kind:
             raise PluginError(f"{name!r} is a {offer.kind}, not a {kind}. Known {kind}s: {listed(self.names(kind))}.")
         references = {
-            Denoiser: lambda reference: self.denoiser(reference, device, dtype),
-            Classifier: lambda reference: self.classifier(reference, device),
+            Denoiser: lambda reference: self.denoiser(reference, compute),
+            Classifier: lambda reference: self.classifier(reference, compute),
         }
-        computing = {"device": device, "dtype": dtype}
-        given = {key: computing[key] for key in offer.form.given}
+        given = {key: getattr(compute, key) for key in offer.form.given}
         known = [*offer.settings]
         problem = f"The {kind} {name!r} of {offer.plugin}: {{}} Its settings: {listed(known)}.".format
         if reserved := settings.keys() & offer.reserved:
@@ -180,6 +171,19 @@ class Registry(Catalogue):
         if made is None:
             raise PluginError(problem(f"its factory returned None; expected a {kind}."))
         return made
+
+    def _on_backend(self, denoiser: Denoiser, name: str, compute: Compute) -> Denoiser:
+        """The denoiser with its network run by the backend; where it is made of other denoisers, theirs already are."""
+        if compute.backend == DEFAULT.backend:
+            return denoiser
+        if isinstance(denoiser, RunsNetwork):
+            return denoiser.with_backend(compute.backend)
+        if denoiser.spec.still or self.model_settings(name):
+            return denoiser
+        raise PluginError(
+            f"The denoiser {name!r} cannot be run by {compute.backend}: it has no network that a backend can call. "
+            "Expected a model of dmix, or a photograph; the backend 'torch' runs every denoiser."
+        )
 
     def _warn_of_refusal(self, name: str) -> None:
         if claims := self.refused.get(name):

@@ -22,14 +22,16 @@ def prediction_of(denoiser: Denoiser, returned: Any) -> Prediction:
     return Prediction(*returned)
 
 
-def state_of(stepper: Stepper, returned: Any) -> Tensor:
-    """The next state that a stepper returned.
+def stepped_of(stepper: Stepper, returned: Any) -> tuple[Tensor, Any]:
+    """The next state of a region, and the stepper's own, that a stepper returned.
 
     Raises:
         CompositionError: it is something else.
     """
-    if not isinstance(returned, Tensor):
-        _refuse(CompositionError, "stepper", stepper, returned, "a tensor, the next state")
+    if not (isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[0], Tensor)):
+        _refuse(
+            CompositionError, "stepper", stepper, returned, "a tuple of the next state, a tensor, and its own state"
+        )
     return returned
 
 

@@ -215,8 +215,8 @@ def cut_window(
     """
     box = box_of(mine)
     size = window_size(box, cutout, random)
-    around = [_around(*each) for each in zip(mine.shape, size)]
-    padding = 1 - math.prod(min(part, whole) for part, whole in zip(mine.shape, size)) / math.prod(size)
+    around = [_around(*each) for each in zip(mine.shape, size, strict=True)]
+    padding = 1 - math.prod(min(part, whole) for part, whole in zip(mine.shape, size, strict=True)) / math.prod(size)
     if padding > cutout.max_padding:
         raise _NotCut("too much padding")
     mask = np.pad(mask, around, mode=cutout.padding)

@@ -66,7 +66,7 @@ class OfClass:
         if self.sides:
             names = ("smallest", "p10", "median", "p90", "largest")
             sides = np.percentile(self.sides, (0, 10, 50, 90, 100)).round().astype(int).tolist()
-            facts["longer_side"] = dict(zip(names, sides))
+            facts["longer_side"] = dict(zip(names, sides, strict=True))
             facts["share_that_fits"] = {str(side): round(self.fitting(side), 3) for side in MODEL_SIDES}
             facts["too_large_for_their_pictures"] = self.too_large
         if self.values:
@@ -293,7 +293,7 @@ def _look_at_objects(picture: Picture, record: Record, inspection: Inspection) -
 def _look_at_values(source: MaskFile, of: OfClass) -> None:
     values = source.values()
     kind = parse(source.rule).kind
-    of.values.update(dict(zip(*(column.tolist() for column in np.unique(values, return_counts=True)))))
+    of.values.update(dict(zip(*(column.tolist() for column in np.unique(values, return_counts=True)), strict=True)))
     if kind in ("threshold", "nonzero"):
         of.area += int(apply_rule(values, source.rule).sum())
         for rule in OTHER_RULES:

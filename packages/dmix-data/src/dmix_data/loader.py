@@ -130,7 +130,7 @@ def load(records: Sequence[Record], reader: Reader, on_error: OnError = "fail") 
 
     loaded = Pictures()
     with ThreadPoolExecutor(THREADS) as pool:
-        for record, result in zip(records, pool.map(attempt, records)):
+        for record, result in zip(records, pool.map(attempt, records), strict=True):
             if isinstance(result, list):
                 loaded.extend(result)
             elif on_error == "skip":

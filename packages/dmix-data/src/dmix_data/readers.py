@@ -232,8 +232,8 @@ def _of_split(records: Sequence[Record], split: Part, root: Path) -> list[Record
 def _without_empty(pictures: Pictures, skip: bool) -> Pictures:
     """Take out what shows no object; refuse it unless that was asked for, and anyway if nothing is left."""
     shows = [picture.mask is not None and bool(picture.mask.any()) for picture in pictures]
-    full = [picture for picture, whether in zip(pictures, shows) if whether]
-    empty = [picture for picture, whether in zip(pictures, shows) if not whether]
+    full = [picture for picture, whether in zip(pictures, shows, strict=True) if whether]
+    empty = [picture for picture, whether in zip(pictures, shows, strict=True) if not whether]
     if empty and not (skip and full):
         masks = [Path(picture.source.mask.name) for picture in empty if picture.source and picture.source.mask]
         rule = empty[0].source and empty[0].source.mask and empty[0].source.mask.rule

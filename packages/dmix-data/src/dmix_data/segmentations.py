@@ -58,7 +58,7 @@ def _fill(mask: Pixels, corners: NDArray[np.float64]) -> None:
     window = mask[top : max(bottom, 0), left : max(right, 0)]
     height, width = window.shape
     crossings = np.zeros((height, width + 1), bool)  # where a row passes an edge; in the last column, outside
-    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, 0)):
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, 0), strict=True):
         if y1 == y2:
             continue
         first, last = np.clip(np.ceil(np.sort([y1, y2]) - 0.5).astype(int) - top, 0, height)

@@ -1,8 +1,8 @@
 """Denoising diffusion UNets for dmix: networks, checkpoints, training, data, and a bundled pair of models."""
 
 from .checkpoint import ModelCard, bundled, load, save
-from .config import ModelConfig, NoiseConfig
-from .denoiser import UNetDenoiser
+from .config import ModelConfig, NoiseConfig, Variance
+from .denoiser import UNetDenoiser, split_variance
 from .importers import import_guided
 from .unet import UNet, UNetConfig
 from .weights import CheckpointError
@@ -15,8 +15,10 @@ __all__ = [
     "UNet",
     "UNetConfig",
     "UNetDenoiser",
+    "Variance",
     "bundled",
     "import_guided",
     "load",
     "save",
+    "split_variance",
 ]

@@ -18,14 +18,15 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from dmix_core.errors import did_you_mean
-from dmix_core.files import writable_folder, write_atomically
+from dmix_core.files import read_limited, writable_folder, write_atomically
 
 from .config import ModelConfig, NoiseConfig
 from .denoiser import Dtype, UNetDenoiser
-from .unet import UNetConfig
-from .weights import CheckpointError, build, check_weights
+from .weights import CheckpointError, build, check_finite, check_weights
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+LIMIT = 4_000_000  # bytes of a config or a model card
+LINE, NOTES = 10_000, 100_000  # characters of a line and of the notes of a model card
 BUNDLED = Path(__file__).parent / "bundled"
 
 StoreDtype = Literal["float16", "bfloat16", "float32"]
@@ -64,7 +65,7 @@ def save(
         CheckpointError: the weights do not fit the config or are not finite; the folder holds something else.
     """
     folder = Path(folder)
-    check_weights(weights, config.unet, f"The weights of {config.name!r}")
+    check_weights(weights, config.network, f"The weights of {config.name!r}")
     stored = _stored(weights, store_dtype)
     _check_replaceable(folder)
     data = safetensors.torch.save(stored, metadata={"format": "pt"})
@@ -108,12 +109,8 @@ def _check_replaceable(folder: Path) -> None:
 def _stored(weights: Mapping[str, Tensor], store_dtype: StoreDtype) -> dict[str, Tensor]:
     dtype = getattr(torch, store_dtype)
     stored = {key: tensor.detach().to("cpu", dtype).contiguous() for key, tensor in weights.items()}
-    for key, tensor in stored.items():
-        if not tensor.isfinite().all():
-            raise CheckpointError(
-                f"The weights hold NaN or infinity as {store_dtype} (in {key}). Expected finite numbers: "
-                "store float32 or bfloat16 if float16 is too narrow; otherwise the training has diverged."
-            )
+    advice = "store float32 or bfloat16 if float16 is too narrow; otherwise the training has diverged"
+    check_finite(stored, f"The weights as {store_dtype}", advice)
     return stored
 
 
@@ -121,9 +118,10 @@ def _card_text(config: ModelConfig, card: ModelCard, stored: Mapping[str, Tensor
     parameters = sum(tensor.numel() for tensor in stored.values())
     dtype = str(next(iter(stored.values())).dtype).removeprefix("torch.")
     height, width = config.size
-    settings = [f"- {key}: {value}" for key, value in card.settings.items()]
+    settings = [f"- {_line(key)}: {_line(value)}" for key, value in card.settings.items()]
+    notes = [_line(line) for line in card.notes[:NOTES].splitlines()]
     text = f"""\
-# {config.name}
+# {_line(config.name)}
 
 A denoising diffusion model for dmix.
 
@@ -131,17 +129,22 @@ A denoising diffusion model for dmix.
 - paints: {height} x {width} pixels, {config.image_channels} image and {config.mask_channels} mask channels
 - predicts: {config.prediction}, {config.variance} variance
 - noise: {config.noise.kind}, {config.noise.steps} steps
-- training data: {card.data}
+- training data: {_line(card.data)}
 - training steps: {"not known" if card.steps is None else card.steps}
 - parameters: {parameters:,}, stored as {dtype}
-- licence: {card.licence}
+- licence: {_line(card.licence)}
 - sha256 of {WEIGHTS}: {sha256}
 
 ## Made with
 
-    {card.command}
+    {_line(card.command)}
 """
-    return "\n".join([text, *settings, *(["", card.notes] if card.notes else [])]).rstrip() + "\n"
+    return "\n".join([text, *settings, "", *notes]).rstrip() + "\n"
+
+
+def _line(given: object) -> str:
+    """As one line of a card that prints: a field with line ends could state facts of its own."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(given)[:LINE]).split())
 
 
 # ---- reading ----------------------------------------------------------------------------------------------
@@ -155,7 +158,9 @@ def load(name_or_folder: str | Path, device: str | torch.device = "cpu", dtype: 
     """
     folder = find(name_or_folder)
     config = read_config(folder)
-    network = build(config.unet, read_weights(folder), f"The weights in {str(folder / WEIGHTS)!r}")
+    source = f"The weights in {str(folder / WEIGHTS)!r}"
+    network = build(config.network, read_weights(folder), source)
+    check_finite(network.state_dict(), source, "train again with a lower learning rate")
     return UNetDenoiser(config, network.requires_grad_(False), dtype=dtype, sha256=check_sum(folder)).to(device)
 
 
@@ -181,7 +186,7 @@ def read_config(folder: str | Path) -> ModelConfig:
     """The config of a checkpoint folder."""
     path = Path(folder) / CONFIG
     try:
-        return ModelConfig.model_validate_json(path.read_bytes())
+        return ModelConfig.model_validate_json(read_limited(path, LIMIT))
     except OSError as error:
         raise CheckpointError(f"Cannot read {str(path)!r} ({error.strerror}). {_EXPECTED}") from error
     except ValidationError as error:
@@ -189,17 +194,17 @@ def read_config(folder: str | Path) -> ModelConfig:
 
 
 def read_weights(folder: str | Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint folder as float32."""
+    """The weights of a checkpoint folder as they are stored; memory is taken for those that are read."""
     path = Path(folder) / WEIGHTS
     try:
-        weights = safetensors.torch.load_file(path)
+        if path.exists() and not path.is_file():  # a pipe or a device may never end
+            raise OSError("not a regular file")
+        return safetensors.torch.load_file(path)
     except OSError as error:
         reason = error.strerror or error
         raise CheckpointError(f"Cannot read {str(path)!r} ({reason}). {_EXPECTED}") from error
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, KeyError) as error:  # the latter two for types that torch has no name for
         raise CheckpointError(f"{str(path)!r} is damaged or not a safetensors file ({error}). {_AGAIN}") from error
-    # copied, because the last digit of a matrix product depends on how the memory is aligned
-    return {key: tensor.to(torch.float32, copy=True) for key, tensor in weights.items()}
 
 
 _EXPECTED = f"A checkpoint is a folder with {CONFIG} and {WEIGHTS}; guided-diffusion's .pt files have to be imported."
@@ -210,7 +215,7 @@ def read_card(folder: str | Path) -> str:
     """The model card of a checkpoint folder; empty if there is none."""
     path = Path(folder) / CARD
     try:
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return read_limited(path, LIMIT).decode() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"Cannot read the model card {str(path)!r} ({error}). {_AGAIN}") from error
 
@@ -218,12 +223,12 @@ def read_card(folder: str | Path) -> str:
 def check_sum(folder: str | Path) -> str:
     """The sha256 of a checkpoint folder's weights, held against the one that its model card states."""
     weights = Path(folder) / WEIGHTS
-    stated = re.search(r"sha256 of \S+: ([0-9a-f]{64})", read_card(folder))
+    stated = re.search(rf"^- sha256 of {WEIGHTS}: ([0-9a-f]{{64}})$", read_card(folder), re.MULTILINE)
     with weights.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if stated and stated[1] != actual:
         raise CheckpointError(
-            f"{str(weights)!r} has the sha256 {actual[:16]}..., but the model card {CARD} beside it says "
+            f"{str(weights)!r} has the sha256 {actual[:16]}..., but the model card {CARD} beside it states "
             f"{stated[1][:16]}...: the weights were changed or damaged. {_AGAIN}"
         )
     return actual
@@ -234,7 +239,6 @@ def _first_problem(error: ValidationError) -> str:
     where = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         *parent, key = map(str, problem["loc"])
-        models: dict[str, type[BaseModel]] = {"unet": UNetConfig, "noise": NoiseConfig}
-        fields = models.get("".join(parent), ModelConfig).model_fields
+        fields = (NoiseConfig if parent == ["noise"] else ModelConfig).model_fields
         return f"unknown key {where!r}.{did_you_mean(key, fields)}"
     return f"{where}: {problem['msg']}." if where else f"{problem['msg']}."

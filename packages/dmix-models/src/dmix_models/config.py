@@ -1,18 +1,25 @@
-"""What a checkpoint says of its model: what it paints, how its noise runs and how its output is read."""
+"""A model without its weights: what it paints, how its noise runs, its network, and how its output is read."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dmix_core.noise import NoiseSchedule, PredictionType
 from dmix_core.protocols import Spec
 
-from .unet import UNetConfig
+from .migration import migrated
+from .networks import AnyNetwork
 
 Role = Literal["background", "object"]
 Variance = Literal["fixed-small", "fixed-large", "learned-range"]
+Side = Annotated[int, Field(gt=0, le=16_384)]
+Count = Annotated[int, Field(gt=0, le=1024)]
+
+LINEAR_STEPS = 21
+"""The fewest for which linear betas stay below 1."""
 
 
 class NoiseConfig(BaseModel):
@@ -21,7 +28,13 @@ class NoiseConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["linear", "cosine"] = "linear"
-    steps: PositiveInt = 1000
+    steps: int = Field(1000, gt=0, le=100_000)
+
+    @model_validator(mode="after")
+    def _betas_stay_below_one(self) -> Self:
+        if self.kind == "linear" and self.steps < LINEAR_STEPS:
+            raise ValueError(f"linear noise has {self.steps} steps; expected {LINEAR_STEPS} or more, or cosine noise")
+        return self
 
     def schedule(self) -> NoiseSchedule:
         make = {"linear": NoiseSchedule.linear, "cosine": NoiseSchedule.cosine}[self.kind]
@@ -31,28 +44,34 @@ class NoiseConfig(BaseModel):
 class ModelConfig(BaseModel):
     """Everything about a model but its weights; the `config.json` of a checkpoint.
 
-    `size` is (height, width) in pixels. `grey` says that the training images were grey, so that what it
+    `size` is (height, width) in pixels. `grey` states that the training images were grey, so that what it
     paints may be written as grey. `classes` names the labels of a class-conditional network, in their order.
+    `network` is of the family that its `kind` names (see `networks`). Configs of format 1 are read as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: Literal[1] = 1
-    name: str = Field(min_length=1)
+    format_version: Literal[2] = 2
+    name: str = Field(min_length=1, max_length=255)
     role: Role
-    size: tuple[PositiveInt, PositiveInt]
-    image_channels: PositiveInt = 3
+    size: tuple[Side, Side]
+    image_channels: Count = 3
     mask_channels: Literal[0, 1] = 0
     grey: bool = False
     classes: tuple[str, ...] = ()
     noise: NoiseConfig = NoiseConfig()
     prediction: PredictionType = "epsilon"
     variance: Variance = "fixed-small"
-    unet: UNetConfig
+    network: AnyNetwork
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_format(cls, config: Any) -> Any:
+        return migrated(config) if isinstance(config, Mapping) else config
 
     @property
     def spec(self) -> Spec:
-        return Spec(self.size, self.image_channels, self.mask_channels)
+        return Spec(self.size, self.image_channels, self.mask_channels, grey=self.grey)
 
     @model_validator(mode="after")
     def _role_fits_mask(self) -> Self:
@@ -64,9 +83,9 @@ class ModelConfig(BaseModel):
     def _channels_agree(self) -> Self:
         channels = self.image_channels + self.mask_channels
         outputs = 2 * channels if self.variance == "learned-range" else channels
-        if (self.unet.in_channels, self.unet.out_channels) != (channels, outputs):
+        if (self.network.in_channels, self.network.out_channels) != (channels, outputs):
             raise ValueError(
-                f"unet has in_channels {self.unet.in_channels} and out_channels {self.unet.out_channels}; "
+                f"the network has in_channels {self.network.in_channels} and out_channels {self.network.out_channels}; "
                 f"{self.image_channels} image and {self.mask_channels} mask channels with {self.variance} "
                 f"variance need {channels} and {outputs}"
             )
@@ -74,19 +93,19 @@ class ModelConfig(BaseModel):
 
     @model_validator(mode="after")
     def _size_divides(self) -> Self:
-        if any(side % self.unet.coarsest for side in self.size):
+        if any(side % self.network.multiple for side in self.size):
             raise ValueError(
-                f"size is {self.size[0]} x {self.size[1]}; the unet's {len(self.unet.channel_mult)} levels "
-                f"need sides that are multiples of {self.unet.coarsest}"
+                f"size is {self.size[0]} x {self.size[1]}; the network needs sides that are multiples of "
+                f"{self.network.multiple}"
             )
         return self
 
     @model_validator(mode="after")
     def _every_class_has_a_name(self) -> Self:
         different = len(set(self.classes))
-        if not len(self.classes) == different == (self.unet.num_classes or 0):
+        if not len(self.classes) == different == (self.network.num_classes or 0):
             raise ValueError(
-                f"classes has {len(self.classes)} names ({different} different) and unet.num_classes is "
-                f"{self.unet.num_classes}: each class needs one name of its own"
+                f"classes has {len(self.classes)} names ({different} different) and network.num_classes is "
+                f"{self.network.num_classes}: each class needs one name of its own"
             )
         return self

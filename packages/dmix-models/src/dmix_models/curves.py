@@ -56,12 +56,14 @@ class Axis:
 def thin(line: Line, log: bool = False, at_most: int = POINTS) -> list[Point]:
     """At most so many points of a line; each is the mean of as many neighbours, in the logarithm on such an axis."""
     pairs = [
-        (x, y) for x, y in zip(line.steps, line.values) if y is not None and math.isfinite(y) and (y > 0 or not log)
+        (x, y)
+        for x, y in zip(line.steps, line.values, strict=True)
+        if y is not None and math.isfinite(y) and (y > 0 or not log)
     ]
     each = max(1, math.ceil(len(pairs) / at_most))
     points = []
     for start in range(0, len(pairs), each):
-        steps, values = zip(*pairs[start : start + each])
+        steps, values = zip(*pairs[start : start + each], strict=True)
         mean = math.exp(sum(map(math.log, values)) / len(values)) if log else sum(values) / len(values)
         points.append(Point(sum(steps) / len(steps), mean, min(values), max(values)))
     return points
@@ -97,7 +99,7 @@ def chart(name: str, lines: Sequence[Line], log: bool = False) -> str:
         *(_up(tick, up) for tick in up.ticks),
         *(
             _drawn(number, line.name, each, across, up)
-            for number, (line, each) in enumerate(zip(lines, thinned))
+            for number, (line, each) in enumerate(zip(lines, thinned, strict=True))
             if each
         ),
     ]

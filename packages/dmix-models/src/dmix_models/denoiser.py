@@ -1,34 +1,43 @@
-"""A UNet as a Denoiser: wrapped so that it says the clean image, whatever the network was trained to say."""
+"""A network as a Denoiser: it predicts the clean image, whatever the network was trained to predict."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from contextlib import AbstractContextManager
-from typing import Literal, Self
+from copy import copy
+from typing import Self
+from weakref import WeakValueDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dmix_core.backends import Arithmetic, Backend, Eager, Inputs, Network, arithmetic
 from dmix_core.errors import DenoiserError, did_you_mean
 from dmix_core.protocols import Prediction
 
 from .config import ModelConfig, Variance
-from .unet import UNet
 
-Dtype = Literal["float32", "bfloat16"]
+Dtype = Arithmetic
+
+_RUNNING: WeakValueDictionary[tuple[Hashable, ...], Network] = WeakValueDictionary()
+"""What backends have made of networks, by network, backend, arithmetic and device, while a denoiser uses both."""
 
 
 class UNetDenoiser:
     """The Denoiser of a ModelConfig and its network, which is put into eval mode.
 
-    dtype "bfloat16" runs the network under autocast; predictions are float32 either way. `label` is the class
-    that a class-conditional model paints. `sha256` is the checksum of the file of weights, for recipes.
+    Args:
+        dtype: the network's arithmetic; predictions are float32 either way.
+        label: the class that a class-conditional model paints.
+        sha256: the checksum of the file of weights, for recipes.
+
+    Attributes:
+        backend: what runs the network; torch itself, unless `with_backend` has chosen another one.
     """
 
     def __init__(
         self,
         config: ModelConfig,
-        network: UNet,
+        network: nn.Module,
         *,
         dtype: Dtype = "float32",
         label: str | None = None,
@@ -42,6 +51,7 @@ class UNetDenoiser:
         self.spec = config.spec
         self.noise = config.noise.schedule()
         self._classes = [None if label is None else self._class_index(label)]
+        self._run_by(Eager())
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
@@ -57,21 +67,28 @@ class UNetDenoiser:
 
     def with_label(self, label: str) -> UNetDenoiser:
         """The same model painting this class; the network is shared."""
-        return UNetDenoiser(self.config, self.network, dtype=self.dtype, label=label, sha256=self.sha256)
+        other = copy(self)
+        other.label, other._classes = label, [self._class_index(label)]
+        return other
 
-    @property
-    def grey(self) -> bool:
-        """Whether what it paints may be written as grey, because its training images were."""
-        return self.config.grey
+    def with_backend(self, backend: Backend) -> UNetDenoiser:
+        """The same model with its network run by this backend; what the backend makes of the network is shared.
+
+        Raises:
+            BackendError: the backend cannot run the network.
+        """
+        other = copy(self)
+        other._run_by(backend)
+        return other
 
     @property
     def family(self) -> Hashable:
         """Equal for denoisers of one network, whatever their labels: they can be `joined`."""
-        return id(self.network), self.dtype
+        return id(self._running)
 
     def joined(self, members: Sequence[UNetDenoiser]) -> UNetDenoiser:
         """The denoiser of a batch in equal parts, one for each of these members of its family, with their labels."""
-        together = UNetDenoiser(self.config, self.network, dtype=self.dtype, sha256=self.sha256)
+        together = copy(self)
         together._classes = [label for member in members for label in member._classes]
         return together
 
@@ -79,9 +96,13 @@ class UNetDenoiser:
         """The same model painting each of its classes, by their names; under None the model itself without any."""
         return {name: self.with_label(name) for name in self.config.classes} or {None: self}
 
-    def to(self, device: str | torch.device) -> Self:
-        """Move the network and return self."""
-        self.network.to(device)
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None) -> Self:
+        """Move the network, or run it in another arithmetic (float32 or bfloat16), and return self."""
+        if dtype is not None:
+            self.dtype = arithmetic(dtype)
+        if device is not None:
+            self.network.to(device)
+        self._run_by(self.backend)
         return self
 
     @property
@@ -91,8 +112,16 @@ class UNetDenoiser:
     def _run(self, x_t: Tensor, t: int) -> Tensor:
         # one time for the batch; the network counts from 0, as guided-diffusion does
         times = torch.tensor([t - 1], device=x_t.device)
-        with self._autocast(x_t.device):
-            return self.network(x_t, times, self._labels(x_t)).float()
+        return self._running(x_t, times, self._labels(x_t))
+
+    def _run_by(self, backend: Backend) -> None:
+        self.backend = backend
+        key = id(self.network), backend, self.dtype, self.device
+        running = _RUNNING.get(key)
+        if running is None:
+            inputs = Inputs(self.spec.channels, self.spec.size, len(self.config.classes), self.device, self.dtype)
+            running = _RUNNING[key] = backend(self.network, inputs)
+        self._running = running
 
     def _labels(self, x_t: Tensor) -> Tensor | None:
         """One label for the batch, or one for each of its samples; None without classes."""
@@ -100,9 +129,6 @@ class UNetDenoiser:
             return None
         labels = torch.tensor(self._classes, device=x_t.device)
         return labels if len(labels) == 1 else labels.repeat_interleave(len(x_t) // len(labels))
-
-    def _autocast(self, device: torch.device) -> AbstractContextManager[None]:
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.dtype == "bfloat16")
 
     def _class_index(self, label: str) -> int:
         if label in self.config.classes:

@@ -30,7 +30,7 @@ class Estimate:
     Attributes:
         weights: of the network; gradients and the average of the weights take as much each, AdamW's moments twice.
         peak: measured while training: on a GPU the most that was allocated there at once, on a CPU how much the
-            process's resident memory grew; None where the system does not tell.
+            process's resident memory grew; None where the system does not report it.
         kept: what the forward pass keeps for the backward pass, of one part of a batch.
         seconds: of a step, the median of ten.
         preview_seconds: of a preview.
@@ -72,15 +72,16 @@ def estimate(setup: TrainingSetup) -> Estimate:
         training = Training(setup.model, _undisturbed(setup.config), setup.crops, Path(folder), setup.origin)
         seconds = _pace(training)
         processes, device = training.accelerator.num_processes, training.device
+        config = setup.config.model_copy(update={"mixed_precision": training.config.mixed_precision})
         return Estimate(
             setup.model,
-            setup.config,
+            config,
             device_name(device),
             processes,
             sum(parameter.numel() for parameter in training.network.parameters()),
             sum(parameter.nbytes for parameter in training.network.parameters()),
             peak_since(before, device),
-            kept_for_backward(setup.model, setup.config, processes, device),
+            kept_for_backward(setup.model, config, processes, device),
             seconds,
             _preview_seconds(training),
         )
@@ -129,7 +130,7 @@ def peak_since(before: int, device: torch.device) -> int | None:
 
 
 def resident_peak() -> int | None:
-    """The most resident memory that the process has had, in bytes; None where the system does not tell."""
+    """The most resident memory that the process has had, in bytes; None where the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux, where ru_maxrss begins with that of the process that started this one
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
@@ -143,7 +144,7 @@ def resident_peak() -> int | None:
 
 def kept_for_backward(model: ModelConfig, config: TrainConfig, processes: int, device: torch.device) -> int:
     """Bytes of all tensors but the weights that a forward pass keeps, for one process and one part of a batch."""
-    network = new_network(model.unet, config.seed).to(device)
+    network = new_network(model.network, config.seed).to(device)
     weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     kept: dict[int, int] = {}
 

@@ -6,6 +6,7 @@ them, from guided-diffusion's README, under the names of the published files.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def _preset(
         classes=tuple(map(str, range(classes))),
         noise={"kind": noise},
         variance="learned-range",
-        unet=UNetConfig(
+        network=UNetConfig(
             in_channels=3,
             out_channels=6,
             channel_mult=channel_mult,
@@ -95,7 +96,7 @@ def import_guided(
     """
     config = find_preset(preset) if isinstance(preset, str) else preset
     weights = read_pt(path)
-    problem = mismatch(shapes_in(weights), shapes_of(config.unet))
+    problem = mismatch(shapes_in(weights), config.network)
     if problem:
         raise CheckpointError(f"{str(path)!r} does not fit {config.name!r}: {problem} {_what_fits(weights)}")
     return save(folder, config, weights, card or _imported(path, config), store_dtype)
@@ -114,7 +115,10 @@ def find_preset(name: str) -> ModelConfig:
 def read_pt(path: str | Path) -> dict[str, Tensor]:
     """The state dict in a `.pt` file; anything but plain tensors is refused."""
     try:
+        _check_size(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except OSError as error:
         raise CheckpointError(f"Cannot read {str(path)!r} ({error.strerror}). Expected a .pt file.") from error
     except Exception as error:  # the restricted unpickler meets damage with errors of any type
@@ -123,7 +127,7 @@ def read_pt(path: str | Path) -> dict[str, Tensor]:
             f"{str(path)!r} is damaged, or holds more than tensors ({kind}). Expected a plain state dict, which is "
             "all that is ever unpickled: download it again, or save model.state_dict() alone."
         ) from error
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not isinstance(weights, Mapping) or not all(map(_is_weight, weights.items())):
         raise CheckpointError(
             f"{str(path)!r} holds {_describe(weights)}; expected a plain state dict, names to tensors: "
             "save model.state_dict() alone."
@@ -131,15 +135,37 @@ def read_pt(path: str | Path) -> dict[str, Tensor]:
     return dict(weights)
 
 
+def _check_size(path: str | Path) -> None:
+    """Nothing that is larger in memory than on disk is read: torch.save never compresses."""
+    if not Path(path).is_file() and Path(path).exists():
+        raise CheckpointError(f"{str(path)!r} is not a regular file. Expected a .pt file.")
+    if not zipfile.is_zipfile(path):  # torch's format before 1.6, which cannot be compressed
+        return
+    with zipfile.ZipFile(path) as archive:
+        packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+        size = sum(entry.file_size for entry in archive.infolist())
+    if packed or size > Path(path).stat().st_size:
+        raise CheckpointError(
+            f"{str(path)!r} is compressed: it would take {size:,} bytes of memory. Expected a file as torch.save "
+            "writes it: load it with torch where you trust it, and save it again."
+        )
+
+
+def _is_weight(item: tuple[object, object]) -> bool:
+    key, value = item
+    return isinstance(key, str) and isinstance(value, Tensor)
+
+
 def _describe(thing: object) -> str:
     if isinstance(thing, Mapping):
-        return f"a dict of {', '.join(map(str, [*thing][:3]))}"
+        keys = [key[:40] if isinstance(key, str) else f"a {type(key).__name__}" for key in [*thing][:3]]
+        return f"a dict of {', '.join(keys)}"
     return f"a {type(thing).__name__}"
 
 
 def _what_fits(weights: Mapping[str, Tensor]) -> str:
     given = shapes_in(weights)
-    fitting = [name for name, preset in PRESETS.items() if shapes_of(preset.unet) == given]
+    fitting = [name for name, preset in PRESETS.items() if shapes_of(preset.network) == given]
     return f"The weights fit the preset {' or '.join(fitting)}." if fitting else "The weights fit none of the presets."
 
 

@@ -47,15 +47,15 @@ def hybrid_loss(
         t: (B,) levels, 1..T.
         channel_weights: (C + M,), 1 for all by default.
     """
-    said = output[:, : clean.shape[1]]
-    squares = (noise_schedule.target_for(prediction, clean, noise, t) - said) ** 2
+    predicted = output[:, : clean.shape[1]]
+    squares = (noise_schedule.target_for(prediction, clean, noise, t) - predicted) ** 2
     weights = torch.ones(clean.shape[1]) if channel_weights is None else channel_weights
     weights = weights.to(squares)[:, None, None]
     simple, error = _mean(weights * squares), squares.detach().mean((2, 3))
     if variance != "learned-range":
         return Losses(simple, simple, None, error)
     x_t = noise_schedule.diffuse(clean, 0, t, noise)
-    guess = noise_schedule.clean_from(prediction, said.detach(), x_t, t)
+    guess = noise_schedule.clean_from(prediction, predicted.detach(), x_t, t)
     spread = (output[:, clean.shape[1] :] + 1) / 2
     bound = _mean(weights * bound_term(noise_schedule, clean, x_t, guess, spread, t)) * noise_schedule.steps / 1000
     return Losses(simple + bound, simple, bound, error)

@@ -7,7 +7,7 @@ other. The three samples of Meehan et al., "A Non-Parametric Test to Detect Data
 
 Smooth pictures are near to everything. So a copy must also stand out: its nearest crop must be far nearer than others
 are, as in Carlini et al., "Extracting Training Data from Diffusion Models", 2023 (arXiv:2301.13188), and Yoon et al.,
-"Diffusion Probabilistic Models Generalize when They Fail to Memorize", 2023. `nearest` says what distance means.
+"Diffusion Probabilistic Models Generalize when They Fail to Memorize", 2023. `nearest` defines the distance.
 """
 
 import json
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from dmix_core.errors import DmixError
@@ -30,6 +31,7 @@ from dmix_core.protocols import Denoiser
 from dmix_data.batches import ANY, stream
 from dmix_data.datasets import Crops
 
+from .filenames import file_names
 from .nearest import nearest
 from .preview import LEGIBLE, sample
 
@@ -38,6 +40,7 @@ STANDS_OUT = 2 / 3  # of a copy's distance over that to the median group
 SURE = 0.01  # the probability of as many copies by chance that a warning needs
 LEAST = 3  # groups
 QUERIES = 64  # crops that are left out, about
+TINY = 1e-9  # in place of a distance of 0, which crops have that are all the same
 SHOWN = 24  # pairs on the sheet
 LARGE = 128  # pixels of a picture on it, at most
 
@@ -51,7 +54,7 @@ Numbers = NDArray[np.float64]
 
 
 class MemorisationError(DmixError):
-    """Training crops of which nothing can be said."""
+    """Training crops that allow no comparison."""
 
 
 # ---- figures ------------------------------------------------------------------------------------------------
@@ -80,7 +83,7 @@ class Comparison:
 
     @property
     def expected(self) -> float:
-        """The share of fresh pictures that would be below that value: 5 %, or what so few groups can tell."""
+        """The share of fresh pictures that would be below that value: 5 %, or what so few groups allow."""
         return self.rank / (len(self.left_out) + 1)
 
     @property
@@ -122,7 +125,7 @@ class Comparison:
     @property
     def median_ratio(self) -> float:
         """The samples' median distance over that of the left-out crops; 1 for fresh pictures."""
-        return float(np.median(self.distances) / np.median(self.left_out))
+        return float(np.median(self.distances) / max(np.median(self.left_out), TINY))
 
     @property
     def rank_test(self) -> float:
@@ -143,9 +146,9 @@ def compare(samples: Tensor, left_out: Tensor, own: Sequence[int]) -> Comparison
     nearest, typical = np.nanmin(others, 2), np.nanmedian(others, 2)
     return Comparison(
         all_groups.min(1),
-        all_groups.min(1) / np.median(all_groups, 1),
+        all_groups.min(1) / np.maximum(np.median(all_groups, 1), TINY),
         np.median(nearest, 1),
-        np.median(nearest / typical, 1),
+        np.median(nearest / np.maximum(typical, TINY), 1),
     )
 
 
@@ -207,20 +210,20 @@ class Memorisation:
         """In a sentence or two."""
         of, found = self.comparison, int(self.comparison.copies.sum())
         count = len(of.distances)
-        told = f"{found} of {count} samples ({found / count:.0%}) are near copies"
+        copies = f"{found} of {count} samples ({found / count:.0%}) are near copies"
         by_chance = f"of fresh pictures at most about {of.expected:.0%} would look so"
         if self.warns:
             return (
-                f"WARNING: the model repeats its training crops: {told}; {by_chance}. "
+                f"WARNING: the model repeats its training crops: {copies}; {by_chance}. "
                 "Look at the pairs; train for fewer steps, on more pictures, or with more augmentation."
             )
         if found > of.expected * count:
-            return f"Not certain: {told}; {by_chance}. {self.certainty} Look at the pairs."
-        return f"No sign of copying: {told}; {by_chance}. {self.certainty}"
+            return f"Not certain: {copies}; {by_chance}. {self.certainty} Look at the pairs."
+        return f"No sign of copying: {copies}; {by_chance}. {self.certainty}"
 
     @property
     def certainty(self) -> str:
-        """How much so many samples and groups can tell."""
+        """What so many samples and groups allow to conclude."""
         least, groups = self.comparison.least_sure, len(self.comparison.left_out)
         if least is None:
             return f"With {groups} groups of training crops and so few samples, copies cannot be told from chance."
@@ -265,14 +268,39 @@ def memorisation(
     Raises:
         MemorisationError: fewer than three groups of crops, or crops of another size.
     """
-    items = {name: items_of(crops, name) for name in kinds}
+    check_kinds(kinds, crops)
+    return compare_kinds(draw(kinds, samples, steps, seed, device), crops, device)
+
+
+def check_kinds(kinds: Mapping[str | None, Denoiser], crops: Crops) -> None:
+    """Refuse crops that allow no comparison, before any sample is made.
+
+    Raises:
+        MemorisationError: as for `memorisation`.
+    """
     for name, denoiser in kinds.items():
-        check_crops(denoiser, crops, items[name], name)
-    found = []
-    for name, denoiser in kinds.items():
-        images = torch.cat([sample(denoiser, part, steps, seed, device) for part in _parts(samples)])
-        found.append(compare_images(images.clamp(-1, 1).cpu(), crops, items[name], name, device))
-    return found
+        check_crops(denoiser, crops, items_of(crops, name), name)
+
+
+def draw(
+    kinds: Mapping[str | None, Denoiser],
+    samples: int,
+    steps: int,
+    seed: int = 1,
+    device: torch.device | str = "cpu",
+) -> dict[str | None, Tensor]:
+    """So many samples (N, C + M, h, w) in [-1, 1] of each kind, on the CPU; arguments as for `memorisation`."""
+    return {
+        name: torch.cat([sample(denoiser, part, steps, seed, device) for part in _parts(samples)]).clamp(-1, 1).cpu()
+        for name, denoiser in kinds.items()
+    }
+
+
+def compare_kinds(
+    images: Mapping[str | None, Tensor], crops: Crops, device: torch.device | str = "cpu"
+) -> list[Memorisation]:
+    """Hold the samples of each kind against the crops of the same kind."""
+    return [compare_images(each, crops, items_of(crops, name), name, device) for name, each in images.items()]
 
 
 def items_of(crops: Crops, name: str | None) -> list[int]:
@@ -285,7 +313,7 @@ def _parts(samples: int, at_once: int = 16) -> list[range]:
 
 
 def check_crops(denoiser: Denoiser, crops: Crops, items: Sequence[int], name: str | None) -> None:
-    """Refuse crops of which nothing can be said, before any sample is made."""
+    """Refuse crops that allow no comparison, before any sample is made."""
     given, expected = (crops.size, crops.mask_channels), (denoiser.spec.size, denoiser.spec.mask_channels)
     if given != expected:
         raise MemorisationError(
@@ -296,7 +324,7 @@ def check_crops(denoiser: Denoiser, crops: Crops, items: Sequence[int], name: st
     if len(groups) < LEAST:
         raise MemorisationError(
             f"The training crops{f' of {name!r}' if name else ''} are from {len(groups)} pictures or groups of "
-            f"pictures that belong together. Expected at least {LEAST}: of fewer, nothing can be said."
+            f"pictures that belong together. Expected at least {LEAST}: fewer allow no comparison."
         )
 
 
@@ -331,10 +359,40 @@ def write(folder: Path, found: Sequence[Memorisation]) -> list[Path]:
     """Write memorisation.json and, with the nearest pairs of each class, memorisation.png or memorisation-CLASS.png."""
     record = {"format_version": 1, "distance": DISTANCE, "classes": [as_record(each) for each in found]}
     written = [write_atomically(folder / f"{NAME}.json", json.dumps(record, indent=2).encode())]
-    for each in found:
-        stem = NAME if each.name is None else f"{NAME}-{each.name}"
-        written.append(write_png(folder / f"{stem}.png", pairs(each)))
-    return written
+    names = picture_names([each.name for each in found])
+    return written + [write_png(folder / names[each.name], pairs(each)) for each in found]
+
+
+def picture_names(names: Sequence[str | None]) -> dict[str | None, str]:
+    """The file of each class' nearest pairs."""
+    return file_names(NAME, ".png", names)
+
+
+class ClassRecord(BaseModel):
+    """What the page shows of a class in memorisation.json."""
+
+    name: str | None = Field(alias="class")
+    samples: int
+    crops: int
+    groups: int
+    warning: bool
+    verdict: str
+    table: list[list[str]]
+
+
+class Record(BaseModel):
+    """What the page shows of memorisation.json."""
+
+    distance: str
+    classes: list[ClassRecord]
+
+
+def read_record(folder: Path) -> Record | None:
+    """The report in a folder; None where there is none, or none that can be read."""
+    try:
+        return Record.model_validate_json((folder / f"{NAME}.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def as_record(found: Memorisation) -> dict[str, object]:
@@ -374,8 +432,8 @@ def pairs(found: Memorisation, columns: int = 3) -> Image.Image:
     for row in np.argsort(of.distances, kind="stable")[:SHOWN].tolist():
         shown = _pair(found.samples[row], found.nearest[row])
         tiles += [_tile(part) for part in shown]
-        told = f"{of.distances[row]:.2f}{' copy' if of.copies[row] else ''}"
-        captions += [told, "nearest", "difference", "mask", "nearest"][: len(shown)]
+        distance = f"{of.distances[row]:.2f}{' copy' if of.copies[row] else ''}"
+        captions += [distance, "nearest", "difference", "mask", "nearest"][: len(shown)]
     return contact_sheet(tiles, columns * len(shown), captions)
 
 

@@ -63,7 +63,7 @@ def symmetries(size: Size) -> list[Symmetry]:
 def nearest(pictures: Tensor, places: Sequence[Place], device: torch.device | str = "cpu") -> Nearest:
     """Look for the nearest crops of pictures (Q, C + M, h, w) in [-1, 1] among all crops of these places."""
     found = [_nearest(part.to(device), places) for part in pictures.split(AT_ONCE)]
-    distances, crops, items, groups = zip(*found)
+    distances, crops, items, groups = zip(*found, strict=True)
     return Nearest(torch.cat(distances), torch.cat(crops), [item for part in items for item in part], groups[0])
 
 
@@ -117,7 +117,7 @@ class Templates:
     """Pictures (T, C, h, w) to be correlated with the windows of larger ones.
 
     Args:
-        grey: what they are compared with is grey, so that their mean channel says all.
+        grey: what they are compared with is grey, so that their mean channel is enough.
     """
 
     def __init__(self, pictures: Tensor, grey: bool = False) -> None:

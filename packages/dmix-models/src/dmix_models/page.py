@@ -5,7 +5,6 @@ It is made of the files in the checkpoint's folder alone, so that it can be writ
 
 import base64
 import io
-import json
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -15,11 +14,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dmix_core.errors import ImageError
 from dmix_core.files import write_atomically
+from dmix_core.image_files import decode
 
 from . import checkpoint
+from .closing import read_verdict, verdict_pictures
 from .curves import Line, chart
-from .memorisation import NAME
+from .memorisation import picture_names, read_record
+from .metrics import METRICS, read_metrics
 
 PAGE = "report.html"
 SHOWN = 12  # previews
@@ -63,13 +66,14 @@ def write_page(out: Path) -> Path:
 def page(out: Path) -> str:
     """The page of a checkpoint folder with a folder `training` in it."""
     config, card = checkpoint.read_config(out), checkpoint.read_card(out)
-    lines = read_metrics(out / "training" / "metrics.jsonl")
+    lines = read_metrics(out / "training" / METRICS)
     last = f"step {lines[-1]['step']}" if lines else "no step yet"
     height, width = config.size
     parts = [
         f"<h1>{escape(config.name)}</h1>",
         f'<p class="soft">{config.role} of {width} x {height} pixels, {last}</p>',
         f'<section class="charts">{"".join(charts(lines))}</section>',
+        *judged(out / "training", config.classes or (None,)),
         *previews(out / "training"),
         *memorised(out / "training"),
         f"<h2>The checkpoint</h2><p><code>{escape(str(out))}</code></p>{facts(card)}",
@@ -85,14 +89,8 @@ def page(out: Path) -> str:
 # ---- curves -------------------------------------------------------------------------------------------------
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; one that is still being written is left out."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-
 def charts(lines: Sequence[dict[str, Any]]) -> Iterable[str]:
-    """Figures of all that metrics.jsonl tells."""
+    """Figures of all that metrics.jsonl holds."""
     steps = [line["step"] for line in lines]
 
     def of(key: str, name: str) -> Line:
@@ -123,7 +121,7 @@ def figure(title: str, lines: Sequence[Line], log: bool = False) -> str:
 
 def previews(folder: Path) -> Iterable[str]:
     """The previews in their order; of many, some from the first to the last."""
-    paths = sorted(folder.glob("preview-*.png"))
+    paths = sorted(path for path in folder.glob("preview-*.png") if re.fullmatch(r"preview-\d{8,12}", path.stem))
     chosen = np.linspace(0, len(paths) - 1, min(SHOWN, len(paths))).round().astype(int)
     if paths:
         yield "<h2>Previews</h2><p class='soft'>The same noise each time, by the average of the weights.</p>"
@@ -133,35 +131,52 @@ def previews(folder: Path) -> Iterable[str]:
 
 
 def embedded(path: Path, alt: str) -> str:
-    """A picture inside the page, made smaller if it is very wide."""
+    """A picture inside the page, made smaller if it is very wide; a note where it cannot be read."""
+    try:
+        picture = decode(path)
+    except ImageError as error:
+        return f'<p class="warning">{escape(str(error))}</p>'
     data = path.read_bytes()
-    with Image.open(path) as picture:
-        width, height = picture.size
-        if width > WIDEST:
-            buffer = io.BytesIO()
-            picture.resize((WIDEST, round(height * WIDEST / width)), Image.Resampling.BOX).save(buffer, "PNG")
-            data = buffer.getvalue()
+    if picture.width > WIDEST:
+        buffer = io.BytesIO()
+        height = max(1, round(picture.height * WIDEST / picture.width))
+        picture.resize((WIDEST, height), Image.Resampling.BOX).save(buffer, "PNG")
+        data = buffer.getvalue()
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
 
 
 # ---- words --------------------------------------------------------------------------------------------------
 
 
+def judged(folder: Path, classes: Sequence[str | None]) -> Iterable[str]:
+    """The verdict, with samples beside training crops, where there is one."""
+    verdict = read_verdict(folder)
+    if verdict is None:
+        return
+    style = "" if verdict.ready else ' class="warning"'
+    yield f"<h2>Is it ready?</h2><p{style}>After {verdict.steps} steps the model is {escape(verdict.summary)}.</p>"
+    yield table((finding.about, finding.mark, finding.text) for finding in verdict.findings)
+    yield from (f"<p>Next: {escape(each)}</p>" for each in verdict.advice)
+    for name, file in verdict_pictures(classes).items():
+        if (folder / file).exists():
+            title = f"{name}: samples beside training crops" if name else "samples beside training crops"
+            yield f"<figure><figcaption>{escape(title)}</figcaption>{embedded(folder / file, title)}</figure>"
+
+
 def memorised(folder: Path) -> Iterable[str]:
     """The memorisation report, where there is one."""
-    path = folder / f"{NAME}.json"
-    if not path.exists():
+    record = read_record(folder)
+    if record is None:
         return
-    record = json.loads(path.read_bytes())
-    yield f'<h2>Memorisation</h2><p class="soft">Distance: {escape(record["distance"])}</p>'
-    for found in record["classes"]:
-        name = found["class"]
-        counts = f"{found['samples']} samples, {found['crops']} training crops in {found['groups']} groups"
-        title = f"{name}: {counts}" if name else counts
-        rows = [("", "samples", "left-out training crops"), *found["table"]]
-        style = ' class="warning"' if found["warning"] else ""
-        yield f"<h3>{escape(title)}</h3><p{style}>{escape(found['verdict'])}</p>{table(rows)}"
-        picture = folder / (f"{NAME}-{name}.png" if name else f"{NAME}.png")
+    pictures = picture_names([found.name for found in record.classes])
+    yield f'<h2>Memorisation</h2><p class="soft">Distance: {escape(record.distance)}</p>'
+    for found in record.classes:
+        counts = f"{found.samples} samples, {found.crops} training crops in {found.groups} groups"
+        title = f"{found.name}: {counts}" if found.name else counts
+        rows = [("", "samples", "left-out training crops"), *found.table]
+        style = ' class="warning"' if found.warning else ""
+        yield f"<h3>{escape(title)}</h3><p{style}>{escape(found.verdict)}</p>{table(rows)}"
+        picture = folder / pictures[found.name]
         if picture.exists():
             yield f"<figure>{embedded(picture, 'samples beside their nearest training crops')}</figure>"
 

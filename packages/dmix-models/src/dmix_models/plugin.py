@@ -6,6 +6,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 import torch
+from torch import nn
 
 from dmix_core.errors import DenoiserError, PluginError
 from dmix_core.hookspecs import DenoiserFactory, hookimpl
@@ -13,9 +14,8 @@ from dmix_core.registry import split_label
 
 from .checkpoint import CONFIG, WEIGHTS, bundled, check_sum, find, load, read_config
 from .denoiser import Dtype, UNetDenoiser
-from .unet import UNet
 
-_networks: WeakValueDictionary[tuple[object, ...], UNet] = WeakValueDictionary()
+_networks: WeakValueDictionary[tuple[object, ...], nn.Module] = WeakValueDictionary()
 """Those in use, so that labels of one model share its network: by device, paths, and what tells files apart."""
 
 
@@ -73,6 +73,6 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in (folder / CONFIG, folder / WEIGHTS) if path.exists()]
 
 
-def _is_on(network: UNet, device: str) -> bool:
+def _is_on(network: nn.Module, device: str) -> bool:
     """Whether it is still where it was loaded to."""
     return next(network.parameters()).device == torch.empty(0, device=device).device

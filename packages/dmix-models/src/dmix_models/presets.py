@@ -36,7 +36,7 @@ def preset_model(
         noise=NoiseConfig(),
         prediction=prediction,
         variance=variance,
-        unet=preset_unet(
+        network=preset_unet(
             preset, crops.size, channels, 2 * channels if variance == "learned-range" else channels, len(classes)
         ),
     )

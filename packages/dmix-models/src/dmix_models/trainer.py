@@ -4,153 +4,130 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
-from dmix_core.errors import DmixError
 from dmix_core.files import writable_folder
-from dmix_data.augment import Augmentation
 from dmix_data.batches import ANY, Batch, Batches, stream
 from dmix_data.datasets import Crops, digests, facts
 
-from . import checkpoint
+from . import checkpoint, closing
 from .config import ModelConfig
 from .denoiser import Dtype, UNetDenoiser
 from .ema import EMA
 from .losses import hybrid_loss
-from .memorisation import MemorisationError, memorisation
-from .memorisation import write as write_memorisation
-from .metrics import Measured, Metrics, Quarters, TrainStep
-from .page import write_page
+from .metrics import METRICS, Measured, Metrics, Pending, Quarters, TrainStep
+from .networks import NetworkConfig
+from .ownership import Ownership
+from .page import PAGE, write_page
+from .precision import choose, images_per_second
 from .preview import sample, write_sheet
 from .resume import (
     PICTURES,
+    ResumeError,
     Settings,
     State,
-    check_room,
+    check_files,
     check_same,
+    check_space,
     clear_scratch,
     flat,
     load_optimizer,
     newest_state,
     optimizer_tensors,
     saving,
+    steps_in,
     write_state,
 )
-from .tensorboard import Board, check_installed
+from .tensorboard import Board
+from .train_config import CADENCE, UNSTATED, Origin, TrainConfig, TrainingError, as_text, check_settings
 from .transfer import transferred
-from .unet import UNet, UNetConfig
 from .weights import build
 
 logger = logging.getLogger(__name__)
 
-EXPLODED = 100.0  # mean squared error; a network that says nothing has about 1
-FEW = 100  # pictures, of which a model may repeat what it was shown
+__all__ = ["UNSTATED", "Origin", "TrainConfig", "Training", "TrainingError", "train"]
 
-
-class TrainingError(DmixError):
-    """Settings that cannot be trained with, or a training that has diverged."""
-
-
-class TrainConfig(BaseModel):
-    """How to train.
-
-    Attributes:
-        batch_size: images in a step, over all processes.
-        accumulate: parts in which a batch is computed, to save memory.
-        warmup: steps over which the learning rate rises; `decay` "cosine" lets it fall to zero at the last step.
-        ema_decay: of the average of the weights, which is what gets saved and sampled.
-        mask_loss_weight: of the mask channel's loss; that of the image is 1.
-        init: the name or folder of a model whose weights to begin with, see `transfer`; None: random ones.
-        label_dropout: of a class-conditional model, how often a class is not told, so that it learns "any" as well.
-        compile: run the network through torch.compile, which takes a minute or more to start.
-        save_every, preview_every, log_every: in steps.
-        keep: how many training states stay on disk.
-        memorisation_samples: of each class, to be held against the training crops at the end, where these are cut from
-            100 pictures or fewer.
-        tensorboard: write event files, too.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: PositiveInt
-    batch_size: PositiveInt = 32
-    accumulate: PositiveInt = 1
-    learning_rate: PositiveFloat = 2e-4
-    warmup: NonNegativeInt = 200
-    decay: Literal["none", "cosine"] = "cosine"
-    weight_decay: NonNegativeFloat = 0.0
-    ema_decay: float = Field(0.999, ge=0, lt=1)
-    grad_clip: PositiveFloat = 1.0
-    mask_loss_weight: PositiveFloat = 1.0
-    label_dropout: float = Field(0.1, ge=0, lt=1)
-    init: str | None = None
-    compile: bool = False
-    augment: Augmentation = Augmentation()
-    mixed_precision: Literal["no", "bf16"] = "no"
-    seed: int = Field(0, ge=0, lt=2**63)
-    save_every: PositiveInt = 1000
-    preview_every: PositiveInt = 1000
-    preview_samples: PositiveInt = 8
-    preview_steps: PositiveInt = 50
-    log_every: PositiveInt = 10
-    keep: PositiveInt = 2
-    memorisation_samples: NonNegativeInt = 32
-    tensorboard: bool = False
-
-
-CADENCE = {"save_every", "preview_every", "preview_samples", "preview_steps", "log_every", "keep"}
-CADENCE |= {"memorisation_samples", "tensorboard"}
-
-
-class Origin(NamedTuple):
-    """What the model card says of a model's making."""
-
-    data: str = "not stated"
-    command: str = "dmix_models.trainer.train(...)"
-    licence: str = "not stated"
-    notes: str = ""
-
-
-UNSTATED = Origin()
+EXPLODED = 100.0  # mean squared error; a network that predicts 0 has about 1
 
 
 def train(
-    model: ModelConfig, config: TrainConfig, crops: Crops, out: str | Path, origin: Origin = UNSTATED
+    model: ModelConfig,
+    config: TrainConfig,
+    crops: Crops,
+    out: str | Path,
+    origin: Origin = UNSTATED,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainStep]:
     """Train a model, going on where an earlier run into the same folder stopped.
 
     The folder becomes a checkpoint, written every `save_every` steps from the average of the weights; `out/training`
-    holds the states to go on from, metrics.jsonl, previews and report.html. All randomness derives from (seed, step),
-    so that on a CPU a run that was interrupted ends in the same bits.
+    holds the states to go on from, metrics.jsonl, previews, report.html and the verdict. All randomness derives from
+    (seed, step), so that on a CPU a run that was interrupted ends in the same bits, with the same precision and number
+    of threads: sums in another order end in other bits. What was cut off after the last step is done on the next start.
+
+    Args:
+        stop: asked at each step whether to end after it; a state is saved then, to go on from. See `StopRequest`.
 
     Raises:
         TrainingError: settings that do not fit each other; later, a loss that is not finite.
-        ResumeError: the folder holds a training with other settings or other pictures.
+        ResumeError: the folder holds a training with other settings or other pictures, or one that is damaged.
+        InUseError: another training writes into the folder.
+        SaveError: what will be written cannot be; later, what was due could not.
     """
-    return Training(model, config, crops, Path(out), origin).run()
+    return Training(model, config, crops, Path(out), origin, stop).run()
 
 
 class Training:
     """The state of a training run; `run` is the loop."""
 
-    def __init__(self, model: ModelConfig, config: TrainConfig, crops: Crops, out: Path, origin: Origin):
-        self.model, self.config, self.crops, self.out, self.origin = model, config, crops, out, origin
+    def __init__(
+        self,
+        model: ModelConfig,
+        config: TrainConfig,
+        crops: Crops,
+        out: Path,
+        origin: Origin,
+        stop: Callable[[], bool] = lambda: False,
+    ):
+        self.model, self.config, self.crops, self.out = model, config, crops, out
+        self.origin = Origin(*map(as_text, origin))
+        self.stop, self.stopping = stop, False
         self.accelerator = new_accelerator()
         self.device = self.accelerator.device
         check_settings(model, config, crops, self.accelerator.num_processes)
         self.folder = out / "training"
-        if self.accelerator.is_main_process:
-            clear_scratch(writable_folder(self.folder))
+        self.writes = self.accelerator.is_main_process
+        self.notes: tuple[str, ...] = ()
+        self.made_with: dict[str, Any] = made_with(self.device)
+        self.pending = Pending()
+        self.done = 0
+        self.ownership = self._own() if self.writes else None
+        try:
+            self._prepare()
+        except BaseException:
+            self.release()
+            raise
+
+    def _own(self) -> Ownership:
+        writable_folder(self.out)
+        return Ownership(writable_folder(self.folder))
+
+    def release(self) -> None:
+        """Let another training write into the folder."""
+        if self.ownership:
+            self.ownership.release()
+
+    def _prepare(self) -> None:
+        model, config = self.model, self.config
         self.network = first_network(model, config).to(self.device)
         self.ema = EMA(self.network.named_parameters(), config.ema_decay)
         self.optimizer = torch.optim.AdamW(
@@ -158,7 +135,7 @@ class Training:
         )
         self.schedule = model.noise.schedule()
         self.batches = Batches(
-            crops,
+            self.crops,
             config.augment,
             self.schedule.steps,
             config.batch_size,
@@ -167,31 +144,60 @@ class Training:
             config.label_dropout if ANY in model.classes else 0.0,
         )
         self.weights = torch.tensor([1.0] * model.image_channels + [config.mask_loss_weight] * model.mask_channels)
-        self.done = 0
         self._resume()
-        if self.accelerator.is_main_process:
-            check_room(out, *self._sizes, config.keep)
+        if self.writes:
+            check_files(self._files)
+            clear_scratch(self.folder)
+            check_space(self.out, *self._sizes, config.keep)
         self.parallel = self.accelerator.prepare_model(self.network)
         if config.compile:
             self.parallel = torch.compile(self.parallel)
 
     def run(self) -> Iterator[TrainStep]:
         """Learn from one batch after the other."""
+        try:
+            yield from self._steps()
+        finally:
+            self.release()
+
+    def _steps(self) -> Iterator[TrainStep]:
+        if self.writes and self.done:
+            with self._saving():
+                self._catch_up()
+        if self.done >= self.config.steps:
+            return
+        self._choose_precision()
         config = self.config
-        metrics = Metrics(self.folder / "metrics.jsonl", self.done, config.steps, config.batch_size, config.log_every)
-        if self.accelerator.is_main_process:
+        metrics = Metrics(
+            self.folder / METRICS, self.done, config.steps, config.batch_size, config.log_every, self.pending
+        )
+        if self.writes:
             metrics.start()
         with self._board() as board:
             for step, batch in enumerate(self.batches.ahead(self.done, config.steps, self._rows), self.done):
                 measured = self._learn(batch.to(self.device), step)
                 self.done = step + 1
                 report = metrics.report(self.done, measured)
-                if self.accelerator.is_main_process:
-                    with saving(self.out, self.done, sum(self._sizes)):
-                        report = self._write(report)
-                        self._show(board, metrics.write(report), report)
-                        report = self._tell(report)
-                yield report
+                if self.writes:
+                    with self._saving():
+                        report = self._write(report, metrics, board)
+                yield report._replace(notes=self.notes)
+                self.notes = ()
+                if self.stopping:
+                    return
+
+    def _choose_precision(self) -> None:
+        """Measure what "auto" stands for, on a batch of the training."""
+        if self.config.mixed_precision != "auto":
+            return
+        clean, noise, t, labels = self.batches(self.done, self._rows).to(self.device)
+        x_t = self.schedule.diffuse(clean, 0, t, noise).contiguous(memory_format=torch.channels_last)
+        pace = images_per_second(self.network, x_t, t - 1, labels if self.model.classes else None)
+        means = self.accelerator.reduce(torch.tensor([*pace.values()], device=self.device), "mean").tolist()
+        choice = choose(dict(zip(pace, means, strict=True)))
+        self.config = self.config.model_copy(update={"mixed_precision": choice.chosen})
+        self.made_with["mixed_precision"] = str(choice)
+        self.notes = (f"mixed precision: {choice}",)
 
     # ---- one step -------------------------------------------------------------------------------------------
 
@@ -202,7 +208,9 @@ class Training:
         self.optimizer.zero_grad()
         losses = self._backward(batch, step)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.grad_clip)
-        loss, *measured = self.accelerator.reduce(losses, "mean").tolist()
+        asked = losses.new_tensor([float(self.stop())])  # by a signal, which may reach one process before another
+        loss, *measured, stopping = self.accelerator.reduce(torch.cat([losses, asked]), "mean").tolist()
+        self.stopping = stopping > 0
         errors, quarters = measured[:-8], Quarters(tuple(measured[-8:-4]), tuple(measured[-4:]))
         self._check_finite(loss, errors, float(norm), step)
         self.optimizer.step()
@@ -214,10 +222,10 @@ class Training:
         """Gradients of the batch's mean loss; returns that loss, each channel's error, then sums and counts of the
         quarters' losses.
         """
-        parts = [Batch(*part) for part in zip(*(tensor.chunk(self.config.accumulate) for tensor in batch))]
+        parts = [Batch(*part) for part in zip(*(tensor.chunk(self.config.accumulate) for tensor in batch), strict=True)]
         losses = []
-        with torch.random.fork_rng(enabled=self.model.unet.dropout > 0):
-            if self.model.unet.dropout:
+        with torch.random.fork_rng(enabled=self.model.network.dropout > 0):
+            if self.model.network.dropout:
                 number = step * self.accelerator.num_processes + self.accelerator.process_index
                 torch.manual_seed(int(stream(self.config.seed, 3, number).integers(2**62)))
             for number, part in enumerate(parts, 1):
@@ -244,10 +252,8 @@ class Training:
     def _check_finite(self, loss: float, errors: list[float], norm: float, step: int) -> None:
         if math.isfinite(loss + norm) and max(errors) < EXPLODED:
             return
-        saved = newest_state(self.folder)
-        good = (
-            f"{str(self.out)!r} holds the checkpoint of step {saved.step}." if saved else "No checkpoint was written."
-        )
+        saved = steps_in(self.folder)
+        good = f"{str(self.out)!r} holds the checkpoint of step {saved[-1]}." if saved else "No checkpoint was written."
         raise TrainingError(
             f"The training diverged at step {step + 1}: loss {loss:.4g}, gradient norm {norm:.4g}. {good} "
             "Try a lower learning_rate, a longer warmup or mixed_precision 'no', in a new folder."
@@ -260,14 +266,42 @@ class Training:
 
     # ---- files ----------------------------------------------------------------------------------------------
 
-    def _write(self, report: TrainStep) -> TrainStep:
+    def _write(self, report: TrainStep, metrics: Metrics, board: Board | None) -> TrainStep:
+        """Everything that is due after a step. The line of metrics comes before the state, which so never lacks it."""
+        line = metrics.write(report)
+        self.pending = metrics.pending
+        if board and line:
+            board.write(line)
         last = report.step == self.config.steps
-        if last or report.step % self.config.save_every == 0:
+        if last or self.stopping or report.step % self.config.save_every == 0:
             self._save()
             report = report._replace(saved=self.out)
         if last or report.step % self.config.preview_every == 0:
             report = report._replace(preview=self._preview())
-        return report
+            if board and report.preview:
+                board.show(report.preview, report.step)
+        if last:
+            return report._replace(verdicts=self._close(), page=self.folder / PAGE)
+        return report._replace(page=write_page(self.out)) if report.saved else report
+
+    def _catch_up(self) -> None:
+        """Do what an earlier process did not live to do after it had saved its last state."""
+        last = self.done >= self.config.steps
+        if (last or self.done % self.config.preview_every == 0) and not self._preview_path.exists():
+            self._preview()
+        if last and not closing.finished(self.folder, self.done):
+            self._close()
+
+    def _close(self) -> tuple[str, ...]:
+        """Hold the finished model against its training crops; its card and page state the verdict."""
+        found = closing.look(self._denoiser(), self.crops, self.config, self.done, self.folder, self.device)
+        self._place(verdict=found.verdict.summary)
+        write_page(self.out)
+        closing.mark_finished(self.folder, self.done)
+        return tuple(f"{each.name}: {each.verdict}" if each.name else each.verdict for each in found.memorised)
+
+    def _saving(self) -> AbstractContextManager[None]:
+        return saving(self.out, self.done, sum(self._sizes))
 
     def _save(self) -> None:
         tensors = {
@@ -275,10 +309,28 @@ class Training:
             "average": self.ema.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer, self.network),
         }
-        card = checkpoint.ModelCard(steps=self.done, settings=self._card_settings, **self.origin._asdict())
         # first the checkpoint: if the process is killed between the two, the steps since the last state are done again
+        self._place()
+        state = State(self.done, tensors, self._settings, self.pending, self.made_with)
+        write_state(self.folder, state, self.config.keep)
+
+    def _place(self, **more: object) -> None:
+        """Write the checkpoint.
+
+        Args:
+            more: what the card lists beside the settings.
+        """
+        settings = self._card_settings | more
+        card = checkpoint.ModelCard(steps=self.done, settings=settings, **self.origin._asdict())
         place_checkpoint(self.out, self.model, self.ema.state_dict(), card)
-        write_state(self.folder, State(self.done, tensors, self._settings), self.config.keep)
+
+    @property
+    def _files(self) -> list[Path]:
+        """Whatever will be written beside the states."""
+        names = (checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.CARD)
+        classes = self.model.classes or (None,)
+        reports = [self.folder / METRICS, self.folder / PAGE, *closing.files_of(self.folder, classes)]
+        return [*(self.out / name for name in names), *reports]
 
     @property
     def _sizes(self) -> tuple[int, int]:
@@ -286,15 +338,19 @@ class Training:
         weights = sum(parameter.nbytes for parameter in self.network.parameters())
         return weights, 4 * weights
 
+    @property
+    def _preview_path(self) -> Path:
+        return self.folder / f"preview-{self.done:08d}.png"
+
     def _preview(self) -> Path:
         count, steps = self.config.preview_samples, self.config.preview_steps
         kinds = self._denoiser().kinds().values()
         images = torch.cat([sample(kind, count, steps, device=self.device) for kind in kinds])
-        return write_sheet(self.folder / f"preview-{self.done:08d}.png", images, self.model.image_channels)
+        return write_sheet(self._preview_path, images, self.model.image_channels)
 
     def _denoiser(self) -> UNetDenoiser:
         """The model with the average of the weights."""
-        network = build(self.model.unet, self.ema.state_dict(), "The averaged weights")
+        network = build(self.model.network, self.ema.state_dict(), "The averaged weights")
         dtype: Dtype = "bfloat16" if self.config.mixed_precision == "bf16" else "float32"
         return UNetDenoiser(self.model, network, dtype=dtype)
 
@@ -303,40 +359,37 @@ class Training:
             return Board(self.folder / "tensorboard", self.done)
         return nullcontext()
 
-    def _show(self, board: Board | None, line: dict[str, object] | None, report: TrainStep) -> None:
-        if board and line:
-            board.write(line)
-        if board and report.preview:
-            board.show(report.preview, report.step)
-
-    def _tell(self, report: TrainStep) -> TrainStep:
-        """Write the page of the run with each checkpoint, and with the last one what the model has learned by heart."""
-        if not report.saved:
-            return report
-        verdicts = self._memorisation() if report.step == self.config.steps else ()
-        return report._replace(page=write_page(self.out), verdicts=verdicts)
-
-    def _memorisation(self) -> tuple[str, ...]:
-        samples, steps = self.config.memorisation_samples, self.config.preview_steps
-        if not samples or len(self.crops.pictures) > FEW:
-            return ()
-        try:
-            found = memorisation(self._denoiser().kinds(), self.crops, samples, steps, device=self.device)
-        except MemorisationError as error:
-            logger.info("No memorisation report: %s", error)
-            return ()
-        write_memorisation(self.folder, found)
-        return tuple(f"{each.name}: {each.verdict}" if each.name else each.verdict for each in found)
-
     def _resume(self) -> None:
         state = newest_state(self.folder)
         if state is None:
             return
+        self._keep_precision(state)
         check_same(state.settings, self._settings, self.out)
-        self.done = state.step
-        self.network.load_state_dict(state.tensors["network"])
-        self.ema.load_state_dict(state.tensors["average"])
-        load_optimizer(self.optimizer, self.network, state.tensors["optimizer"])
+        self._warn_of_other_bits(state)
+        self.done, self.pending = state.step, state.pending
+        try:
+            self.network.load_state_dict(state.tensors["network"])
+            self.ema.load_state_dict(state.tensors["average"])
+            load_optimizer(self.optimizer, self.network, state.tensors["optimizer"])
+        except (KeyError, RuntimeError) as error:
+            raise ResumeError(
+                f"The training state of step {state.step} in {str(self.folder)!r} lacks what belongs to this network "
+                f"({error}). Remove it to go on from an older one."
+            ) from error
+
+    def _keep_precision(self, state: State) -> None:
+        """What "auto" stood for when the training began."""
+        chosen = state.settings.get("training", {}).get("mixed_precision")
+        if self.config.mixed_precision == "auto" and chosen in ("no", "bf16"):
+            self.config = self.config.model_copy(update={"mixed_precision": chosen})
+            if "mixed_precision" in state.made_with:
+                self.made_with["mixed_precision"] = state.made_with["mixed_precision"]
+
+    def _warn_of_other_bits(self, state: State) -> None:
+        differing = [key for key, value in self.made_with.items() if state.made_with.get(key, value) != value]
+        if differing:
+            was = ", ".join(f"{key} {state.made_with[key]} before, {self.made_with[key]} now" for key in differing)
+            logger.warning("The last bits will not be those of an uninterrupted training: %s.", was)
 
     @cached_property
     def _settings(self) -> Settings:
@@ -347,34 +400,39 @@ class Training:
             "model": self.model.model_dump(mode="json"),
             "training": train,
             "data": facts(self.crops),
-            PICTURES: digests(self.crops),
+            PICTURES: {as_text(name): digest for name, digest in digests(self.crops).items()},
         }
 
     @property
     def _card_settings(self) -> dict[str, object]:
         """What the model card lists."""
         crops = {"pictures": len(self.crops.pictures), "items": len(self.crops), "left out": self.crops.skipped}
-        return flat(crops | self.config.model_dump(mode="json", exclude=CADENCE))
+        return flat(crops | self.config.model_dump(mode="json", exclude=CADENCE) | self.made_with)
+
+
+def made_with(device: torch.device) -> dict[str, Any]:
+    """On what the last bits of a training depend beside its settings."""
+    return {"device": device.type, "threads": torch.get_num_threads(), "torch": str(torch.__version__)}
 
 
 def new_accelerator() -> Accelerator:
-    """The device and the other processes; of several on a machine without GPUs, Accelerate has to be told."""
+    """The device and the other processes; without GPUs, Accelerate has to be asked for several on the CPU."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     return Accelerator(cpu=several and not torch.cuda.is_available())
 
 
-def first_network(model: ModelConfig, config: TrainConfig) -> UNet:
+def first_network(model: ModelConfig, config: TrainConfig) -> nn.Module:
     """The network that training begins with."""
     if config.init is None:
-        return new_network(model.unet, config.seed)
+        return new_network(model.network, config.seed)
     return transferred(config.init, model).train().requires_grad_()
 
 
-def new_network(config: UNetConfig, seed: int) -> UNet:
+def new_network(config: NetworkConfig, seed: int) -> nn.Module:
     """A network with random weights that depend on the seed alone."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return UNet(config)
+        return config.build()
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -399,29 +457,3 @@ def place_checkpoint(out: Path, model: ModelConfig, weights: dict[str, Tensor], 
     for name in (checkpoint.WEIGHTS, checkpoint.CONFIG, checkpoint.CARD):
         os.replace(scratch / name, out / name)
     scratch.rmdir()
-
-
-def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, processes: int) -> None:
-    """Refuse what cannot be trained, before any file is written."""
-    if config.tensorboard:
-        check_installed()
-    given = (*crops.size, 3, crops.mask_channels)
-    if given != (*model.size, model.image_channels, model.mask_channels):
-        raise TrainingError(
-            f"The crops are (h, w, image, mask channels) = {given}; the model {model.name!r} expects "
-            f"{(*model.size, model.image_channels, model.mask_channels)}. Cut them for this model."
-        )
-    if config.augment.quarter_turns and model.size[0] != model.size[1]:
-        raise TrainingError(
-            f"quarter_turns need square crops; these are {model.size[1]}x{model.size[0]}. Turn them off."
-        )
-    if config.preview_steps > model.noise.steps:
-        raise TrainingError(
-            f"preview_steps is {config.preview_steps}; the model's noise has {model.noise.steps} steps. "
-            "Expected at most as many."
-        )
-    if config.batch_size % (processes * config.accumulate):
-        raise TrainingError(
-            f"batch_size is {config.batch_size}; "
-            f"expected a multiple of {processes} processes x {config.accumulate} parts."
-        )

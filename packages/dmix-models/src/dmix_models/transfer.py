@@ -1,20 +1,23 @@
-"""Begin with another model's weights: a network made wider, or told of classes, that at first says what it said.
+"""Begin with another model's weights: a network made wider, or given classes.
 
-New input channels have weight zero and new output channels say zero, so that what the other model painted is painted
-the same at step 0, whatever the new channels hold.
+The weights of a new mask are drawn as large as those of the image, on the way in and on the way out. Beginning at zero,
+they would have to grow as a product, each by no more than the learning rate in a step, and for a thousand steps the
+network would hardly see the noise in the mask that it is to take away: samples had masks of salt and pepper. What is
+predicted of the image therefore changes a little at first, by what the mask holds.
 """
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmix_core.noise import PredictionType
 from dmix_data.datasets import Crops, is_grey
 
 from .checkpoint import find, load, read_config
 from .config import ModelConfig, Role, Variance
-from .unet import UNet, channels_last
+from .networks import NetworkConfig
+from .unet import UNetConfig, channels_last
 from .weights import CheckpointError
 
 # settings of a network that leave its weights' meaning as it is
@@ -56,16 +59,17 @@ def like(
         noise=other.noise,
         prediction=prediction or other.prediction,
         variance=variance,
-        unet=other.unet.model_copy(update=network),
+        network=other.network.model_copy(update=network),
     )
 
 
-def transferred(init: str, model: ModelConfig) -> UNet:
+def transferred(init: str, model: ModelConfig) -> nn.Module:
     """The network of `model` with the weights of the model `init`.
 
-    What both have says at first what it said in `init`: the image, and the mask if `init` has one. The rows of classes
-    go by their names; a new class begins as the mean of the known ones, which is also what becomes of a
-    class-conditional network that is to forget its classes.
+    Of what both have the weights are those of `init`: of the image, and of the mask if `init` has one. Where only the
+    model has a mask, its weights are drawn, always the same ones; a variance that is new begins at zero, halfway
+    between the two that enclose it. The rows of classes go by their names; a new class begins as the mean of the known
+    ones, which is also what becomes of a class-conditional network that is to forget its classes.
 
     Raises:
         CheckpointError: no such model, or a network that differs in more than channels and classes.
@@ -77,13 +81,13 @@ def transferred(init: str, model: ModelConfig) -> UNet:
     for key in (f"{LAST}.weight", f"{LAST}.bias"):
         weights[key] = _placed(weights[key], 0, _outputs(other.config), _outputs(model))
     weights |= _labels(weights.pop(LABELS, None), weights[TIME], other.config.classes, model.classes)
-    network = UNet(model.unet)
+    network = model.network.build()
     network.load_state_dict(weights)
     return channels_last(network)
 
 
 def _check_alike(init: str, other: ModelConfig, model: ModelConfig) -> None:
-    differing = [key for key, value in other.unet if key not in FREE and value != getattr(model.unet, key)]
+    differing = _differing(other.network, model.network)
     differing += [key for key in ("image_channels", "noise") if getattr(other, key) != getattr(model, key)]
     if differing:
         raise CheckpointError(
@@ -92,22 +96,35 @@ def _check_alike(init: str, other: ModelConfig, model: ModelConfig) -> None:
         )
 
 
+def _differing(other: NetworkConfig, network: NetworkConfig) -> list[str]:
+    if not (isinstance(other, UNetConfig) and isinstance(network, UNetConfig)):
+        return ["its kind (weights are carried over between UNets alone)"]
+    return [key for key, value in other if key not in FREE and value != getattr(network, key)]
+
+
 def _inputs(config: ModelConfig) -> list[str]:
     """What each channel of the state is."""
     return [f"image {i}" for i in range(config.image_channels)] + ["mask"] * config.mask_channels
 
 
 def _outputs(config: ModelConfig) -> list[str]:
-    """What each channel that the network says is."""
-    said = _inputs(config)
-    return said + [f"variance of {channel}" for channel in said] * (config.variance == "learned-range")
+    """What each channel that the network predicts is."""
+    predicted = _inputs(config)
+    return predicted + [f"variance of {channel}" for channel in predicted] * (config.variance == "learned-range")
 
 
 def _placed(weight: Tensor, dim: int, before: list[str], after: list[str]) -> Tensor:
-    """The slices of a weight put where their channels are now; zero for new channels."""
+    """The slices of a weight put where their channels are now; a new mask's is drawn, other new ones are zero."""
     slices = dict(zip(before, weight.unbind(dim), strict=True))
-    nothing = torch.zeros_like(weight.select(dim, 0))
-    return torch.stack([slices.get(channel, nothing) for channel in after], dim)
+    image = torch.stack([slices[channel] for channel in before if channel.startswith("image")])
+    new = {"mask": _drawn_like(image)}
+    return torch.stack([slices.get(channel, new.get(channel, torch.zeros_like(image[0]))) for channel in after], dim)
+
+
+def _drawn_like(slices: Tensor) -> Tensor:
+    """A random slice as large, in the root mean square, as these are."""
+    drawn = torch.randn(slices[0].shape, generator=torch.Generator().manual_seed(0))
+    return slices.square().mean().sqrt() * drawn
 
 
 def _labels(rows: Tensor | None, time: Tensor, before: Sequence[str], after: Sequence[str]) -> dict[str, Tensor]:

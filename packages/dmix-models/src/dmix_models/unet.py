@@ -13,12 +13,20 @@ from typing import Annotated, Literal, Self, TypeVar, cast
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from dmix_core.errors import DenoiserError
 
+from . import unet_weights
+from .networks import NetworkConfig, Shapes
+
 QkvOrder = Literal["legacy", "new"]
+Width = Annotated[int, Field(gt=0, le=8192)]
+Blocks = Annotated[int, Field(gt=0, le=32)]
+Factor = Annotated[float, Field(gt=0, le=64)]
+LEVELS = 12  # at most
+MOST_CHANNELS = 8192  # of a level
 
 # guided-diffusion's two orders of the 3C channels that the attention's projection makes
 QKV_LAYOUT: dict[QkvOrder, str] = {
@@ -27,31 +35,28 @@ QKV_LAYOUT: dict[QkvOrder, str] = {
 }
 
 
-class UNetConfig(BaseModel):
+class UNetConfig(NetworkConfig):
     """What the network needs to be built, in guided-diffusion's words where it has them.
 
     Level i works with channel_mult[i] * model_channels channels on an image downsampled by 2**i. Attention
     sits in the middle and follows every residual block at the factors in `attention_downsamples`.
-    `num_head_channels` is the width of a head; None splits the channels into `num_heads` instead. Heads and
-    `qkv_order` leave no trace in the weights: a wrong choice loads and is silently wrong.
+    `num_head_channels` is the width of a head; None splits the channels into `num_heads` instead, and in the upward
+    half into `num_heads_upsample`, if it is given. Heads and `qkv_order` leave no trace in the weights: a wrong choice
+    loads and is silently wrong.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    in_channels: PositiveInt
-    out_channels: PositiveInt
-    model_channels: PositiveInt
-    num_res_blocks: PositiveInt = 2
-    attention_downsamples: tuple[PositiveInt, ...] = ()
-    channel_mult: tuple[Annotated[float, Field(gt=0)], ...] = Field((1, 2, 2), min_length=1)
-    num_heads: PositiveInt = 1
-    num_head_channels: PositiveInt | None = None
+    kind: Literal["unet"] = "unet"
+    model_channels: Width
+    num_res_blocks: Blocks = 2
+    attention_downsamples: tuple[int, ...] = Field((), max_length=LEVELS)
+    channel_mult: tuple[Factor, ...] = Field((1, 2, 2), min_length=1, max_length=LEVELS)
+    num_heads: Width = 1
+    num_heads_upsample: Width | None = None
+    num_head_channels: Width | None = None
     scale_shift_norm: bool = True
     resblock_updown: bool = True
     qkv_order: QkvOrder = "new"
-    num_classes: PositiveInt | None = None
-    dropout: float = Field(0.0, ge=0, lt=1)
-    norm_groups: PositiveInt = 32
+    norm_groups: Width = 32
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -63,9 +68,21 @@ class UNetConfig(BaseModel):
         """The downsampling factor of the last level; the sides of an image must be multiples of it."""
         return int(2 ** (len(self.channel_mult) - 1))
 
-    def heads(self, width: int) -> int:
-        """Attention heads on that many channels."""
-        return width // self.num_head_channels if self.num_head_channels else self.num_heads
+    @property
+    def multiple(self) -> int:
+        return self.coarsest
+
+    def heads(self, width: int, up: bool = False) -> int:
+        """Attention heads on that many channels; `up`: in the upward half of the network."""
+        if self.num_head_channels:
+            return width // self.num_head_channels
+        return (self.num_heads_upsample if up else None) or self.num_heads
+
+    def build(self) -> UNet:
+        return UNet(self)
+
+    def likely_cause(self, given: Shapes, expected: Shapes) -> str:
+        return unet_weights.likely_cause(given, expected)
 
     @model_validator(mode="after")
     def _out_channels_are_one_or_two_per_input(self) -> Self:
@@ -81,6 +98,8 @@ class UNetConfig(BaseModel):
         if self.model_channels % 2:
             raise ValueError(f"model_channels is {self.model_channels}; the time embedding needs an even number")
         for width in self.widths:
+            if width > MOST_CHANNELS:
+                raise ValueError(f"channel_mult makes a level of {width} channels; expected at most {MOST_CHANNELS}")
             if width == 0 or width % self.norm_groups:
                 raise ValueError(
                     f"{width} channels cannot be normalised in norm_groups = {self.norm_groups} groups; "
@@ -98,16 +117,17 @@ class UNetConfig(BaseModel):
                     f"{', '.join(map(str, widths))} (image size / guided-diffusion's attention_resolutions)"
                 )
         for factor in {*self.attention_downsamples, self.coarsest}:
-            if widths[factor] % (self.num_head_channels or self.num_heads):
-                raise ValueError(
-                    f"num_heads = {self.num_heads}, num_head_channels = {self.num_head_channels} cannot split "
-                    f"attention on {widths[factor]} channels; expected a divisor of {widths[factor]}"
-                )
+            for name in ("num_head_channels",) if self.num_head_channels else ("num_heads", "num_heads_upsample"):
+                if widths[factor] % (getattr(self, name) or 1):
+                    raise ValueError(
+                        f"{name} = {getattr(self, name)} cannot split attention on {widths[factor]} channels; "
+                        f"expected a divisor of {widths[factor]}"
+                    )
         return self
 
 
 class UNet(nn.Module):
-    """Says epsilon, x0 or v of a noisy image and, for learned-range variance, as many channels again."""
+    """Predicts epsilon, x0 or v of a noisy image and, for learned-range variance, as many channels again."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -136,7 +156,7 @@ class UNet(nn.Module):
         self.output_blocks = nn.ModuleList()
         for level, out in reversed([*enumerate(config.widths)]):
             for i in range(config.num_res_blocks + 1):
-                stage = Stage([ResBlock(config, width + skips.pop(), out), *attention(config, level)])
+                stage = Stage([ResBlock(config, width + skips.pop(), out), *attention(config, level, up=True)])
                 width = out
                 if level > 0 and i == config.num_res_blocks:
                     stage.append(upsample(config, width))
@@ -222,9 +242,9 @@ class ResBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention over all pixels, added to its input."""
 
-    def __init__(self, config: UNetConfig, width: int) -> None:
+    def __init__(self, config: UNetConfig, width: int, up: bool = False) -> None:
         super().__init__()
-        self.heads = config.heads(width)
+        self.heads = config.heads(width, up)
         self.layout = QKV_LAYOUT[config.qkv_order]
         self.norm = norm(config, width)
         self.qkv = PixelLinear(width, 3 * width, 1)
@@ -281,9 +301,9 @@ def upsample(config: UNetConfig, width: int) -> nn.Module:
     return ResBlock(config, width, width, nearest) if config.resblock_updown else Upsample(width)
 
 
-def attention(config: UNetConfig, level: int) -> Iterator[nn.Module]:
+def attention(config: UNetConfig, level: int, up: bool = False) -> Iterator[nn.Module]:
     if 2**level in config.attention_downsamples:
-        yield Attention(config, config.widths[level])
+        yield Attention(config, config.widths[level], up)
 
 
 def norm(config: UNetConfig, width: int) -> nn.GroupNorm:

@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmix_core.errors import DmixError
 
-from .unet import UNet, UNetConfig, channels_last
+from .networks import NetworkConfig, Shapes
+from .unet import channels_last
 
-Shapes = dict[str, tuple[int, ...]]
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+"""Of weights that are stored."""
 
 
 class CheckpointError(DmixError):
     """A checkpoint that cannot be read or written, or whose weights do not fit its network."""
 
 
-def build(config: UNetConfig, weights: Mapping[str, Tensor], source: str) -> UNet:
-    """The network of a config with these weights; `source` names them in errors."""
+def build(config: NetworkConfig, weights: Mapping[str, Tensor], source: str) -> nn.Module:
+    """The network of a config with a float32 copy of these weights; `source` names them in errors."""
     check_weights(weights, config, source)
     with torch.device("meta"):
-        network = UNet(config)
-    network.load_state_dict(weights, assign=True)
+        network = config.build()
+    # copied, because the last digit of a matrix product depends on how the memory is aligned
+    copies = {key: tensor.to(torch.float32, copy=True) for key, tensor in weights.items()}
+    network.load_state_dict(copies, assign=True)
     return channels_last(network)
 
 
-def check_weights(weights: Mapping[str, Tensor], config: UNetConfig, source: str) -> None:
-    """Raise a CheckpointError that names the first mismatches and the likely cause, unless they fit."""
-    problem = mismatch(shapes_in(weights), shapes_of(config))
+def check_weights(weights: Mapping[str, Tensor], config: NetworkConfig, source: str) -> None:
+    """Check that weights are plain numbers and fit the network, before memory is taken for them.
+
+    Raises:
+        CheckpointError: the first that are no floating-point numbers, or the first mismatches and the likely cause.
+    """
+    for key, tensor in weights.items():
+        if tensor.dtype not in DTYPES or tensor.layout is not torch.strided or tensor.is_meta:
+            raise CheckpointError(
+                f"{source} are no plain floating-point numbers: {_shown(key)} is {_described(tensor)}. "
+                "Expected float32, float16, bfloat16 or float64."
+            )
+    problem = mismatch(shapes_in(weights), config)
     if problem:
         raise CheckpointError(f"{source} do not fit the network: {problem}")
 
 
-def shapes_of(config: UNetConfig) -> Shapes:
+def check_finite(weights: Mapping[str, Tensor], source: str, advice: str) -> None:
+    """Check that all weights are numbers.
+
+    Raises:
+        CheckpointError: the first that holds NaN or infinity, and the advice.
+    """
+    for key, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{source} hold NaN or infinity (in {key}). Expected finite numbers: {advice}.")
+
+
+def shapes_of(config: NetworkConfig) -> Shapes:
     """Every parameter's name and shape, in the order of the state dict."""
     with torch.device("meta"):
-        return shapes_in(UNet(config).state_dict())
+        return shapes_in(config.build().state_dict())
 
 
 def shapes_in(weights: Mapping[str, Tensor]) -> Shapes:
@@ -46,10 +70,11 @@ def shapes_in(weights: Mapping[str, Tensor]) -> Shapes:
     return {key: tuple(tensor.shape) for key, tensor in weights.items()}
 
 
-def mismatch(given: Shapes, expected: Shapes) -> str:
-    """What differs between two sets of parameters and why that may be; '' if they are the same."""
+def mismatch(given: Shapes, config: NetworkConfig) -> str:
+    """What differs between these parameters and the network's, and why that may be; '' if they are the same."""
+    expected = shapes_of(config)
     missing = [key for key in expected if key not in given]
-    unexpected = [key for key in given if key not in expected]
+    unexpected = [_shown(key) for key in given if key not in expected]
     reshaped = [
         f"{key} {given[key]} instead of {expected[key]}"
         for key in expected
@@ -60,34 +85,13 @@ def mismatch(given: Shapes, expected: Shapes) -> str:
         for what, names in [("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped)]
         if names
     ]
-    return f"{'; '.join(problems)}. Likely cause: {_cause(given, expected)}." if problems else ""
+    return f"{'; '.join(problems)}. Likely cause: {config.likely_cause(given, expected)}." if problems else ""
 
 
-def _cause(given: Shapes, expected: Shapes) -> str:
-    """The setting that most likely differs, told by the first key that gives it away."""
-
-    def has(pattern: str, shapes: Shapes) -> bool:
-        return any(re.search(pattern, key) for key in shapes)
-
-    def differs(key: str) -> bool:
-        return given.get(key) != expected.get(key)
-
-    if has(r"^module\.", given):
-        return "a parallel wrapper put 'module.' before every name; strip it"
-    if differs("time_embed.0.weight"):
-        return f"the weights were trained with model_channels = {given.get('time_embed.0.weight', (0, 0))[1]}"
-    if has(_RESAMPLING, given) != has(_RESAMPLING, expected):
-        return f"the weights were trained with resblock_updown = {not has(_RESAMPLING, given)}"
-    if differs("label_emb.weight"):
-        return f"the weights were trained with num_classes = {given.get('label_emb.weight', (None,))[0]}"
-    if differs("input_blocks.0.0.weight"):
-        return "another number of input channels (in_channels)"
-    if differs("out.2.weight") and not differs("out.0.weight"):
-        return "another variance: learned-range (learn_sigma) doubles out_channels"
-    if differs(_TIME_PROJECTION) and not differs("input_blocks.1.0.in_layers.2.weight"):
-        return "the weights were trained with another scale_shift_norm"
-    return "another channel_mult, num_res_blocks or attention_downsamples"
+def _shown(key: str) -> str:
+    """A name that a file gives, short enough for a message."""
+    return key if len(key) <= 80 else f"{key[:80]}..."
 
 
-_RESAMPLING = r"\.(op|conv)\.weight$"
-_TIME_PROJECTION = "input_blocks.1.0.emb_layers.1.weight"
+def _described(tensor: Tensor) -> str:
+    return " ".join(str(word).removeprefix("torch.") for word in (tensor.layout, tensor.dtype))

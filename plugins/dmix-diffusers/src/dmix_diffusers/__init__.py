@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from .folder import PipelineError as PipelineError
     from .latents import LatentDenoiser as LatentDenoiser
     from .latents import LatentModel as LatentModel
-    from .latents import LatentRegion as LatentRegion
     from .pixels import PixelDenoiser as PixelDenoiser
 
 _HOMES = {
@@ -27,7 +26,6 @@ _HOMES = {
     "DmixPipelineOutput": "compositions",
     "LatentDenoiser": "latents",
     "LatentModel": "latents",
-    "LatentRegion": "latents",
     "PipelineError": "folder",
     "PixelDenoiser": "pixels",
     "export_pipeline": "exporting",

@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from dmix_core import Registry
 from dmix_core.errors import DmixError
-from dmix_core.registry import Registry
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -1,9 +1,11 @@
-"""A composition with the manners of a diffusers pipeline."""
+"""A composition with the interface of a diffusers pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Any, Literal
 
 import torch
@@ -11,11 +13,8 @@ from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from dmix_core.composer import Composer
-from dmix_core.composition import Composition
+from dmix_core import Composer, Recipe, Registry, Sample, Step, samples_of
 from dmix_core.images import index_picture, to_picture
-from dmix_core.recipe import Recipe
-from dmix_core.registry import Registry
 
 from .folder import PipelineError
 
@@ -87,31 +86,33 @@ class DmixPipeline:
         if num_inference_steps is not None and num_inference_steps != composer.T:
             composer = composer.with_steps(num_inference_steps)
         runs = _runs(batch_size, generator)
-        made = []
+        samples: list[Sample] = []
         with tqdm(total=len(runs) * (len(composer.walk) - 1), **self._bar) as bar:
-            for samples, seed in runs:
-                made.append(self._compose(composer, samples, seed, bar, callback_on_step_end))
-        images, masks = torch.cat([each.image for each in made]), torch.cat([each.index for each in made])
+            for numbers, seed in runs:
+                watch = partial(self._watch, bar, count(), callback_on_step_end)
+                samples += samples_of(composer, [numbers], seed, watch)
+        images, masks = torch.stack([each.image for each in samples]), torch.stack([each.index for each in samples])
         output = DmixPipelineOutput(_images(images, output_type), _masks(masks, output_type))
         return output if return_dict else (output.images, output.masks)
 
-    def _compose(self, composer: Composer, samples: int, seed: int, bar: Any, callback: Callback | None) -> Composition:
-        for number, step in enumerate(composer.steps(samples, seed)):
-            if callback:
-                callback(self, number, step.t, {"step": step})
-            bar.update()
-        return composer.finish(step)
+    def _watch(
+        self, bar: Any, numbers: Iterator[int], callback: Callback | None, step: Step, batch: Sequence[int]
+    ) -> None:
+        number = next(numbers)
+        if callback:
+            callback(self, number, step.t, {"step": step})
+        bar.update()
 
 
 def _runs(
     batch_size: int, generator: torch.Generator | Sequence[torch.Generator] | int | None
-) -> list[tuple[int, int]]:
-    """(number of images, seed) of each run."""
+) -> list[tuple[range, int]]:
+    """(the images' numbers, seed) of each run."""
     if not isinstance(generator, Sequence):
-        return [(batch_size, _seed(generator))]
+        return [(range(batch_size), _seed(generator))]
     if len(generator) != batch_size:
         raise PipelineError(f"There are {len(generator)} generators for batch_size = {batch_size}; expected as many.")
-    return [(1, _seed(each)) for each in generator]
+    return [(range(1), _seed(each)) for each in generator]
 
 
 def _seed(generator: Source) -> int:

@@ -12,20 +12,18 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from dmix_core import NoiseSchedule
 from dmix_core.errors import ScheduleError
 from dmix_core.files import writable_folder, write_atomically
-from dmix_core.noise import NoiseSchedule
 from dmix_core.protocols import Denoiser
-from dmix_models.checkpoint import ModelCard, load, save
-from dmix_models.config import ModelConfig, NoiseConfig
-from dmix_models.denoiser import UNetDenoiser
+from dmix_models import ModelCard, ModelConfig, NoiseConfig, UNetConfig, UNetDenoiser, load, save
 
 from .folder import PipelineError, PipelineFolder, read_json
 from .schedulers import PREDICTIONS, Scheduling
 from .unet2d import AS_IT_IS, check_same, from_unet2d, grid_size, to_unet2d, unet2d_config, unet_config
 
 SIDECAR = "dmix.json"
-"""Beside an exported pipeline's own files: the model's config, in which dmix finds what the pipeline's do not say."""
+"""Beside an exported pipeline's own files: the model's config, in which dmix finds what the pipeline's do not state."""
 
 
 def export_pipeline(model: Denoiser | str | Path, folder: str | Path) -> Path:
@@ -33,7 +31,9 @@ def export_pipeline(model: Denoiser | str | Path, folder: str | Path) -> Path:
 
     A class-conditional model becomes one that paints the class of its label: the class' embedding is added to the
     bias of the time embedding. An object's mask is the pipeline's last channel: an RGB object's pictures come out as
-    RGBA. The scheduler takes the levels that dmix takes (timestep_spacing "linspace").
+    RGBA. The scheduler's timestep_spacing is "linspace": N steps visit the levels that `respace(N)` of dmix visits, but
+    for those that lie halfway between two levels, where diffusers rounds to the even one and dmix as guided-diffusion
+    does; of 1000 levels, 278 numbers of steps have such ones, which are then one level apart.
 
     Args:
         model: the denoiser of a checkpoint, the name of a bundled model, or a checkpoint folder.
@@ -51,10 +51,10 @@ def export_pipeline(model: Denoiser | str | Path, folder: str | Path) -> Path:
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PipelineError(f"Cannot write a pipeline to {str(folder)!r}: there is something; name a new folder.")
-    arguments = unet2d_config(config.unet, config.size)
+    arguments = unet2d_config(_unet(config), config.size)
     with torch.device("meta"):
         unet = UNet2DModel(**arguments)
-    unet.load_state_dict(to_unet2d(weights, config.unet), assign=True)
+    unet.load_state_dict(to_unet2d(weights, _unet(config)), assign=True)
     scheduler = DDPMScheduler(**scheduler_config(config))
     scratch = Path(tempfile.mkdtemp(dir=writable_folder(folder.absolute().parent), prefix=f".{folder.name}."))
     try:
@@ -72,7 +72,7 @@ def import_pipeline(pipeline: str | Path, folder: str | Path, mask_channels: Lit
 
     Args:
         pipeline: a folder or an id of the hub, with a UNet2DModel that is built as dmix' UNet is.
-        mask_channels: 1 if the last channel is a mask; a pipeline that dmix has written says it itself.
+        mask_channels: 1 if the last channel is a mask; a pipeline that dmix has written states it itself.
 
     Raises:
         PipelineError: which key of a config dmix' models have no equivalent for.
@@ -91,7 +91,7 @@ def import_pipeline(pipeline: str | Path, folder: str | Path, mask_channels: Lit
         command=f'import_pipeline("{pipeline}", ...)',
         licence=f"that of {pipeline}; the import changes nothing",
     )
-    return save(folder, config, from_unet2d(unet.state_dict(), config.unet), card)
+    return save(folder, config, from_unet2d(unet.state_dict(), _unet(config)), card)
 
 
 def scheduler_config(config: ModelConfig) -> dict[str, Any]:
@@ -107,6 +107,12 @@ def scheduler_config(config: ModelConfig) -> dict[str, Any]:
         "clip_sample": True,
         "timestep_spacing": "linspace",
     }
+
+
+def _unet(config: ModelConfig) -> UNetConfig:
+    if not isinstance(config.network, UNetConfig):
+        raise PipelineError(f"{config.name!r} has a network of kind {config.network.kind!r}; expected a UNet.")
+    return config.network
 
 
 def read_sidecar(folder: Path) -> ModelConfig | None:
@@ -134,15 +140,15 @@ def _unconditional(denoiser: UNetDenoiser) -> tuple[ModelConfig, dict[str, Tenso
         )
     embedding = weights.pop("label_emb.weight")[config.classes.index(denoiser.label)]
     weights["time_embed.2.bias"] = weights["time_embed.2.bias"] + embedding
-    unet = config.unet.model_copy(update={"num_classes": None})
+    network = config.network.model_copy(update={"num_classes": None})
     name = f"{config.name}-{denoiser.label}"
-    return config.model_copy(update={"name": name, "classes": (), "unet": unet}), weights
+    return config.model_copy(update={"name": name, "classes": (), "network": network}), weights
 
 
 def _model_config(found: PipelineFolder, theirs: dict[str, Any], mask_channels: int) -> ModelConfig:
     known = read_sidecar(found.path)
     if known is not None:
-        check_same(theirs, unet2d_config(known.unet, known.size))
+        check_same(theirs, unet2d_config(_unet(known), known.size))
         return known
     scheduling = Scheduling.load(found)
     if (scheduling.clip, scheduling.threshold) != (1.0, None):
@@ -160,7 +166,7 @@ def _model_config(found: PipelineFolder, theirs: dict[str, Any], mask_channels: 
         noise=_noise_config(scheduling.noise),
         prediction=scheduling.prediction,
         variance=scheduling.variance,
-        unet=unet_config(theirs),
+        network=unet_config(theirs),
     )
 
 

@@ -57,14 +57,14 @@ class PipelineFolder:
         self._check_class(name, cls.__name__)
         try:
             with _quiet():
-                model, said = cls.from_pretrained(self._place(name), use_safetensors=True, output_loading_info=True)
+                model, report = cls.from_pretrained(self._place(name), use_safetensors=True, output_loading_info=True)
         except Exception as error:  # each of the libraries' loaders has its own way to fail
             raise PipelineError(
                 f"Cannot load {name} of the pipeline {str(self.path)!r} ({_first_line(error)}). Expected weights as "
                 "safetensors, which are all that is read: if there are others, load them with diffusers and call "
                 "save_pretrained(FOLDER, safe_serialization=True)."
             ) from error
-        if missing := sorted(said["missing_keys"]):
+        if missing := sorted(report["missing_keys"]):
             raise PipelineError(
                 f"{name} of the pipeline {str(self.path)!r} has no weights for {missing[0]} and {len(missing) - 1} "
                 "others of its config's network. Copy or download the pipeline again."
@@ -77,7 +77,7 @@ class PipelineFolder:
         if others := sorted(self.parts.keys() - {name, "scheduler"}):
             raise PipelineError(
                 f"The pipeline {str(self.path)!r} has {', '.join(others)} beside {name} and scheduler; expected these "
-                "two alone: with an autoencoder, say, the network paints no pixels."
+                "two alone: with an autoencoder, for example, the network paints no pixels."
             )
         return model
 

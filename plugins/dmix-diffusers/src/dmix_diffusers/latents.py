@@ -1,20 +1,19 @@
-"""A latent text-to-image pipeline as a Denoiser of latents, and the region by which it meets pictures."""
+"""A latent text-to-image pipeline as a Denoiser of latents, and the codec by which these meet pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
+from dmix_core import Size
 from dmix_core.errors import DenoiserError
-from dmix_core.geometry import resize
-from dmix_core.protocols import Layer, Prediction, Size, Spec, attribute
-from dmix_core.region import BoxRegion
+from dmix_core.protocols import Prediction, Spec
 
 from .folder import PipelineError, PipelineFolder
 from .schedulers import Scheduling
@@ -27,18 +26,23 @@ CONDITIONS = (
     "num_class_embeds",
     "time_cond_proj_dim",
 )
-"""What a network may be told beside the time and a prompt."""
+"""What a network may take beside the time and a prompt."""
 
 
 class LatentModel:
     """The parts of a StableDiffusionPipeline, without its safety checker; regions share one for each folder.
 
+    It is the codec of its denoisers' latents.
+
     Attributes:
+        channels: of pictures.
         factor: pixels to the side of a latent.
 
     Raises:
         PipelineError: which key of a config does not fit.
     """
+
+    channels = 3
 
     def __init__(
         self,
@@ -86,18 +90,24 @@ class LatentModel:
             )
         return model
 
+    def size(self, grid: Size) -> Size:
+        """(height, width) in pixels of what a grid of latents decodes to."""
+        return grid[0] * self.factor, grid[1] * self.factor
+
+    @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """(B, c, h, w) -> pictures (B, 3, factor h, factor w) in [-1, 1]."""
         picture: Tensor = self.vae.decode(latents / self._scale + self._shift).sample
         return picture.clamp(-1, 1)
 
+    @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, c, H / factor, W / factor): the mean of the encoder's distribution."""
         mean: Tensor = self.vae.encode(pictures).latent_dist.mode()
         return (mean - self._shift) * self._scale
 
     def text(self, prompt: str) -> Tensor:
-        """What the network is told of a prompt, (1, tokens, width).
+        """What the network is given for a prompt, (1, tokens, width).
 
         Raises:
             PipelineError: the prompt is longer than the encoder takes.
@@ -120,8 +130,8 @@ class LatentDenoiser:
 
     Args:
         guidance_scale: classifier-free guidance (Ho & Salimans 2022), as diffusers counts it: u + scale (p - u), with
-            what the network says to the prompt, p, and to the negative one, u; 1 is p and one call in place of two.
-        height: of the picture, in pixels; None: what the network's sample_size says. So with `width`.
+            the network's predictions for the prompt, p, and for the negative one, u; 1 is p, and one call for two.
+        height: of the picture, in pixels; None: what the network's sample_size states. So with `width`.
 
     Raises:
         PipelineError: a prompt that is too long, or a size that the latents do not divide.
@@ -140,21 +150,10 @@ class LatentDenoiser:
     ) -> None:
         self.model, self.noise, self.sha256 = model, model.scheduling.noise, model.sha256
         self.guidance_scale, self.dtype = guidance_scale, dtype
-        self.spec = Spec(_grid(model, height, width), model.unet.config.in_channels)
+        self.spec = Spec(_grid(model, height, width), model.unet.config.in_channels, codec=model)
         with torch.no_grad():
             prompts = [prompt] if guidance_scale == 1 else [negative_prompt, prompt]
             self._texts = torch.stack([model.text(each) for each in prompts])  # (1 or 2, regions, tokens, width)
-
-    @property
-    def region_type(self) -> type[LatentRegion]:
-        """How it meets the canvas."""
-        return LatentRegion
-
-    @property
-    def picture_size(self) -> Size:
-        """(height, width) of what `decode` makes, in pixels."""
-        height, width = self.spec.size
-        return height * self.model.factor, width * self.model.factor
 
     @property
     def family(self) -> Hashable:
@@ -176,16 +175,6 @@ class LatentDenoiser:
         spread = clean.new_ones(()) if scheduling.variance == "fixed-large" else None
         return Prediction(scheduling.limited(clean), spread)
 
-    @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """The pictures (B, 3, H, W) of latents, in [-1, 1]."""
-        return self.model.decode(latents)
-
-    @torch.no_grad()
-    def encode(self, pictures: Tensor) -> Tensor:
-        """The latents of pictures (B, 3, H, W) of `picture_size`."""
-        return self.model.encode(pictures)
-
     def _guided(self, x_t: Tensor, t: int) -> Tensor:
         ways, regions = self._texts.shape[:2]
         texts = self._texts.repeat_interleave(len(x_t) // regions, 1).flatten(0, 1)
@@ -202,32 +191,6 @@ class LatentDenoiser:
                 f"The pipeline was given {tuple(x_t.shape)} at level {t}; "
                 f"expected (B, *{self.spec.shape}) and a level of 1..{self.noise.steps}."
             )
-
-
-class LatentRegion(BoxRegion):
-    """A LatentDenoiser, wrapped or not, that paints an upright box: `lay` decodes, `encode` encodes.
-
-    It owns its whole box. Without one it is as large as the decoded picture, from the canvas' corner; a box of another
-    size is met by resizing pictures.
-    """
-
-    @property
-    def canvas_spec(self) -> Spec:
-        """The decoded picture."""
-        return Spec(attribute(self.denoiser, "picture_size", None))
-
-    def lay(self, clean: Tensor, size: Size) -> Layer:
-        """Decode latents (B, c, h, w), resize to the box, paste.
-
-        Raises:
-            GeometryError: the box has no area or leaves the canvas.
-        """
-        return super().lay(attribute(self.denoiser, "decode", None)(clean), size)
-
-    def encode(self, picture: Tensor) -> Tensor:
-        """The latents (B, c, h, w) of what a picture (B, 3, H, W) of the canvas shows in the box."""
-        seen = resize(self.place.crop(picture), self.canvas_spec.size)
-        return cast(Tensor, attribute(self.denoiser, "encode", None)(seen))
 
 
 def _grid(model: LatentModel, height: int | None, width: int | None) -> Size:
@@ -247,7 +210,7 @@ def _check_configs(unet: Any, vae: Any, text: Any, scheduling: Scheduling) -> No
             refuse("network", unet, key, f"{channels}, the channels of the latents, and nothing beside them")
     for key in CONDITIONS:
         if unet.get(key) is not None:
-            refuse("network", unet, key, "None: it is told the time and a prompt")
+            refuse("network", unet, key, "None: it takes the time and a prompt")
     if unet.cross_attention_dim != text.hidden_size:
         refuse("network", unet, "cross_attention_dim", f"{text.hidden_size}, the width of the text encoder")
     if scheduling.variance == "learned-range":

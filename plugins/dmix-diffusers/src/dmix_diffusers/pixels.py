@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from dmix_core.backends import arithmetic
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Prediction, Size, Spec
-from dmix_models.config import ModelConfig
-from dmix_models.denoiser import split_variance
+from dmix_models import ModelConfig, split_variance
 
 from .exporting import read_sidecar
 from .folder import PipelineError, PipelineFolder
@@ -50,13 +50,9 @@ class PixelDenoiser:
         _check_config(unet.config, scheduling, mask_channels, label)
         self.unet, self.scheduling = unet, scheduling
         self.noise, self.dtype, self.config, self.sha256 = scheduling.noise, dtype, config, sha256
-        self.spec = Spec(size, unet.config.in_channels - mask_channels, mask_channels)
+        grey = config is not None and config.grey
+        self.spec = Spec(size, unet.config.in_channels - mask_channels, mask_channels, grey=grey)
         self._label = None if label is None else torch.tensor([label], device=unet.device)
-
-    @property
-    def grey(self) -> bool:
-        """Whether all that it paints may be written as grey."""
-        return self.config is not None and self.config.grey
 
     @classmethod
     def load(
@@ -73,8 +69,8 @@ class PixelDenoiser:
         """The denoiser of a folder, or of an id of the hub.
 
         Args:
-            mask_channels: None: what `dmix.json` says in the folder of a model of dmix's, else 0.
-            height: of the grid; None: what the network's sample_size says. So with `width`.
+            mask_channels: None: what `dmix.json` states in the folder of a model of dmix's, else 0.
+            height: of the grid; None: what the network's sample_size states. So with `width`.
 
         Raises:
             PipelineError: it cannot be loaded, or which key of a config has no equivalent.
@@ -98,6 +94,15 @@ class PixelDenoiser:
             config=known,
             sha256=folder.sha256(),
         )
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> Self:
+        """Move the network, or run it in another arithmetic (float32 or bfloat16), and return self."""
+        if dtype is not None:
+            self.dtype = arithmetic(dtype)
+        if device is not None:
+            self.unet.to(device)
+            self._label = None if self._label is None else self._label.to(device)
+        return self
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: int) -> Prediction:

@@ -1,4 +1,4 @@
-"""What a scheduler's config says of a model: how its noise runs and how its output is read.
+"""What a scheduler's config states of a model: how its noise runs and how its output is read.
 
 How a state moves down is dmix's own business (its stepper and its walk), so the keys that only decide that are left
 alone: timestep_spacing, steps_offset, set_alpha_to_one, and those of multistep solvers.
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dmix_core.noise import NoiseSchedule, PredictionType
-from dmix_models.config import Variance
+from dmix_core import NoiseSchedule, PredictionType
+from dmix_models import Variance
 
 from .folder import PipelineError, PipelineFolder
 

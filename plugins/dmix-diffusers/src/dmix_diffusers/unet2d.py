@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dmix_core.protocols import Size
-from dmix_models.unet import UNetConfig
+from dmix_models import UNetConfig
 
 from .folder import PipelineError
 
@@ -54,6 +54,11 @@ def unet2d_config(config: UNetConfig, size: Size) -> dict[str, Any]:
             f"{config.widths[0]} channels and its time embedding {config.model_channels}; "
             "UNet2DModel has one number for both: it needs a channel_mult that starts with 1."
         )
+    if config.num_heads_upsample not in (None, config.num_heads) and not config.num_head_channels:
+        raise PipelineError(
+            f"The network has num_heads_upsample = {config.num_heads_upsample} and num_heads = {config.num_heads}; "
+            "UNet2DModel has one number for both halves."
+        )
     plain = RESAMPLING if config.resblock_updown else PLAIN
     kinds = [ATTENDING if _attends(config, level) else plain for level in range(len(config.widths))]
     return CONSTANT | {
@@ -92,10 +97,10 @@ def _head_width(config: UNetConfig) -> int | None:
 
 
 def grid_size(sample_size: int | Sequence[int] | None, height: int | None = None, width: int | None = None) -> Size:
-    """(height, width) of a network's grid, as its sample_size says it or as they are given.
+    """(height, width) of a network's grid, as its sample_size states it or as they are given.
 
     Raises:
-        PipelineError: neither says it.
+        PipelineError: neither states it.
     """
     rows, columns = (sample_size, sample_size) if isinstance(sample_size, int) else sample_size or (0, 0)
     size = height or rows, width or columns
@@ -160,7 +165,7 @@ def to_unet2d(weights: Mapping[str, Tensor], config: UNetConfig) -> dict[str, Te
             continue
         flat = whole.squeeze(-1) if whole.ndim == 3 else whole  # a Conv1d of ours is a Linear of theirs
         parts = [flat] if len(names) == 1 else _split(flat, config)
-        theirs |= {f"{name}.{kind}": part.contiguous() for name, part in zip(names, parts)}
+        theirs |= {f"{name}.{kind}": part.contiguous() for name, part in zip(names, parts, strict=True)}
     return theirs
 
 

@@ -7,14 +7,12 @@ follows it, as in guided-diffusion's ddim_sample (diffusers: use_clipped_model_o
 
 from dataclasses import dataclass
 from math import expm1, log, sqrt
+from typing import NamedTuple
 
 from torch import Tensor
 
-from dmix_core import NoiseSchedule, Prediction
-from dmix_core.checks import check_fraction
-from dmix_core.errors import ScheduleError
-from dmix_core.protocols import Earlier
-from dmix_core.steppers import Ancestral
+from dmix_core import Ancestral, NoiseSchedule, Prediction
+from dmix_core.errors import ScheduleError, check_fraction
 
 
 @dataclass(frozen=True)
@@ -37,23 +35,29 @@ class Ddim:
             raise ScheduleError(f"eta is {self.eta}; expected 0 (no new noise) to 1 (as much as ancestral sampling).")
         check_fraction("ancestral_from", self.ancestral_from)
 
-    def __call__(
-        self,
-        noise: NoiseSchedule,
-        x_t: Tensor,
-        prediction: Prediction,
-        z: Tensor,
-        t: int,
-        s: int,
-        earlier: Earlier | None,
-    ) -> Tensor:
+    def init(self, x_t: Tensor) -> None:
+        """It remembers nothing."""
+
+    def step(
+        self, noise: NoiseSchedule, x_t: Tensor, prediction: Prediction, z: Tensor, t: int, s: int, state: None
+    ) -> tuple[Tensor, None]:
+        """x_s from x_t and the clean prediction alone."""
         if is_late(noise, t, self.ancestral_from):
-            return Ancestral()(noise, x_t, prediction, z, t, s, earlier)
+            return Ancestral().step(noise, x_t, prediction, z, t, s, state)
         clean = prediction.clean
         a_t, a_s = float(noise.alpha_bar[t]), float(noise.alpha_bar[s])
         epsilon = (x_t - sqrt(a_t) * clean) / sqrt(1 - a_t)
         fresh = self.eta**2 * (1 - a_t / a_s) / (1 - a_t)  # sigma^2 / (1 - a_s), 0..1
-        return sqrt(a_s) * clean + sqrt(1 - a_s) * (sqrt(1 - fresh) * epsilon + sqrt(fresh) * z)
+        return sqrt(a_s) * clean + sqrt(1 - a_s) * (sqrt(1 - fresh) * epsilon + sqrt(fresh) * z), None
+
+
+class Earlier(NamedTuple):
+    """The descent before this one."""
+
+    t: int
+    """The level from which it went down; above the level of this descent."""
+    clean: Tensor
+    """The clean prediction there, (B, C+M, h, w)."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,10 @@ class DpmSolver2M:
     def __post_init__(self) -> None:
         check_fraction("ancestral_from", self.ancestral_from)
 
-    def __call__(
+    def init(self, x_t: Tensor) -> None:
+        """There is no earlier descent."""
+
+    def step(
         self,
         noise: NoiseSchedule,
         x_t: Tensor,
@@ -82,19 +89,21 @@ class DpmSolver2M:
         z: Tensor,
         t: int,
         s: int,
-        earlier: Earlier | None,
-    ) -> Tensor:
+        state: Earlier | None,
+    ) -> tuple[Tensor, Earlier]:
+        """x_s from x_t, the clean prediction, and the one before it."""
+        now = Earlier(t, prediction.clean)
         if is_late(noise, t, self.ancestral_from):
-            return Ancestral()(noise, x_t, prediction, z, t, s, earlier)
+            return Ancestral().step(noise, x_t, prediction, z, t, s, None)[0], now
         clean = prediction.clean
         if s == 0:
-            return clean
+            return clean, now
         a_t, a_s = float(noise.alpha_bar[t]), float(noise.alpha_bar[s])
         h = half_log_snr(noise, s) - half_log_snr(noise, t)
-        if earlier is not None:
-            before = half_log_snr(noise, t) - half_log_snr(noise, earlier.t)
-            clean = clean + h / (2 * before) * (clean - earlier.prediction.clean)
-        return sqrt((1 - a_s) / (1 - a_t)) * x_t - sqrt(a_s) * expm1(-h) * clean
+        if state is not None:
+            before = half_log_snr(noise, t) - half_log_snr(noise, state.t)
+            clean = clean + h / (2 * before) * (clean - state.clean)
+        return sqrt((1 - a_s) / (1 - a_t)) * x_t - sqrt(a_s) * expm1(-h) * clean, now
 
 
 def is_late(noise: NoiseSchedule, t: int, fraction: float) -> bool:

@@ -1,4 +1,4 @@
-"""Guidance for dmix: wrappers that make a denoiser paint more of what a classifier, or a second denoiser, says."""
+"""Guidance for dmix: wrappers that make a denoiser paint more of what a classifier, or a second denoiser, predicts."""
 
 from collections.abc import Callable, Mapping
 

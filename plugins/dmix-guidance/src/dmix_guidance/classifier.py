@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dmix_core import Denoiser, NoiseSchedule, Prediction, Spec
+from dmix_core import NoiseSchedule, Prediction, Wrapper
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Classifier
 
 
 @dataclass(frozen=True, eq=False)
-class ClassifierGuidance:
-    """A denoiser whose score is that of p(x_t) p(y | x_t)^scale, of which the classifier says the second factor.
+class ClassifierGuidance(Wrapper):
+    """A denoiser whose score is that of p(x_t) p(y | x_t)^scale, of which the classifier predicts the second factor.
 
     In terms of the clean prediction (guided-diffusion's condition_score; a = alpha_bar of level t):
 
@@ -22,23 +22,14 @@ class ClassifierGuidance:
 
     Attributes:
         denoiser: the one that is guided.
-        classifier: says log p(y | x_t) at the levels of the denoiser's table.
+        classifier: predicts log p(y | x_t) at the levels of the denoiser's table.
         scale: 0 leaves the denoiser as it is, without asking the classifier; below 0 leads away from the class.
         clamp: bring the guided prediction back to [-1, 1]. Off for models whose values are not pictures.
     """
 
-    denoiser: Denoiser
     classifier: Classifier
     scale: float = 1.0
     clamp: bool = True
-
-    @property
-    def spec(self) -> Spec:
-        return self.denoiser.spec
-
-    @property
-    def noise(self) -> NoiseSchedule:
-        return self.denoiser.noise
 
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
         prediction = self.denoiser(x_t, t)

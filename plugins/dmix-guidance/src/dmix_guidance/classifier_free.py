@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from dmix_core import Denoiser, NoiseSchedule, Prediction, Spec
-from dmix_core.composer import joined, split
+from dmix_core import Denoiser, Prediction, Wrapper
 from dmix_core.errors import CompositionError
+from dmix_core.wrapper import family_of, joined, split
 
 SAME = "expected the same of both, such as two classes of one model."
 
 
 @dataclass(frozen=True, eq=False)
-class ClassifierFreeGuidance:
+class ClassifierFreeGuidance(Wrapper):
     """The conditional denoiser, extrapolated away from the unconditional one.
 
         unconditional + scale (conditional - unconditional)
@@ -33,27 +34,20 @@ class ClassifierFreeGuidance:
         CompositionError: the two differ in spec or table.
     """
 
-    denoiser: Denoiser
     unconditional: Denoiser
     scale: float = 1.0
     clamp: bool = True
 
     def __post_init__(self) -> None:
-        specs = self.denoiser.spec, self.unconditional.spec
+        specs = [(denoiser.spec.shape, denoiser.spec.codec) for denoiser in (self.denoiser, self.unconditional)]
         tables = self.denoiser.noise.alpha_bar, self.unconditional.noise.alpha_bar
         if specs[0] != specs[1]:
-            raise CompositionError(f"The guided denoiser is {specs[0]}, the unconditional one {specs[1]}; {SAME}")
+            raise CompositionError(
+                f"The guided denoiser is {self.denoiser.spec}, the unconditional one {self.unconditional.spec}; {SAME}"
+            )
         if not torch.equal(*tables):
             lengths = " and ".join(str(len(table) - 1) for table in tables)
             raise CompositionError(f"The two denoisers have different noise schedules, of {lengths} levels; {SAME}")
-
-    @property
-    def spec(self) -> Spec:
-        return self.denoiser.spec
-
-    @property
-    def noise(self) -> NoiseSchedule:
-        return self.denoiser.noise
 
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
         if self.scale == 1:
@@ -63,8 +57,12 @@ class ClassifierFreeGuidance:
         return conditional._replace(clean=clean.clamp(-1, 1) if self.clamp else clean)
 
     def _both(self, x_t: Tensor, t: int) -> Sequence[Prediction]:
+        if self._together is None:
+            return [denoiser(x_t, t) for denoiser in (self.denoiser, self.unconditional)]
+        return split(self._together(torch.cat([x_t, x_t]), t), 2)
+
+    @cached_property
+    def _together(self) -> Denoiser | None:
+        """Both as one batch, if they are of one family."""
         both = self.denoiser, self.unconditional
-        families = {getattr(denoiser, "family", id(denoiser)) for denoiser in both}
-        if len(families) == 2:
-            return [denoiser(x_t, t) for denoiser in both]
-        return split(joined(both)(torch.cat([x_t, x_t]), t), 2)
+        return joined(both) if family_of(both[0]) == family_of(both[1]) else None

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dmix_core import Box, Denoiser, Layer, MergeRule, NoiseSchedule, Prediction, Spec
+from dmix_core import Box, Layer, MergeRule, Prediction, Spec, Wrapper
 from dmix_core.errors import CompositionError
 
 from .rules import GaussianWindow, MultiDiffusion, QuarticWindow
@@ -18,8 +18,8 @@ RULES: dict[str, MergeRule] = {"mean": MultiDiffusion(), "gaussian": GaussianWin
 
 
 @dataclass(frozen=True, eq=False)
-class Panorama:
-    """A denoiser of a larger picture: the one inside looks through windows that overlap, and what it says is merged.
+class Panorama(Wrapper):
+    """A denoiser of a larger picture: the one inside looks through windows that overlap; its predictions are merged.
 
     Where windows overlap they see the same noisy pixels, as in MultiDiffusion and Mixture of Diffusers; regions of a
     composition never do, since each makes its own noise.
@@ -32,7 +32,6 @@ class Panorama:
         window: how windows share a pixel: "mean", "gaussian" or "quartic".
     """
 
-    denoiser: Denoiser
     width: int | None = None
     height: int | None = None
     stride: int | None = None
@@ -44,38 +43,36 @@ class Panorama:
             raise CompositionError(
                 f"stride is {self.stride}; expected 1..{most} pixels, so that windows leave nothing out."
             )
-        for name, side, least in zip(("height", "width"), self.spec.size, self.denoiser.spec.size):
+        for name, side, least in zip(("height", "width"), self.spec.size, self.denoiser.spec.size, strict=True):
             if side < least:
                 raise CompositionError(f"{name} is {side}; expected that of the model's grid, {least}, or more.")
 
     @property
-    def noise(self) -> NoiseSchedule:
-        return self.denoiser.noise
-
-    @property
     def spec(self) -> Spec:
+        """The larger picture."""
         height, width = self.denoiser.spec.size
-        return self.denoiser.spec._replace(size=(self.height or height, self.width or width))
+        return super().spec._replace(size=(self.height or height, self.width or width))
 
     @cached_property
     def windows(self) -> list[Box]:
         """Where the one inside looks, evenly spread, from the upper left to the lower right."""
         inside = self.denoiser.spec.size
         stride = self.stride or max(1, min(inside) // 2)
-        rows, columns = (starts(side, part, stride) for side, part in zip(self.spec.size, inside))
+        rows, columns = (starts(side, part, stride) for side, part in zip(self.spec.size, inside, strict=True))
         return [Box(x, y, inside[1], inside[0]) for y in rows for x in columns]
 
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
-        views = torch.cat([box.crop(x_t) for box in self.windows])
+        views = torch.stack([box.crop(x_t) for box in self.windows], dim=1).flatten(0, 1)  # sample by sample
         clean, spread = self.denoiser(views, t)
         return Prediction(self._merge(clean), None if spread is None else self._merge(spread.expand_as(clean)))
 
     def _merge(self, views: Tensor) -> Tensor:
-        """What the windows say, (windows * B, K, h, w), as one picture (B, K, H, W)."""
+        """The predictions of the windows (B * windows, K, h, w) as one picture (B, K, H, W)."""
         size = self.spec.size
-        parts = views.chunk(len(self.windows))
+        parts = views.reshape(-1, len(self.windows), *views.shape[1:]).unbind(1)
         layers = [
-            Layer(box.paste(p, size), box.paste(torch.ones_like(p[:, :1]), size)) for box, p in zip(self.windows, parts)
+            Layer(box.paste(p, size), box.paste(torch.ones_like(p[:, :1]), size))
+            for box, p in zip(self.windows, parts, strict=True)
         ]
         return RULES[self.window](layers, 1.0).canvas
 

@@ -7,23 +7,23 @@ region without a mask is its own box. The bottom region gets what nobody covers.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi, sqrt
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dmix_core import Layer, Merged
 from dmix_core.errors import CompositionError
-from dmix_core.mattes import blend
+from dmix_core.mattes import blend, total
 
 
-@dataclass(frozen=True)
-class MultiDiffusion:
-    """The mean of all regions that cover a pixel: K = 1 (MultiDiffusion, Bar-Tal et al. 2023)."""
+class Shares:
+    """What the rules have in common: they differ in K."""
 
     def __call__(self, layers: Sequence[Layer], progress: float) -> Merged:
         weights = torch.stack([layer.matte * self.window(layer.matte) for layer in layers])
-        weights[0] += weights.sum(0) == 0
-        return blend(layers, weights / weights.sum(0))
+        weights[0] += total(weights) == 0
+        return blend(layers, weights / total(weights))
 
     def window(self, matte: Tensor) -> Tensor:
         """K for a region's matte (B, 1, H, W), of that shape."""
@@ -31,11 +31,22 @@ class MultiDiffusion:
 
     def kernel(self, u: Tensor, length: Tensor) -> Tensor:
         """K along one axis: at u from -1 in the middle of the first pixel to 1 in that of the last, `length` in all."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MultiDiffusion(Shares):
+    """The mean of all regions that cover a pixel: K = 1 (MultiDiffusion, Bar-Tal et al. 2023)."""
+
+    reach: ClassVar[int] = 0
+
+    def kernel(self, u: Tensor, length: Tensor) -> Tensor:
+        """One everywhere, so that a pixel's shares depend on nothing around it."""
         return torch.ones_like(u)
 
 
 @dataclass(frozen=True)
-class GaussianWindow(MultiDiffusion):
+class GaussianWindow(Shares):
     """A region counts most in its middle: K is a Gaussian (Mixture of Diffusers, Jimenez 2023).
 
     Attributes:
@@ -54,7 +65,7 @@ class GaussianWindow(MultiDiffusion):
 
 
 @dataclass(frozen=True)
-class QuarticWindow(MultiDiffusion):
+class QuarticWindow(Shares):
     """A region counts most in its middle: K = 15/16 (1 - (0.995 u)^2)^2, as in Mixture of Diffusers."""
 
     def kernel(self, u: Tensor, length: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from dmix_core import HardMask, Layer, Merged
 from dmix_core.errors import CompositionError
 from dmix_core.hookspecs import hookimpl
-from dmix_core.quality import grow
+from dmix_core.mattes import grow
 
 from .membrane import membrane
 
@@ -29,7 +30,7 @@ class Poisson(HardMask):
     """
 
     grow: int = 2
-    repaints: ClassVar[bool] = True
+    reach: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,15 +38,35 @@ class Poisson(HardMask):
             raise CompositionError(f"grow is {self.grow}; expected 0 (the object's own pixels alone) or more pixels.")
 
     def __call__(self, layers: Sequence[Layer], progress: float) -> Merged:
-        canvas = layers[0].image
+        canvas, limits = layers[0].image, Limits(layers[0].image)
         for image, matte in layers[1:]:
             painted = (image != 0).any(1, keepdim=True) | (matte > 0)  # layers are zero outside of their regions
             near = painted & (grow((matte >= self.threshold).to(image.dtype), self.grow) > 0)
+            limits.widen(image, near)
             canvas = torch.where(near, image + membrane(canvas, image, near, painted), canvas)
-        images = torch.stack([layer.image for layer in layers])
-        low, high = (limit.view(-1, 1, 1, 1) for limit in (images.amin((0, 2, 3, 4)), images.amax((0, 2, 3, 4))))
-        weights = super().__call__(layers, progress).weights
-        return Merged(canvas.clamp(low.clamp(max=-1), high.clamp(min=1)), weights)
+        canvas = canvas.clamp(limits.low, limits.high)
+        blended, weights, _ = super().__call__(layers, progress)
+        return Merged(canvas, weights, canvas - blended)
+
+
+class Limits:
+    """How far new values may go: [-1, 1], or the range of the layers in the same area where it is wider.
+
+    Attributes:
+        low, high: (B, 1, H, W), infinite where nothing is new.
+    """
+
+    def __init__(self, bottom: Tensor) -> None:
+        self._least, self._most = bottom.amin(1, keepdim=True), bottom.amax(1, keepdim=True)
+        self.low, self.high = torch.full_like(self._least, -torch.inf), torch.full_like(self._most, torch.inf)
+
+    def widen(self, image: Tensor, area: Tensor) -> None:
+        """Take in the next layer's image (B, C, H, W), which is new in an area (B, 1, H, W) bool."""
+        self._least = torch.minimum(self._least, image.amin(1, keepdim=True))
+        self._most = torch.maximum(self._most, image.amax(1, keepdim=True))
+        low = torch.where(area, self._least, 0).amin((1, 2, 3), keepdim=True).clamp(max=-1)
+        high = torch.where(area, self._most, 0).amax((1, 2, 3), keepdim=True).clamp(min=1)
+        self.low, self.high = torch.where(area, low, self.low), torch.where(area, high, self.high)
 
 
 @hookimpl

@@ -29,6 +29,11 @@ class SoftMask:
         if not 0 <= self.feather <= MOST:
             raise CompositionError(f"feather is {self.feather}; expected 0 (the mask as it is) to {MOST} pixels.")
 
+    @property
+    def reach(self) -> int:
+        """An edge fades by what lies within twice the feather of it."""
+        return 2 * self.feather
+
     def __call__(self, layers: Sequence[Layer], progress: float) -> Merged:
         return blend(layers, stack([feathered(layer.matte, self.feather) for layer in layers]))
 

@@ -3,7 +3,8 @@
 from ..lazy import Lazy
 
 BUILT_IN = {
-    "compose": Lazy("dmix_cli.compose:compose", "Compose images from models, with masks."),
+    "compose": Lazy("dmix_cli.commands.compose:compose", "Compose images from models, with masks."),
+    "sweep": Lazy("dmix_cli.commands.sweep:sweep", "Compose under several settings, as one sheet."),
     "train": Lazy("dmix_cli.commands.train:train", "Train models on folders of pictures."),
     "data": Lazy("dmix_cli.commands.data:data", "Look at data sets, cut objects out of them."),
     "models": Lazy("dmix_cli.commands.models:models", "List, show and import models, find copies."),

@@ -5,8 +5,8 @@
     def test_it_is_a_merge_rule():
         check_merge_rule(MyRule())
 
-Each check raises a BrokenPromise, an AssertionError that says which promise was broken, by which input, and with which
-lines of Python to see it again. Hypothesis is needed: `pip install "dmix-core[testing]"`.
+Each check raises a BrokenPromise, an AssertionError that states which promise was broken, by which input, and with
+which lines of Python to see it again. Hypothesis is needed: `pip install "dmix-core[testing]"`.
 """
 
 try:
@@ -16,9 +16,10 @@ except ModuleNotFoundError as error:
         'dmix_core.testing needs hypothesis; install it with pip install "dmix-core[testing]".', name="hypothesis"
     ) from error
 
-from .checks import check_exporter, check_merge_rule, check_stepper, check_timestep_schedule
+from .backend_checks import check_backend
 from .denoisers import ConstantDenoiser, GaussianDenoiser
 from .model_checks import check_classifier, check_denoiser, check_wrapper
+from .part_checks import check_exporter, check_merge_rule, check_stepper, check_timestep_schedule
 from .promises import BrokenPromise
 from .region_checks import check_region
 from .strategies import Move, Scene, boxes, layers, moves, noise_schedules, scenes, walks
@@ -30,6 +31,7 @@ __all__ = [
     "Move",
     "Scene",
     "boxes",
+    "check_backend",
     "check_classifier",
     "check_denoiser",
     "check_exporter",

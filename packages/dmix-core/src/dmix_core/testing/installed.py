@@ -4,18 +4,30 @@ import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ..backends import Compute
 from ..discovery import ALLOW_LIST
 from ..errors import PluginError, did_you_mean
 from ..kinds import Kind
 from ..protocols import Denoiser
 from ..registry import Registry
-from .checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
+from .backend_checks import backend_check
 from .model_checks import SPEC, classifier_check, closed_form, denoiser_check, wrapper_check
+from .part_checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
 from .promises import Check
 
 Setting = tuple[str | None, str, Any]
 """The name that it is for, or None; its key; its value."""
-CHECKED = ("merge rule", "timestep schedule", "stepper", "denoiser", "wrapper", "classifier", "exporter", "layout")
+CHECKED = (
+    "merge rule",
+    "timestep schedule",
+    "stepper",
+    "denoiser",
+    "wrapper",
+    "classifier",
+    "exporter",
+    "backend",
+    "layout",
+)
 """The kinds that have a check; that of layouts is `dmix_data.testing.layout_check`."""
 
 
@@ -96,7 +108,7 @@ def part_check(part: Part, registry: Registry, around: Surroundings) -> Check[An
     """
     if part.kind in ("denoiser", "wrapper", "classifier"):
         return _model_check(part, registry, around)
-    made, device = registry.create(part.kind, part.reference, part.settings, device=around.device), around.device
+    made, device = registry.create(part.kind, part.reference, part.settings, Compute(around.device)), around.device
     match part.kind:
         case "merge rule":
             return merge_rule_check(made, device=device)
@@ -106,21 +118,23 @@ def part_check(part: Part, registry: Registry, around: Surroundings) -> Check[An
             return timestep_schedule_check(made)
         case "exporter":
             return exporter_check(made)
+        case "backend":
+            return backend_check(made, device=device)
     raise PluginError(f"There is no check of a {part.kind}.")
 
 
 def _model_check(part: Part, registry: Registry, around: Surroundings) -> Check[Any]:
-    device, limit = around.device, around.limit
+    device, compute, limit = around.device, Compute(around.device), around.limit
     if part.kind == "denoiser":
-        denoiser = registry.denoiser(part.reference, device, settings=part.settings)
+        denoiser = registry.denoiser(part.reference, compute, part.settings)
         return denoiser_check(denoiser, device=device, limit=limit)
-    inside = registry.denoiser(around.denoiser, device) if around.denoiser else None
+    inside = registry.denoiser(around.denoiser, compute) if around.denoiser else None
     if part.kind == "classifier":
         spec, noise = (inside.spec, inside.noise) if inside else (SPEC, None)
-        return classifier_check(registry.classifier(part.reference, device), spec, noise, device=device)
+        return classifier_check(registry.classifier(part.reference, compute), spec, noise, device=device)
 
     def wrap(denoiser: Denoiser) -> Denoiser:
-        return registry.wrapped(denoiser, part.name, part.settings, device)
+        return registry.wrapped(denoiser, part.name, part.settings, compute)
 
     wrap(inside or closed_form())  # settings that are wrong are no broken promise
     return wrapper_check(wrap, inside, device=device, limit=limit)
@@ -128,18 +142,23 @@ def _model_check(part: Part, registry: Registry, around: Surroundings) -> Check[
 
 def making(part: Part, around: Surroundings) -> list[str]:
     """Python that makes the part, under the name by which the lines of its check call it."""
-    device, settings = around.device, part.settings
+    settings = part.settings
     calls = {
-        "merge rule": f"rule = registry.create('merge rule', {part.name!r}, {settings}, device={device!r})",
+        "merge rule": f"rule = registry.create('merge rule', {part.name!r}, {settings}, compute)",
         "timestep schedule": f"schedule = registry.create('timestep schedule', {part.name!r}, {settings})",
         "stepper": f"stepper = registry.create('stepper', {part.name!r}, {settings})",
+        "backend": f"backend = registry.create('backend', {part.name!r}, {settings})",
         "exporter": f"exporter = registry.create('exporter', {part.name!r}, {settings})",
-        "denoiser": f"denoiser = registry.denoiser({part.reference!r}, {device!r}, settings={settings})",
-        "wrapper": f"wrap = lambda denoiser: registry.wrapped(denoiser, {part.name!r}, {settings}, {device!r})",
+        "denoiser": f"denoiser = registry.denoiser({part.reference!r}, compute, {settings})",
+        "wrapper": f"wrap = lambda denoiser: registry.wrapped(denoiser, {part.name!r}, {settings}, compute)",
         "layout": f"layout = registry.create('layout', {part.name!r}, {settings})",
-        "classifier": f"classifier = registry.classifier({part.reference!r}, {device!r})",
+        "classifier": f"classifier = registry.classifier({part.reference!r}, compute)",
     }
-    lines = ["from dmix_core.registry import Registry", "registry = Registry.load()"]
+    lines = [
+        "from dmix_core.backends import Compute",
+        "from dmix_core.registry import Registry",
+        f"registry, compute = Registry.load(), Compute({around.device!r})",
+    ]
     if around.denoiser and part.kind in ("wrapper", "classifier"):
-        lines += [f"denoiser = registry.denoiser({around.denoiser!r}, {device!r})", "noise = denoiser.noise"]
+        lines += [f"denoiser = registry.denoiser({around.denoiser!r}, compute)", "noise = denoiser.noise"]
     return [*lines, calls[part.kind]]

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Hashable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -11,9 +10,9 @@ from torch import Tensor
 
 from ..checks import broadcasts
 from ..noise import NoiseSchedule
-from ..protocols import Classifier, Denoiser, Prediction, Spec
+from ..protocols import BatchedDenoiser, Classifier, Denoiser, Prediction, Spec, StatefulDenoiser
 from .denoisers import GaussianDenoiser
-from .promises import Check, Judged, Unanswered, Verdict, alone, answered, form, free, purely, repeats
+from .promises import Check, Judged, Unanswered, Verdict, answered, apart, form, free, moving, purely, steady
 
 LIMIT = 10.0
 """How far predictions go from 0 at most, unless another limit is given; they should lie in about [-1, 1]."""
@@ -34,16 +33,15 @@ def check_denoiser(
     Promises: spec and noise are what they should be; the clean prediction has the state's shape, dtype and device, is
     finite, without gradient and within the limit; the spread broadcasts to it, is finite and within the limit; the
     same input gives the same bits, under torch.inference_mode() too; samples of a batch do not depend on each other;
-    the state and the global random generators are left alone; a still one says the same of every state; one that has a
-    family says the same joined with it.
+    the state and the global random generators are left alone; a still one predicts the same from every state; one
+    that has a family predicts the same joined with it.
 
     Args:
         device: where the denoiser is.
         tolerance: how much a sample may differ alone and in a batch, where sums run in another order.
         limit: how far from 0 predictions may go; math.inf for a network that does not clip its clean image.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     denoiser_check(denoiser, examples, device, tolerance, limit).run()
 
@@ -60,14 +58,13 @@ def check_wrapper(
     """Check what a wrapper makes of a denoiser.
 
     Promises: all that `check_denoiser` has of the wrapped denoiser; it keeps channels and table of the one inside, and
-    that says the same after as before.
+    that predicts the same after as before.
 
     Args:
         wrap: the wrapper with its settings, such as functools.partial(Sharper, amount=2).
         denoiser: what to wrap; None: one in closed form, that paints (6, 5) pixels in RGB.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     wrapper_check(wrap, denoiser, examples, device, tolerance, limit).run()
 
@@ -90,8 +87,7 @@ def check_classifier(
     Args:
         noise: None: linear, 1000 levels.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     classifier_check(classifier, spec, noise, examples, device, tolerance).run()
 
@@ -116,9 +112,8 @@ class _State:
 
     @property
     def code(self) -> str:
-        moved = "" if str(self.device) == "cpu" else f".to({str(self.device)!r})"
         sizes = ", ".join(map(str, self.shape))
-        x_t = f"torch.randn({sizes}, generator=torch.Generator().manual_seed({self.seed})){moved}"
+        x_t = f"torch.randn({sizes}, generator=torch.Generator().manual_seed({self.seed})){moving(self.device)}"
         return f"import torch\nx_t = {x_t}\n{self.ask.format(t=self.t)}"
 
     def of(self, spec: Spec) -> "_State":
@@ -177,36 +172,47 @@ def _description(denoiser: Denoiser) -> Iterator[Verdict]:
 
 def _predictions(denoiser: Denoiser, case: _State, tolerance: float, limit: float) -> Iterator[Verdict]:
     x_t, t = case.x_t, case.t
-    said = yield from _prediction(denoiser, x_t, t, limit)
-    again = yield from answered(denoiser, x_t, t)
-    yield from repeats([said.clean], [again.clean])
+    predicted = yield from _prediction(denoiser, x_t, t, limit)
+    yield from steady(lambda x: denoiser(x, t).clean, x_t, predicted.clean, tolerance)
     inferred = yield from answered(torch.inference_mode()(lambda: denoiser(x_t.clone(), t)))
-    same = torch.allclose(inferred.clean, said.clean, rtol=tolerance, atol=tolerance)
-    yield Verdict("it says the same under torch.inference_mode()", same)
-    for b in range(len(x_t)):
-        single = yield from answered(denoiser, x_t[b : b + 1], t)
-        yield from alone(b, single.clean, said.clean, tolerance)
-    if getattr(denoiser, "still", False):
+    same = torch.allclose(inferred.clean, predicted.clean, rtol=tolerance, atol=tolerance)
+    yield Verdict("it predicts the same under torch.inference_mode()", same)
+    if denoiser.spec.still:
         other = yield from answered(denoiser, -x_t, 1)
-        yield Verdict("a still one says the same of every state", torch.equal(other.clean, said.clean))
-    if hasattr(denoiser, "family"):
-        yield from _family(denoiser, x_t, t, said.clean, tolerance)
+        yield Verdict("a still one predicts the same from every state", torch.equal(other.clean, predicted.clean))
+    if isinstance(denoiser, BatchedDenoiser):
+        yield from _family(denoiser, x_t, t, predicted.clean, tolerance)
+    if isinstance(denoiser, StatefulDenoiser):
+        yield from _trajectory(denoiser, x_t, t, tolerance)
 
 
-def _family(denoiser: Any, x_t: Tensor, t: int, clean: Tensor, tolerance: float) -> Iterator[Verdict]:
-    """Joined with itself it says of each part what it says of that alone."""
+def _trajectory(denoiser: StatefulDenoiser, x_t: Tensor, t: int, tolerance: float) -> Iterator[Verdict]:
+    """Two steps of a sample are the same alone and in its batch, and leave the state between them as it is."""
+
+    def walked(x: Tensor) -> Tensor:
+        _, state = denoiser.step(x, t, denoiser.init(x))
+        return denoiser.step(x / 2, max(t - 1, 1), state)[0].clean
+
+    _, state = yield from purely(denoiser.step, x_t, t, denoiser.init(x_t))
+    yield from purely(denoiser.step, x_t, t, state)
+    both = yield from answered(walked, x_t)
+    yield from steady(walked, x_t, both, tolerance)
+
+
+def _family(denoiser: BatchedDenoiser, x_t: Tensor, t: int, clean: Tensor, tolerance: float) -> Iterator[Verdict]:
+    """Joined with itself it predicts of each part what it predicts of that alone."""
     yield Verdict("its family is hashable", isinstance(denoiser.family, Hashable))
     joined = yield from answered(denoiser.joined, [denoiser, denoiser])
     both = yield from answered(joined, torch.cat([x_t, x_t]), t)
     same = torch.allclose(both.clean, torch.cat([clean, clean]), rtol=tolerance, atol=tolerance)
-    yield Verdict("joined with its family, each says of its part what it says alone", same)
+    yield Verdict("joined with its family, each predicts of its part what it does alone", same)
 
 
 def _prediction(denoiser: Denoiser, x_t: Tensor, t: int, limit: float) -> Judged[Prediction]:
-    """What it says of a state, of the right form."""
-    said = yield from purely(denoiser, x_t, t)
-    yield Verdict("the answer is a Prediction", isinstance(said, Prediction), f"it is {type(said).__name__}")
-    clean, spread = said
+    """What it predicts from a state, of the right form."""
+    predicted = yield from purely(denoiser, x_t, t)
+    yield Verdict("the answer is a Prediction", isinstance(predicted, Prediction), f"it is {type(predicted).__name__}")
+    clean, spread = predicted
     yield from form("the clean image", clean, x_t, x_t.shape)
     yield from free("the clean image", clean)
     yield from _within("the clean image", clean, limit)
@@ -216,7 +222,7 @@ def _prediction(denoiser: Denoiser, x_t: Tensor, t: int, limit: float) -> Judged
         yield from _within("the spread", spread, limit)
         shapes = f"{(*spread.shape,)} to {(*clean.shape,)}"
         yield Verdict("the spread broadcasts to the clean image", broadcasts(spread, clean), f"not {shapes}")
-    return said
+    return predicted
 
 
 def _within(name: str, tensor: Tensor, limit: float) -> Iterator[Verdict]:
@@ -246,12 +252,12 @@ def wrapper_check(
         kept = getattr(wrapped, "denoiser", None) is inside
         yield Verdict("it keeps the denoiser inside as its attribute `denoiser`", kept)
         same = torch.equal(wrapped.noise.alpha_bar, inside.noise.alpha_bar)
-        kept = wrapped.spec[1:] == inside.spec[1:]
+        kept = _channels(wrapped.spec) == _channels(inside.spec)
         yield Verdict("it keeps the channels of the denoiser inside", kept, f"{wrapped.spec}")
         yield Verdict("it keeps the noise table of the denoiser inside", same)
         yield from _predictions(wrapped, case, tolerance, limit)
         after = inside(x_t, case.t).clean
-        yield Verdict("the denoiser inside says the same after as before", torch.equal(before, after))
+        yield Verdict("the denoiser inside predicts the same after as before", torch.equal(before, after))
 
     ask = "wrap(denoiser)(x_t, {t})"
     if denoiser is None:
@@ -260,11 +266,15 @@ def wrapper_check(
     return Check(drawn, judge, examples, first)
 
 
+def _channels(spec: Spec) -> tuple[int, int]:
+    return spec.image_channels, spec.mask_channels
+
+
 def _wrapped_spec(wrap: Callable[[Denoiser], Denoiser], inside: Denoiser) -> Spec:
-    """What the wrapped denoiser paints, perhaps another size; the one inside where `judge` will say what is wrong."""
+    """What the wrapped denoiser paints, perhaps another size; the one inside where `judge` will state what is wrong."""
     try:
         spec = wrap(deepcopy(inside)).spec  # a copy, since what wrapping does to the one inside is judged later
-        return spec if spec[1:] == inside.spec[1:] and min(spec.shape) >= 1 else inside.spec
+        return spec if _channels(spec) == _channels(inside.spec) and min(spec.shape) >= 1 else inside.spec
     except Exception:
         return inside.spec
 
@@ -290,25 +300,20 @@ def classifier_check(
     @torch.enable_grad()
     def slope(x_t: Tensor, t: int) -> Tensor:
         x_t = x_t.clone().requires_grad_()
-        said: Tensor = classifier(x_t, t, table).sum()
-        found = torch.autograd.grad(said, x_t, allow_unused=True)[0] if said.requires_grad else None
+        predicted: Tensor = classifier(x_t, t, table).sum()
+        found = torch.autograd.grad(predicted, x_t, allow_unused=True)[0] if predicted.requires_grad else None
         return torch.full_like(x_t, torch.nan) if found is None else found
 
     def judge(case: _State) -> Iterator[Verdict]:
         x_t, t = case.x_t, case.t
-        said = yield from purely(log_p, x_t, t)
-        yield from form("log p", said, x_t, x_t.shape[:1])
-        yield Verdict("log p is 0 or less", float(said.max()) <= 1e-5, f"it reaches {float(said.max()):.4g}")
-        again = yield from answered(log_p, x_t, t)
-        yield from repeats([said], [again])
+        predicted = yield from purely(log_p, x_t, t)
+        yield from form("log p", predicted, x_t, x_t.shape[:1])
+        yield Verdict("log p is 0 or less", float(predicted.max()) <= 1e-5, f"it reaches {float(predicted.max()):.4g}")
+        yield from steady(lambda x: log_p(x, t), x_t, predicted, tolerance)
         gradient = yield from answered(slope, x_t, t)
         finite = bool(torch.isfinite(gradient).all())
         yield Verdict("log p has a finite gradient with respect to the state", finite)
-        for b in range(len(x_t)):
-            single = yield from answered(log_p, x_t[b : b + 1], t)
-            yield from alone(b, single, said, tolerance)
-            steepness = yield from answered(slope, x_t[b : b + 1], t)
-            yield from alone(b, steepness, gradient, tolerance)
+        yield from apart(lambda b: slope(x_t[b : b + 1], t), gradient, tolerance)
 
     ask = "classifier(x_t, {t}, noise)"
     if noise is None:

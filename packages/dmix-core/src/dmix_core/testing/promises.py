@@ -33,7 +33,7 @@ Judged = Generator[Verdict, None, T]
 
 
 class Input(Protocol):
-    """One input of a check: its text says which, its code is Python that makes it and asks again."""
+    """One input of a check: its text states which, its code is Python that makes it and asks again."""
 
     @property
     def code(self) -> str: ...
@@ -132,7 +132,7 @@ def _drawing(examples: int) -> Callable[[Callable[..., None]], Callable[..., Non
         derandomize=True,
         database=None,
         report_multiple_bugs=False,
-        verbosity=Verbosity.quiet,  # what broke is said by BrokenPromise
+        verbosity=Verbosity.quiet,  # BrokenPromise states what broke
         phases=[Phase.explicit, Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
@@ -158,7 +158,7 @@ def purely(ask: Callable[..., T], *given: Any) -> Judged[T]:
     before = [tensor.clone() for tensor in inputs]
     answer = yield from answered(ask, *given)
     if inputs:
-        same = all(torch.equal(old, new) for old, new in zip(before, inputs))
+        same = all(map(torch.equal, before, inputs))
         yield Verdict("the input is left as it was", same)
     changed = [name for name, state in _generators().items() if state != generators[name]]
     yield Verdict("global random generators are left alone", not changed, f"changed: {', '.join(changed)}")
@@ -185,7 +185,7 @@ def free(name: str, tensor: Tensor) -> Iterator[Verdict]:
 
 def repeats(first: Iterable[Tensor], second: Iterable[Tensor]) -> Iterator[Verdict]:
     """The second answer to the same input has the same bits."""
-    yield Verdict("the same input gives the same bits", all(torch.equal(a, b) for a, b in zip(first, second)))
+    yield Verdict("the same input gives the same bits", all(map(torch.equal, first, second)))
 
 
 def alone(sample: int, alone: Tensor, together: Tensor, tolerance: float = 1e-5) -> Iterator[Verdict]:
@@ -193,6 +193,25 @@ def alone(sample: int, alone: Tensor, together: Tensor, tolerance: float = 1e-5)
     together = together[sample : sample + 1]
     same = alone.shape == together.shape and torch.allclose(alone, together, rtol=tolerance, atol=tolerance)
     yield Verdict("a sample comes out the same alone and in its batch", same, f"sample {sample} does not")
+
+
+def steady(ask: Callable[..., Tensor], given: Tensor, answer: Tensor, tolerance: float = 1e-5) -> Iterator[Verdict]:
+    """Asked again the answer has the same bits, and each sample of the batch comes out as it does alone."""
+    again = yield from answered(ask, given)
+    yield from repeats([answer], [again])
+    yield from apart(lambda b: ask(given[b : b + 1]), answer, tolerance)
+
+
+def apart(ask: Callable[[int], Tensor], together: Tensor, tolerance: float = 1e-5) -> Iterator[Verdict]:
+    """Each sample of a batch has come out as it does alone, which `ask` is asked for by its number."""
+    for b in range(len(together)):
+        single = yield from answered(ask, b)
+        yield from alone(b, single, together, tolerance)
+
+
+def moving(device: torch.device | str) -> str:
+    """Python for "to this device", behind a tensor that was made on the CPU."""
+    return "" if str(device) == "cpu" else f".to({str(device)!r})"
 
 
 def elsewhere(ask: Callable[[Callable[[Tensor], Tensor]], Iterable[Tensor]]) -> Iterator[Verdict]:

@@ -10,19 +10,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ..composition import Composition, finish
-from ..geometry import Box
+from ..exporters import RunInfo
+from ..geometry import Box, Size
+from ..meeting import Canvas, Meeting
 from ..merge import HardMask
 from ..noise import NoiseSchedule
-from ..protocols import Earlier, Layer, Prediction, Size, Spec, TimestepSchedule
+from ..protocols import Layer, Prediction, Spec, TimestepSchedule
 from ..recipe import Recipe
 from ..region import BoxRegion
+from ..sample import Sample
 from ..timesteps import Descent, TailResampling
+from ..windows import Window
 from .denoisers import GaussianDenoiser
 
 Mattes = Literal["soft", "hard", "empty", "opaque"]
 Table = Literal["linear", "cosine"]
-Moved = tuple[NoiseSchedule, Tensor, Prediction, Tensor, int, int, Earlier | None]
-"""A stepper's arguments."""
+Moved = tuple[NoiseSchedule, Tensor, Prediction, Tensor, int, int]
+"""A stepper's arguments, but for its state."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,30 @@ class Scene:
     def layers(self, device: torch.device | str = "cpu") -> list[Layer]:
         """The layers, the same at every call."""
         generator = torch.Generator().manual_seed(self.seed)
-        made = [self._layer(box, matte, generator) for box, matte in zip(self.boxes, self.mattes)]
+        made = [self._layer(box, matte, generator) for box, matte in zip(self.boxes, self.mattes, strict=True)]
         return [Layer(image.to(device, self.dtype), matte.to(device, self.dtype)) for image, matte in made]
 
     def composition(self, names: Sequence[str] = ()) -> Composition:
         """The layers under the hard mask, as a finished composition."""
         spec, layers, rule = Spec(self.size, self.channels), self.layers(), HardMask()
-        regions = [BoxRegion(GaussianDenoiser(spec), box, name) for box, name in zip(self.boxes, self._names(names))]
-        return finish(regions, layers, rule(layers, 1.0), rule)
+        named = zip(self.boxes, self._names(names), strict=True)
+        regions = [BoxRegion(GaussianDenoiser(spec), box, name) for box, name in named]
+        laid = [Layer(*map(box.crop, layer)) for box, layer in zip(self.boxes, layers, strict=True)]
+        window = Window(Box(0, 0, self.size[1], self.size[0]), tuple(range(len(layers))))
+        return finish(Canvas(self.size, regions, laid, [Meeting(window, layers, rule(layers, 1.0))]), rule)
 
-    def recipe(self, names: Sequence[str] = ()) -> dict[str, Any]:
-        """A recipe, as an exporter is given it, with regions of these names in these boxes."""
+    def samples(self, names: Sequence[str] = ()) -> list[Sample]:
+        """The samples of that composition, as an exporter's writer is given them."""
+        return list(self.composition(names).samples())
+
+    def run(self, names: Sequence[str] = ()) -> RunInfo:
+        """What an exporter is given beforehand: a run with regions of these names in these boxes."""
+        return RunInfo(self.size, tuple(self._names(names)), range(self.batch), self.channels == 1, self._recipe(names))
+
+    def _recipe(self, names: Sequence[str]) -> dict[str, Any]:
         regions = [
             {"name": name, "model": "tiles", "box": tuple(box), "z": z}
-            for z, (name, box) in enumerate(zip(self._names(names), self.boxes))
+            for z, (name, box) in enumerate(zip(self._names(names), self.boxes, strict=True))
         ]
         made = Recipe.from_data({"regions": regions, "samples": range(self.batch), "seed": self.seed})
         return made.model_dump(mode="json")
@@ -107,16 +121,20 @@ class Move:
         return _respaced(self.table, self.steps)
 
     def inputs(self, device: torch.device | str = "cpu") -> Moved:
-        """A stepper's arguments: a clean image, noised to level t, and predictions of it that are off."""
+        """A stepper's arguments: a clean image, noised to level t, and a prediction of it that is off."""
+        return self._inputs(self.t, self.s, 0.9, device)
+
+    def inputs_before(self, device: torch.device | str = "cpu") -> Moved | None:
+        """The same for the move before, from the earlier level down to t; None where there was none."""
+        return None if self.earlier is None else self._inputs(self.earlier, self.t, 0.8, device)
+
+    def _inputs(self, t: int, s: int, right: float, device: torch.device | str) -> Moved:
         generator = torch.Generator().manual_seed(self.seed)
         clean, off = torch.rand(2, *self.shape, generator=generator) * 2 - 1
         eps, z = torch.randn(2, *self.shape, generator=generator).to(device)
         spread = torch.rand(self.shape, generator=generator).to(device) if self.spread else None
-        said = Prediction((0.9 * clean + 0.1 * off).to(device), spread)
-        before = Prediction((0.8 * clean + 0.2 * off).to(device), spread)
-        x_t = self.noise.diffuse(clean.to(device), 0, self.t, eps)
-        earlier = None if self.earlier is None else Earlier(self.earlier, before)
-        return self.noise, x_t, said, z, self.t, self.s, earlier
+        prediction = Prediction((right * clean + (1 - right) * off).to(device), spread)
+        return self.noise, self.noise.diffuse(clean.to(device), 0, t, eps), prediction, z, t, s
 
 
 @cache

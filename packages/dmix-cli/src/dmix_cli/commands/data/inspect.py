@@ -94,5 +94,5 @@ def _counts(counts: dict[str, Any], between: str = ": ") -> str:
 def _sizes(counts: dict[str, int]) -> str:
     if len(counts) <= SHOWN:
         return _counts(counts)
-    widths, heights = zip(*(map(int, size.split("x")) for size in counts))
+    widths, heights = zip(*(map(int, size.split("x")) for size in counts), strict=True)
     return f"{len(counts)} different ones, {min(widths)}..{max(widths)} wide and {min(heights)}..{max(heights)} high"

@@ -8,7 +8,18 @@ from ...failures import wrong_use
 from ...parameters import PathType
 from ...printing import say
 
-NEW = ("merge-rule", "schedule", "stepper", "denoiser", "wrapper", "classifier", "exporter", "layout", "command")
+NEW = (
+    "merge-rule",
+    "schedule",
+    "stepper",
+    "denoiser",
+    "wrapper",
+    "classifier",
+    "exporter",
+    "backend",
+    "layout",
+    "command",
+)
 """The kinds of plugins that can be started."""
 
 

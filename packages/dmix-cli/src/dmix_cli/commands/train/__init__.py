@@ -7,7 +7,7 @@ import click
 
 from ...data_options import MASKS, READING, SCALE
 from ...field_options import Decorator, apply
-from ...parameters import FOLDER, LARGEST_BATCH, NEW_FOLDER, Count, Finite, NamesType, SizeType
+from ...parameters import FOLDER, NEW_FOLDER, Count, Finite, NamesType, SizeType
 
 COUNT = Count(1, 10**9)
 NUMBER = click.IntRange(min=0)
@@ -38,7 +38,7 @@ TRAINING: list[Decorator] = [
     click.option("--steps", type=COUNT, required=True, help="How many steps."),
     click.option(
         "--batch-size",
-        type=Count(1, LARGEST_BATCH),
+        type=Count(1, "LARGEST_BATCH"),
         default=32,
         show_default=True,
         help="Images in a step, on all devices.",
@@ -63,7 +63,11 @@ TRAINING: list[Decorator] = [
     ),
     click.option("--grad-clip", type=POSITIVE, default=1.0, show_default=True, help="The gradient's largest norm."),
     click.option(
-        "--mixed-precision", type=click.Choice(["no", "bf16"]), default="no", show_default=True, help="Of the network."
+        "--mixed-precision",
+        type=click.Choice(["auto", "no", "bf16"]),
+        default="auto",
+        show_default=True,
+        help="Compute in bfloat16 or not; auto measures both at the start and keeps the faster.",
     ),
     click.option("--compile", is_flag=True, help="Use torch.compile, which takes a minute to start."),
     click.option("--seed", type=NUMBER, default=0, show_default=True, help="All randomness derives from it."),
@@ -92,6 +96,13 @@ FILES: list[Decorator] = [
         default=32,
         show_default=True,
         help="Of each class, held against the training crops at the end of a training on 100 pictures or fewer.",
+    ),
+    click.option(
+        "--verdict-samples",
+        type=NUMBER,
+        default=32,
+        show_default=True,
+        help="Of each class, held against the training crops at the end: is the model ready?",
     ),
     click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard, too; needs the extra."),
     click.option("--data", metavar="TEXT", help="What the model card has of the data.  [default: the folder's name]"),

@@ -15,11 +15,13 @@ from typing import Any
 from tqdm import tqdm
 
 from dmix_data.augment import Augmentation
+from dmix_models.closing import read_verdict
 from dmix_models.config import Role
 from dmix_models.estimate import Estimate, estimate
 from dmix_models.metrics import TrainStep
 from dmix_models.page import PAGE
 from dmix_models.resume import ResumeError, newest_state
+from dmix_models.stopping import StopRequest
 from dmix_models.trainer import Origin, TrainConfig, TrainingError, train
 from dmix_models.training_setup import Architecture, background_setup, object_setup
 
@@ -42,20 +44,31 @@ def run(role: Role, folder: Path, out: Path, dry_run: bool, quiet: bool, given: 
     data = data_options(given)
     config = taken(TrainConfig, given, augment=taken(Augmentation, given))
     architecture = Architecture(given.pop("preset"), given.pop("variance"), given.pop("prediction"))
+    stop = StopRequest()
     with wrong_use(TrainingError, ResumeError), explained():
         setup = SETUP[role](folder, out, config, given["size"], data, architecture, _origin(given))
-        begun = estimate(setup) if dry_run else train(*setup)
+        begun = estimate(setup) if dry_run else train(*setup, stop=stop)
     if not isinstance(begun, Estimate):
-        _train(begun, out, config.steps, quiet)
+        _train(begun, out, config.steps, quiet, stop)
     elif not quiet:
         forecast.show(begun)
 
 
-def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool) -> None:
-    done = _follow(steps, total, quiet)
+def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool, stop: StopRequest) -> None:
+    with stop:
+        last = _follow(steps, total, quiet)
+    if stop.received and last and last.step < total:
+        say(
+            f"{stop.received.name}: stopped after step {last.step} of {total}, which is saved. "
+            "Run the same command again to go on.",
+            err=True,
+        )
+        raise KeyboardInterrupt
     if not quiet:
-        outcome = f"Trained {out} to step {total}" if done else f"{out} was already trained to step {_reached(out)}"
+        outcome = f"Trained {out} to step {total}" if last else f"{out} was already trained to step {_reached(out)}"
         say(f"{outcome}; see {out / 'training' / PAGE}.")
+        verdict = read_verdict(out / "training")
+        say("\n".join(verdict.lines) if verdict else "There is no verdict on it.")
 
 
 def _reached(out: Path) -> int:
@@ -70,12 +83,12 @@ def _origin(given: dict[str, Any]) -> Origin:
     return Origin(command=command, **{key: value for key, value in card.items() if value is not None})
 
 
-def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> bool:
-    """Run the training behind a progress bar; False if there was nothing left to do."""
+def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> TrainStep | None:
+    """Run the training behind a progress bar; the last step, or None if there was nothing left to do."""
     losses: deque[float] = deque(maxlen=SMOOTHED)
     first = next(steps, None)
     if first is None:
-        return False
+        return None
     printed = time.monotonic()
     with progress("training", "step", quiet, total=total, initial=first.step - 1) as bar:
         for step in chain([first], steps):
@@ -89,10 +102,12 @@ def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> bool:
                 printed = time.monotonic()
                 say(f"step {step.step} of {total}: {pace}, {timedelta(seconds=round(step.eta))} left", err=True)
             _show(step, bar)
-    return True
+    return step
 
 
 def _show(step: TrainStep, bar: tqdm) -> None:
+    for note in step.notes:
+        bar.write(note, file=sys.stderr)
     for what, path in (("checkpoint", step.saved), ("preview", step.preview)):
         if path:
             bar.write(f"step {step.step}: {what} {path}", file=sys.stderr)

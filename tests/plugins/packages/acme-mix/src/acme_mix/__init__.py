@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dmix_core import Denoiser, Descent, NoiseSchedule, Prediction, Spec
+from dmix_core import Denoiser, Descent, ExportWriter, NoiseSchedule, Prediction, Spec
 from dmix_core.hookspecs import hookimpl
 from dmix_core.mattes import blend
 
@@ -34,8 +34,11 @@ class Yoyo:
 class Sure:
     """The clean prediction, noised anew; it forgets the state."""
 
-    def __call__(self, noise, x_t, prediction, z, t, s, earlier):
-        return noise.diffuse(prediction.clean, 0, s, z)
+    def init(self, x_t):
+        return None
+
+    def step(self, noise, x_t, prediction, z, t, s, state):
+        return noise.diffuse(prediction.clean, 0, s, z), state
 
 
 class Flat:
@@ -77,14 +80,27 @@ class Bright:
         return torch.nn.functional.logsigmoid(self.steepness * x_t.mean((1, 2, 3)))
 
 
-def means(precision: int = 3):
-    def export(composition, folder, recipe):
-        path = folder / "means.json"
-        values = [round(mean, precision) for mean in composition.image.mean(dim=(1, 2, 3)).tolist()]
-        path.write_text(json.dumps({"means": values, "seed": recipe["seed"]}))
-        return [path]
+@dataclass(frozen=True)
+class Means:
+    """The mean of every image, in means.json."""
 
-    return export
+    precision: int = 3
+
+    def open(self, folder, run):
+        return MeansWriter(folder / "means.json", run.recipe["seed"], self.precision)
+
+
+class MeansWriter(ExportWriter):
+    def __init__(self, path, seed, precision):
+        self.path, self.seed, self.precision, self.means = path, seed, precision, []
+
+    def add(self, sample):
+        self.means.append(round(float(sample.image.mean()), self.precision))
+        return []
+
+    def close(self):
+        self.path.write_text(json.dumps({"means": self.means, "seed": self.seed}))
+        return [self.path]
 
 
 @hookimpl
@@ -119,4 +135,4 @@ def dmix_classifiers():
 
 @hookimpl
 def dmix_exporters():
-    return {"means": means}
+    return {"means": Means}

@@ -7,21 +7,24 @@ merge rules, timestep schedules, steppers and exporters; `model_checks` has the 
 
 import operator
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ..composition import Composition
 from ..errors import ScheduleError
+from ..exporters import Exporter, RunInfo
 from ..geometry import Box
-from ..protocols import Earlier, Exporter, Layer, Merged, MergeRule, Prediction, Stepper, TimestepSchedule
+from ..mattes import blend
+from ..protocols import Layer, LocalMergeRule, Merged, MergeRule, Prediction, Stepper, TimestepSchedule
+from ..sample import Sample
 from ..timesteps import check_walk
-from .promises import Check, Judged, Unanswered, Verdict, alone, answered, elsewhere, form, free, purely, repeats
+from .promises import Check, Judged, Unanswered, Verdict, answered, apart, elsewhere, form, free, purely, repeats
 from .strategies import Move, Moved, Scene, moves, scenes
 
 WALKED = (250, 1000)
@@ -34,13 +37,13 @@ def check_merge_rule(rule: MergeRule, *, examples: int = 100, device: torch.devi
     """Check a merge rule on layers of many kinds.
 
     Promises: shapes, dtype and device are those of the layers; weights are 0 or more, sum to one at every pixel and
-    are zero outside of their regions; the canvas stays within the range of the layers that cover the pixel, or, if the
-    rule says `repaints = True`, within [-1, 1] and the range of all layers of the sample; samples of a batch do not
-    depend on each other; the layers and the global random generators are left alone; the same input gives the same
-    result; nothing stays behind on a device that the layers have left.
+    are zero outside of their regions; the canvas stays within the range of the layers that cover the pixel, or is these
+    by their weights and a `change`, within [-1, 1] and the range of all layers of the sample; a LocalMergeRule gives a
+    part of the canvas the same pixels on its own; samples of a batch do not depend on each other; the layers and the
+    global random generators are left alone; the same input gives the same result; nothing stays behind on a device that
+    the layers have left.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     merge_rule_check(rule, examples, device).run()
 
@@ -52,8 +55,7 @@ def check_timestep_schedule(schedule: TimestepSchedule, *, examples: int = 100) 
     same steps give the same walk; the global random generators are left alone. It may refuse numbers of steps that
     do not suit it with a ScheduleError, but neither 250 nor 1000.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     timestep_schedule_check(schedule, examples).run()
 
@@ -66,20 +68,18 @@ def check_stepper(stepper: Stepper, *, examples: int = 100, device: torch.device
     samples of a batch do not depend on each other; all that is given and the global random generators are left alone;
     the same input gives the same bits; nothing stays behind on a device that the state has left.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     stepper_check(stepper, examples, device).run()
 
 
 def check_exporter(exporter: Exporter, *, examples: int = 20) -> None:
-    """Check an exporter on compositions of many kinds, each into an empty folder of its own.
+    """Check an exporter on the samples of runs of many kinds, each into an empty folder of its own.
 
-    Promises: it returns the paths of what it wrote, files inside the folder, and wrote nothing else there; the same
-    composition gives the same bytes; composition, recipe and global random generators are left alone.
+    Promises: its writer returns the paths of what it wrote, files inside the folder, and wrote nothing else there; the
+    same samples give the same bytes; samples, run and global random generators are left alone.
 
-    Raises:
-        BrokenPromise: which promise, by which input, and code to see it again; an AssertionError.
+    Raises BrokenPromise.
     """
     exporter_check(exporter, examples).run()
 
@@ -112,32 +112,40 @@ def merge_rule_check(rule: MergeRule, examples: int = 100, device: torch.device 
         layers = case.scene.layers(device)
         merged = yield from _merged(rule, layers, case.progress)
         yield from _weights(merged.weights, case.scene.supports().to(device))
-        repaints = bool(getattr(rule, "repaints", False))
-        yield from _range(merged.canvas, layers, case.scene.supports().to(device), repaints)
+        yield from _range(merged, layers, case.scene.supports().to(device))
+        if isinstance(rule, LocalMergeRule):
+            yield from _locally(rule, case, layers, merged)
         again = yield from answered(rule, layers, case.progress)
-        yield from repeats(merged, again)
-        for b in range(case.scene.batch):
-            sample = [Layer(image[b : b + 1], matte[b : b + 1]) for image, matte in layers]
-            single = yield from answered(rule, sample, case.progress)
-            yield from alone(b, single.canvas, merged.canvas)
+        yield from repeats(merged[:2], again[:2])
+
+        def single(b: int) -> Tensor:
+            return rule(_mapped_layers(layers, partial(_sample, b)), case.progress).canvas
+
+        yield from apart(single, merged.canvas)
         if case in last:
-            yield from elsewhere(lambda move: rule([Layer(*map(move, layer)) for layer in layers], case.progress))
+            yield from elsewhere(lambda move: rule(_mapped_layers(layers, move), case.progress)[:2])
 
     last = [_Merging(Scene((4, 5), (Box(0, 0, 5, 4), Box(1, 0, 3, 2)), ("opaque", "soft"), batch=2), 0.5, device)]
     return Check(st.builds(_Merging, scenes(), st.floats(0, 1), st.just(device)), judge, examples, last=last)
+
+
+def _mapped_layers(layers: Sequence[Layer], change: Callable[[Tensor], Tensor]) -> list[Layer]:
+    return [Layer(*map(change, layer)) for layer in layers]
 
 
 def _merged(rule: MergeRule, layers: Sequence[Layer], progress: float) -> Judged[Merged]:
     """The rule's answer, of the right form."""
     given = list(layers)
     merged = yield from purely(rule, given, progress)
-    untouched = len(given) == len(layers) and all(a is b for a, b in zip(given, layers))
+    untouched = len(given) == len(layers) and all(map(operator.is_, given, layers))
     yield Verdict("the input is left as it was", untouched, "the list of layers is another one")
     image, matte = layers[0]
     yield Verdict("the answer is a Merged", isinstance(merged, Merged), f"it is {type(merged).__name__}")
-    for name, tensor, shape in zip(("the canvas", "the weights"), merged, (image.shape, (len(layers), *matte.shape))):
-        yield from form(name, tensor, image, shape)
-        yield from free(name, tensor)
+    shapes = {"canvas": image.shape, "weights": (len(layers), *matte.shape), "change": image.shape}
+    for name, tensor in merged._asdict().items():
+        if tensor is not None or name != "change":
+            yield from form(f"the {name}", tensor, image, shapes[name])
+            yield from free(f"the {name}", tensor)
     return merged
 
 
@@ -150,9 +158,12 @@ def _weights(weights: Tensor, supports: Tensor) -> Iterator[Verdict]:
     yield Verdict("weights are zero outside of their region", most <= 1e-6, f"region {region} has {most:.4g}")
 
 
-def _range(canvas: Tensor, layers: Sequence[Layer], supports: Tensor, repaints: bool) -> Iterator[Verdict]:
+def _range(merged: Merged, layers: Sequence[Layer], supports: Tensor) -> Iterator[Verdict]:
+    canvas, weights, change = merged
     images = torch.stack([layer.image for layer in layers])
-    if repaints:
+    if change is not None:
+        off = float((canvas - blend(layers, weights).canvas - change).abs().max())
+        yield Verdict("the canvas is the layers by their weights, and the change", off <= 1e-4, f"off by {off:.4g}")
         low, high = images.amin((0, 2, 3, 4)).clamp(max=-1), images.amax((0, 2, 3, 4)).clamp(min=1)
         beyond = float(torch.maximum(low - canvas.amin((1, 2, 3)), canvas.amax((1, 2, 3)) - high).max())
         promise, hint = "the canvas stays within [-1, 1] and the range of the sample's layers", ""
@@ -160,8 +171,18 @@ def _range(canvas: Tensor, layers: Sequence[Layer], supports: Tensor, repaints: 
         low = images.masked_fill(~supports, torch.inf).amin(0)
         high = images.masked_fill(~supports, -torch.inf).amax(0)
         beyond = float(torch.maximum(low - canvas, canvas - high).max())
-        promise, hint = "the canvas stays within the range of its layers", "; a rule may say `repaints = True`"
+        promise, hint = "the canvas stays within the range of its layers", "; a rule may return a `change`"
     yield Verdict(promise, beyond <= 1e-5, f"beyond by {beyond:.4g}{hint}")
+
+
+def _locally(rule: LocalMergeRule, case: _Merging, layers: Sequence[Layer], merged: Merged) -> Iterator[Verdict]:
+    """On the part around the regions above the bottom one it gives what it gives on the whole canvas."""
+    yield Verdict("reach is a whole number, 0 or more", isinstance(rule.reach, int) and rule.reach >= 0)
+    if above := case.scene.boxes[1:]:
+        part = reduce(Box.hull, above).grown(rule.reach, case.scene.size)
+        local = yield from answered(rule, _mapped_layers(layers, part.crop), case.progress)
+        same = torch.allclose(local.canvas, part.crop(merged.canvas), rtol=0, atol=1e-6)
+        yield Verdict("a local rule gives a part of the canvas the same pixels on its own", same, f"reach={rule.reach}")
 
 
 # ---- timestep schedules ---------------------------------------------------------------------------------------
@@ -236,7 +257,11 @@ class _Moving:
     @property
     def code(self) -> str:
         moved = "" if str(self.device) == "cpu" else repr(str(self.device))
-        return f"from dmix_core.testing import Move\nstepper(*{self.move}.inputs({moved}))"
+        code = f"from dmix_core.testing import Move\nmove = {self.move}\n"
+        if self.move.earlier is None:
+            return f"{code}stepper.step(*move.inputs({moved}), stepper.init(move.inputs({moved})[1]))"
+        before = f"before = move.inputs_before({moved})\n_, state = stepper.step(*before, stepper.init(before[1]))\n"
+        return f"{code}{before}stepper.step(*move.inputs({moved}), state)"
 
 
 def stepper_check(stepper: Stepper, examples: int = 100, device: torch.device | str = "cpu") -> Check[_Moving]:
@@ -244,25 +269,43 @@ def stepper_check(stepper: Stepper, examples: int = 100, device: torch.device | 
 
     def judge(case: _Moving) -> Iterator[Verdict]:
         given = case.move.inputs(device)
-        _, x_t, said, *_ = given
-        x_s = yield from purely(stepper, *given)
+        state = yield from answered(_remembered, stepper, case)
+        _, x_t, prediction, *_ = given
+        answer = yield from purely(stepper.step, *given, state)
+        yield Verdict("the answer is x_s and a state", isinstance(answer, tuple) and len(answer) == 2)
+        x_s, _ = answer
         yield from form("the state", x_s, x_t, x_t.shape)
         yield from free("the state", x_s)
         if case.move.s == 0:
-            close = torch.allclose(x_s, said.clean, rtol=1e-4, atol=1e-4)
+            close = torch.allclose(x_s, prediction.clean, rtol=1e-4, atol=1e-4)
             yield Verdict("into level 0 the state becomes the clean prediction", close)
         else:
             yield from _noise(stepper, case.move, device)
-        again = yield from answered(stepper, *given)
+        again = yield from answered(_stepped, stepper, case)
         yield from repeats([x_s], [again])
-        for b in range(len(x_t)):
-            single = yield from answered(stepper, *_mapped(given, partial(_sample, b)))
-            yield from alone(b, single, x_s)
+        yield from apart(lambda b: _stepped(stepper, case, partial(_sample, b)), x_s)
         if case in last:
-            yield from elsewhere(lambda move: [stepper(*_mapped(given, move))])
+            yield from elsewhere(lambda move: [_stepped(stepper, case, move)])
 
     last = [_Moving(Move(10, t, s, before, spread=True), device) for t, s, before in ((10, 9, None), (6, 3, 9))]
     return Check(st.builds(_Moving, moves(), st.just(device)), judge, examples, last=last)
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _remembered(stepper: Stepper, case: _Moving, change: Callable[[Tensor], Tensor] = _same) -> Any:
+    """What a stepper remembers before a move, with every tensor that it is given changed."""
+    before = case.move.inputs_before(case.device)
+    state = stepper.init(change((before or case.move.inputs(case.device))[1]))
+    return stepper.step(*_mapped(before, change), state)[1] if before else state
+
+
+def _stepped(stepper: Stepper, case: _Moving, change: Callable[[Tensor], Tensor] = _same) -> Tensor:
+    """Where a stepper moves, with every tensor that it is given changed."""
+    state = _remembered(stepper, case, change)
+    return stepper.step(*_mapped(case.move.inputs(case.device), change), state)[0]
 
 
 def _noise(stepper: Stepper, move: Move, device: torch.device | str) -> Iterator[Verdict]:
@@ -270,9 +313,12 @@ def _noise(stepper: Stepper, move: Move, device: torch.device | str) -> Iterator
     generator = torch.Generator().manual_seed(move.seed)
     eps, z = torch.randn(2, *PIXELS, generator=generator).to(device)
     noise, sure = move.noise, Prediction(torch.zeros_like(eps))
-    earlier = Earlier(move.earlier, sure) if move.earlier else None
+    state = stepper.init(eps)
+    if move.earlier is not None:
+        x_u = noise.diffuse(sure.clean, 0, move.earlier, eps)
+        _, state = yield from answered(stepper.step, noise, x_u, sure, z, move.earlier, move.t, state)
     x_t = noise.diffuse(sure.clean, 0, move.t, eps)
-    x_s = yield from answered(stepper, noise, x_t, sure, z, move.t, move.s, earlier)
+    x_s, _ = yield from answered(stepper.step, noise, x_t, sure, z, move.t, move.s, state)
     ratio = float(x_s.var()) / (1 - float(noise.alpha_bar[move.s]))
     promise = "where the prediction is right, the state has the noise of its level"
     yield Verdict(promise, 0.95 <= ratio <= 1.05, f"{ratio:.3g} times its variance")
@@ -284,14 +330,9 @@ def _sample(b: int, batch: Tensor) -> Tensor:
 
 def _mapped(given: Moved, change: Callable[[Tensor], Tensor]) -> Moved:
     """A stepper's arguments with every tensor changed; the table of noise is none of them."""
-    noise, x_t, said, z, t, s, earlier = given
-    then = earlier and Earlier(earlier.t, _changed(earlier.prediction, change))
-    return noise, change(x_t), _changed(said, change), change(z), t, s, then
-
-
-def _changed(prediction: Prediction, change: Callable[[Tensor], Tensor]) -> Prediction:
-    clean, spread = prediction
-    return Prediction(change(clean), None if spread is None else change(spread))
+    noise, x_t, (clean, spread), z, t, s = given
+    prediction = Prediction(change(clean), None if spread is None else change(spread))
+    return noise, change(x_t), prediction, change(z), t, s
 
 
 # ---- exporters ------------------------------------------------------------------------------------------------
@@ -305,7 +346,7 @@ class _Exporting:
     scene: Scene
 
     def __str__(self) -> str:
-        return f"the composition of {self.scene}"
+        return f"the samples of {self.scene}"
 
     @property
     def names(self) -> Sequence[str]:
@@ -316,8 +357,10 @@ class _Exporting:
         return (
             "import tempfile, torch\nfrom pathlib import Path\nfrom dmix_core import Box\n"
             "from dmix_core.testing import Scene\n"
-            f"scene = {self.scene}\ncomposition = scene.composition({self.names})\n"
-            f"exporter(composition, Path(tempfile.mkdtemp()), scene.recipe({self.names}))"
+            f"scene = {self.scene}\n"
+            f"with exporter.open(Path(tempfile.mkdtemp()), scene.run({self.names})) as writer:\n"
+            f"    for sample in scene.samples({self.names}):\n"
+            "        print(writer.add(sample))"
         )
 
 
@@ -325,27 +368,33 @@ def exporter_check(exporter: Exporter, examples: int = 20) -> Check[_Exporting]:
     """What check_exporter runs."""
 
     def judge(case: _Exporting) -> Iterator[Verdict]:
-        composition, recipe = case.scene.composition(case.names), case.scene.recipe(case.names)
-        first = yield from _exported(exporter, composition, recipe)
-        yield Verdict("the recipe is left as it was", recipe == case.scene.recipe(case.names))
-        again = yield from _exported(exporter, composition, recipe)
+        samples, run = case.scene.samples(case.names), case.scene.run(case.names)
+        first = yield from _exported(exporter, samples, run)
+        yield Verdict("the run is left as it was", run == case.scene.run(case.names))
+        again = yield from _exported(exporter, samples, run)
         different = sorted(name for name in first.keys() | again.keys() if first.get(name) != again.get(name))
-        yield Verdict("the same composition gives the same bytes", not different, ", ".join(different))
+        yield Verdict("the same samples give the same bytes", not different, ", ".join(different))
 
     return Check(st.builds(_Exporting, scenes(dtypes=[torch.float32])), judge, examples)
 
 
-def _exported(exporter: Exporter, composition: Composition, recipe: Mapping[str, object]) -> Judged[dict[str, bytes]]:
+def _exported(exporter: Exporter, samples: Sequence[Sample], run: RunInfo) -> Judged[dict[str, bytes]]:
     """The files that it wrote, by their paths in the folder."""
+
+    def write(samples: Sequence[Sample]) -> list[object]:
+        writer = exporter.open(folder, run)
+        answers: list[object] = [writer.add(sample) for sample in samples]
+        return [*answers, writer.close()]
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve() / "export"
         folder.mkdir()
-        paths = yield from purely(exporter, composition, folder, recipe)
-        told = isinstance(paths, Sequence) and all(isinstance(path, Path) for path in paths)
-        yield Verdict("it returns a sequence of paths", told, f"it returned {paths!r}")
-        if not told:
+        answers = yield from purely(write, samples)
+        strange = [answer for answer in answers if not _is_paths(answer)]
+        yield Verdict("`add` and `close` return sequences of paths", not strange, f"such as {strange[:1]}")
+        if strange:
             raise Unanswered
-        returned = {Path(folder, path).resolve() for path in paths}
+        returned = {Path(folder, path).resolve() for paths in answers for path in cast(Sequence[Path], paths)}
         written = {path for path in Path(temporary).resolve().rglob("*") if path.is_file()}
         yield Verdict("it writes at least one file", bool(written))
         astray = [path.name for path in written | returned if not path.is_relative_to(folder)]
@@ -355,3 +404,7 @@ def _exported(exporter: Exporter, composition: Composition, recipe: Mapping[str,
         silent = [path.name for path in written - returned]
         yield Verdict("it returns every path that it wrote", not silent, ", ".join(silent))
         return {str(path.relative_to(folder)): path.read_bytes() for path in written}
+
+
+def _is_paths(answer: object) -> bool:
+    return isinstance(answer, Sequence) and all(isinstance(path, Path) for path in answer)

@@ -1,0 +1,256 @@
+"""`dmix compose`: compose images from models, with masks."""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..failures import wrong_use
+from ..parameters import (
+    FILE,
+    MOST_RESAMPLES,
+    NEW_FOLDER,
+    SAMPLES,
+    Count,
+    Finite,
+    ModelType,
+    ObjectType,
+    PercentagesType,
+    SettingType,
+    ShareType,
+    SizeType,
+    WrapType,
+)
+from ..printing import print_json, reserve_stdout, say
+
+if TYPE_CHECKING:
+    from dmix_core.animation import DenoisingGif
+    from dmix_core.output import SampleFiles
+    from dmix_core.run import Run, RunFolder
+    from dmix_core.sample import Sample
+    from dmix_core.step import Step
+    from dmix_core.strip import DenoisingStrip
+
+OPTIONS = {
+    "background": "--background",
+    "objects": "--object",
+    "plugins": "--plugin",
+    "wraps": "--wrap",
+    "settings": "--set",
+    "listen_from": "--listen-from",
+}
+"""Which option sets a field of an edit."""
+WALK = ("jump_length", "resamples")
+"""Options that are settings of the timestep schedule."""
+
+
+@click.command(short_help="Compose images from models, with masks.")
+@click.argument("recipe", required=False, type=FILE)
+@click.option("--background", type=ModelType(), help="What fills the canvas.  [default: tiles]")
+@click.option(
+    "--object",
+    "objects",
+    multiple=True,
+    type=ObjectType(),
+    help="An object, above those given before it; without a box in the centre, at its own size.  [default: blowhole]",
+)
+@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A merge rule, schedule, stepper or exporter.")
+@click.option(
+    "--wrap",
+    "wraps",
+    multiple=True,
+    type=WrapType(),
+    help="A wrapper around a region's model; the first given is innermost.",
+)
+@click.option(
+    "--set", "settings", multiple=True, type=SettingType(), help="A setting of a plugin in use or of a region's model."
+)
+@click.option(
+    "--listen-from",
+    multiple=True,
+    type=ShareType(),
+    help="The fraction of the denoising from which this region takes in the others.",
+)
+@click.option("--size", type=SizeType(), help="The canvas.  [default: the background's own size]")
+@click.option("--steps", type=Count(None, "MOST_STEPS"), help="T, denoising steps.  [default: 250]")
+@click.option(
+    "--jump-length", type=Count(None, "MOST_STEPS"), help="How many levels each resampling climbs back.  [default: 10]"
+)
+@click.option(
+    "--resamples", type=Count(None, MOST_RESAMPLES), help="How often to climb back and come down again.  [default: 2]"
+)
+@click.option(
+    "--merge-from", type=Finite(), help="The fraction of the denoising from which the models merge.  [default: 0.9]"
+)
+@click.option(
+    "--others", type=click.Choice(["clean", "noisy"]), help="Which tensor of the others is noised.  [default: clean]"
+)
+@click.option(
+    "--seams",
+    type=click.Choice(["keep-variance", "literal"]),
+    help="How noise is mixed at soft seams.  [default: keep-variance]",
+)
+@click.option("--seed", type=Count(None, "HIGHEST_SEED"), help="All noise derives from it.  [default: 0]")
+@click.option("-n", "--samples", type=SAMPLES, help="How many images.  [default: 1]")
+@click.option("--batch-size", type=Count(None, "LARGEST_BATCH"), help="How many run together.  [default: 8]")
+@click.option("--device", help="Where to compute: cpu, cuda, mps.  [default: cpu]")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the networks.  [default: float32]")
+@click.option("--backend", metavar="NAME", help="What calls the networks: torch, compile.  [default: torch]")
+@click.option("-o", "--out", type=NEW_FOLDER, default="dmix-out", show_default=True, help="The folder to write into.")
+@click.option("--strip/--no-strip", default=True, help="Draw how the first sample came about.  [default: strip]")
+@click.option(
+    "--strip-at",
+    type=PercentagesType(),
+    help="The percentages of the denoising that the strip shows.  [default: 0,50,80,89,90,95,100]",
+)
+@click.option("--gif", is_flag=True, help="Animate how the first sample came about, as denoising.gif.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=reserve_stdout,
+    help="Print one JSON object on stdout, with what was written.",
+)
+def compose(
+    recipe: Path | None,
+    out: Path,
+    strip: bool,
+    strip_at: tuple[float, ...] | None,
+    gif: bool,
+    quiet: bool,
+    as_json: bool,
+    **edit: Any,
+) -> None:
+    """Compose images; without arguments, the bundled magnetic tiles with blowholes.
+
+    MODEL is the name of a bundled model (see `dmix models`), a checkpoint folder, or NAME or NAME:ARGUMENT of a plugin;
+    for a model of several classes FOLDER:CLASS. Each object's region is called after the last part of what was typed.
+    IMAGE is a picture: under the hard mask, pixels that no object owns come out as they are. As an object, a
+    picture owns what is opaque in it.
+
+    RECIPE is a file as every run writes it, and makes the same images again; options replace what it states. Where
+    versions or weights are other ones than it was made with, a line on stderr names them.
+
+    Into the output folder go images/, masks/ (each pixel holds the number of the region that owns it, 0 for the
+    background), overlays/, amodal/ (each object's mask as if nothing covered it), strip.png, sheet.png for several
+    samples, recipe.json, and a folder for each exporter. Files of the same names are replaced.
+
+    \b
+    Examples:
+      dmix compose -n 8 --seed 3
+      dmix compose --background wall.png --object blowhole@10,20,32,32 --object blowhole@60,40,48,48
+      dmix compose --plugin soft-mask --set feather=2 --listen-from blowhole=0.7
+      dmix compose dmix-out/recipe.json --resamples 5 -o more
+    """
+    run = _planned(recipe, edit)
+    if run.changes:
+        differences = "; ".join(run.changes)
+        say(f"The images may differ from those that {recipe} was made with: {differences}.", err=True)
+    started = time.monotonic()
+    watching = _watching(run, strip, strip_at, gif)
+    with run.folder(out) as folder:
+        samples, exported = _write(run, folder, watching.values(), quiet, as_json)
+    drawn = {name: each.write(out / PICTURES[name]) for name, each in watching.items()}
+    sheet = {"sheet": folder.sheet} if folder.sheet else {}
+    files = drawn | sheet | {"recipe": folder.recipe}
+    if as_json:
+        seconds = round(time.monotonic() - started, 2)
+        print_json({"folder": out, **files, "exported": exported, "samples": samples, "seconds": seconds})
+    elif not quiet:
+        _report(len(run), folder, files)
+
+
+# ---- planning -------------------------------------------------------------------------------------------------
+
+
+def _planned(path: Path | None, options: dict[str, Any]) -> "Run":
+    """The run that the options ask for; nothing is computed or written yet."""
+    from dmix_core.edits import RecipeEdit
+    from dmix_core.errors import RecipeError
+    from dmix_core.loading import Loader
+    from dmix_core.recipe import Recipe
+    from dmix_core.run import Run
+
+    source = repr(str(path)) if path else "these options"
+    with wrong_use():
+        try:
+            loader, given = Loader(), Recipe.read(path) if path else None
+            return Run(RecipeEdit.from_data(_fields(options), source).apply(given, loader, source), loader)
+        except RecipeError as error:
+            raise RecipeError(_with_options(str(error))) from error
+
+
+def _fields(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, as the fields of an edit."""
+    given = {name: value for name, value in options.items() if value is not None}
+    walk = {name: given.pop(name) for name in WALK if name in given}
+    samples = {"samples": range(given["samples"])} if "samples" in given else {}
+    return given | samples | {"timesteps": walk}
+
+
+def _with_options(message: str) -> str:
+    """An edit's message with options in the place of its fields, which stand in backticks."""
+    return re.sub(r"`(\w+)`", lambda match: OPTIONS.get(match[1], match[0]), message)
+
+
+# ---- composing ------------------------------------------------------------------------------------------------
+
+PICTURES = {"strip": "strip.png", "gif": "denoising.gif"}
+"""The pictures of the denoising of the first sample, and their files."""
+
+
+def _watching(
+    run: "Run", strip: bool, strip_at: Sequence[float] | None, gif: bool
+) -> "dict[str, DenoisingStrip | DenoisingGif]":
+    """What draws the denoising of the first sample."""
+    from dmix_core.animation import DenoisingGif
+    from dmix_core.strip import PERCENTAGES, DenoisingStrip
+
+    strips = {"strip": DenoisingStrip(run.composer, strip_at or PERCENTAGES)} if strip else {}
+    return strips | ({"gif": DenoisingGif(run.composer)} if gif else {})
+
+
+def _write(
+    run: "Run", folder: "RunFolder", watching: "Iterable[DenoisingStrip | DenoisingGif]", quiet: bool, keep: bool
+) -> tuple[list[dict[str, Any]], list[Path]]:
+    """Compose and write every sample; returns the samples' facts and the exporters' files if these are to be kept."""
+    from ..progress import progress
+
+    first, *_ = run.recipe.batches()
+    samples: list[dict[str, Any]] = []
+    exported: list[Path] = []
+    with progress("composing", "step", quiet, total=run.steps) as bar:
+
+        def on_step(step: "Step", batch: Sequence[int]) -> None:
+            for each in watching if batch == first else ():
+                each.add(step)
+            bar.update()
+
+        for sample in run.samples(on_step):
+            finished = folder.add(sample)
+            if keep:
+                samples.append(_facts(sample, folder.pictures.files(sample)))
+                exported += finished
+    return samples, exported + folder.close()
+
+
+def _facts(sample: "Sample", files: "SampleFiles") -> dict[str, Any]:
+    """A sample with its files, for --json."""
+    facts = sample.facts()
+    objects = [each | {"amodal": path} for each, path in zip(facts["objects"], files.amodal, strict=True)]
+    return facts | {"image": files.image, "mask": files.mask, "overlay": files.overlay, "objects": objects}
+
+
+# ---- printing -------------------------------------------------------------------------------------------------
+
+
+def _report(count: int, folder: "RunFolder", files: dict[str, Path]) -> None:
+    say(f"Wrote {count} image{'s' * (count > 1)} to {folder.path / 'images'}, beside masks, overlays and amodal.")
+    for what, path in files.items():
+        say(f"{what:>8}  {path}")
+    for path in folder.exports.values():
+        say(f"exported  {path}")

@@ -1,0 +1,82 @@
+"""The shortest way from names and pictures to a composer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .backends import Compute
+from .composer import Composer
+from .devices import check_device
+from .geometry import Box, Size
+from .images import Picture
+from .loading import Loader
+from .naming import free_name, short_name
+from .protocols import Denoiser, Region
+from .region import BoxRegion
+from .registry import Registry
+from .still import StillImage
+
+Model = Denoiser | Picture
+"""A denoiser; a reference as `Registry.denoiser` takes it, such as the name of a model or the path of a picture; or a
+picture as `StillImage.of` takes it."""
+PlacedModel = tuple[Model, tuple[int, int, int, int] | None]
+"""A model and its box (x, y, width, height) on the canvas; None: the centre, at its own size."""
+
+
+def from_models(
+    background: Model,
+    objects: Sequence[Model | PlacedModel] = (),
+    *,
+    size: Size | None = None,
+    registry: Registry | Loader | None = None,
+    device: torch.device | str = "cpu",
+    dtype: str = "float32",
+    **settings: Any,
+) -> Composer:
+    """A composer of models by their names, and of pictures.
+
+        composer = from_models("photo.png", objects=[("blowhole", (40, 30, 32, 32))], steps=100)
+        composer.compose(samples=4, seed=0).save("out")
+
+    Args:
+        background: what fills the canvas.
+        objects: from bottom to top, each with its box, or alone for the centre. Regions are called after their models,
+            with a number where two have the same name.
+        size: (H, W) of the canvas, over which the background is stretched; None: the background's own size.
+        registry: where names come from; None: everything that is installed.
+        device: where networks compute.
+        dtype: in which arithmetic: "float32" or "bfloat16".
+        settings: other arguments of Composer.
+
+    Raises:
+        DmixError: what cannot be found or read, or does not fit, before any network is called.
+    """
+    compute = Compute(check_device(str(device)), dtype)
+    loader = registry if isinstance(registry, Loader) else Loader(registry)
+    bottom = BoxRegion(_denoiser(background, loader, compute), size and Box(0, 0, size[1], size[0]), "background")
+    regions: list[Region] = [bottom]
+    canvas = size or bottom.denoiser.spec.picture.size
+    for z, given in enumerate(objects, 1):
+        model, box = given if isinstance(given, tuple) else (given, None)
+        name = free_name(_name(model), [region.name for region in regions])
+        denoiser = _denoiser(model, loader, compute)
+        place = Box(*box) if box else Box.centred(denoiser.spec.picture.size, canvas)
+        regions.append(BoxRegion(denoiser, place, name, z))
+    return Composer(regions, size=size, device=device, **settings)
+
+
+def _denoiser(model: Model, loader: Loader, compute: Compute) -> Denoiser:
+    if isinstance(model, str | Path):
+        return loader.denoiser(str(model), compute)
+    if isinstance(model, Image.Image | np.ndarray | Tensor):
+        return StillImage.of(model)
+    return model
+
+
+def _name(model: Model) -> str:
+    return short_name(str(model)) if isinstance(model, str | Path) else "object"

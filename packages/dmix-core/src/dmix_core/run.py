@@ -1,0 +1,188 @@
+"""A run: the one loop over the samples of a recipe.
+
+    run = Run(Recipe.read("recipe.json"))
+    for sample in run:
+        print(sample.number, [each.box for each in sample.objects])
+
+A run composes batch by batch and keeps nothing: memory does not grow with the number of samples.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .composer import Composer
+from .exporters import Exporter, ExportWriter, RunInfo
+from .files import writable_folder
+from .loading import Loader
+from .output import FOLDERS, SHEET, Pictures
+from .recipe import Recipe, changes, made_with
+from .registry import Registry
+from .sample import Provenance, Sample
+from .step import Step
+
+StepHook = Callable[[Step, Sequence[int]], object]
+"""Called after every step of a batch with the step and the numbers of the batch's samples."""
+
+RECIPE = "recipe.json"
+_OURS = (*FOLDERS, SHEET, RECIPE, "strip.png", "denoising.gif")
+
+
+class Run:
+    """Composes the samples of a recipe, in its order and in batches of its batch_size.
+
+    An iterable that can be gone through several times; each time it composes anew.
+
+    Args:
+        recipe: what to compose.
+        registry: where its names come from; None: everything that is installed. A Loader shares its denoisers with
+            other runs.
+
+    Attributes:
+        recipe: the recipe, with `made_with` as it is now.
+        changes: what the given recipe was made with that is different now, in words.
+        composer: what composes.
+        exporters: the recipe's, by their names.
+
+    Raises:
+        DmixError: what cannot be made or does not fit, before any network is called.
+    """
+
+    def __init__(self, recipe: Recipe, registry: Registry | Loader | None = None) -> None:
+        loader = registry if isinstance(registry, Loader) else Loader(registry)
+        self.composer = recipe.composer(loader)
+        self.exporters: dict[str, Exporter] = {
+            each.use: loader.registry.create("exporter", each.use, each.settings) for each in recipe.exporters
+        }
+        now = made_with(loader.registry, recipe.models(loader))
+        self.changes = changes(recipe.made_with, now)
+        self.recipe = recipe.model_copy(update={"made_with": now})
+
+    def __len__(self) -> int:
+        """How many samples it has."""
+        return len(self.recipe.samples)
+
+    def __repr__(self) -> str:
+        return f"<Run of {len(self)} samples: {self.composer!r}>"
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self.samples()
+
+    @property
+    def steps(self) -> int:
+        """How many steps all of its batches take together; a hook is called so often."""
+        return len(self.recipe.batches()) * (len(self.composer.walk) - 1)
+
+    @property
+    def info(self) -> RunInfo:
+        """What exporters know of it beforehand."""
+        names = tuple(region.name for region in self.composer.regions)
+        data = self.recipe.model_dump(mode="json")
+        return RunInfo(self.composer.size, names, self.recipe.samples, self.composer.grey, data)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What all of its samples were made from."""
+        return Provenance(self.recipe.seed, self.recipe.digest(), self.recipe.made_with)
+
+    def samples(self, on_step: StepHook | None = None) -> Iterator[Sample]:
+        """The finished samples, in the recipe's order.
+
+        Args:
+            on_step: called after every step, for progress bars and pictures of the denoising.
+        """
+        return samples_of(self.composer, self.recipe.batches(), self.recipe.seed, on_step, self.provenance)
+
+    def folder(self, path: str | Path) -> "RunFolder":
+        """A folder that is ready to take its samples: recipe.json is written.
+
+        Raises:
+            WriteError: the folder cannot be written to.
+        """
+        return RunFolder(Path(path), self)
+
+    def save(self, path: str | Path, on_step: StepHook | None = None) -> Path:
+        """Compose all samples and write them with the recipe's exporters; returns the folder.
+
+        Raises:
+            WriteError: the folder cannot be written to; known before anything is computed.
+        """
+        with self.folder(path) as folder:
+            for sample in self.samples(on_step):
+                folder.add(sample)
+        return folder.path
+
+
+def samples_of(
+    composer: Composer,
+    batches: Sequence[Sequence[int]],
+    seed: int = 0,
+    on_step: StepHook | None = None,
+    provenance: Provenance | None = None,
+) -> Iterator[Sample]:
+    """The loop of a run, for a composer without a recipe too: the samples of these numbers, batch by batch."""
+    for batch in batches:
+        for step in composer.steps(batch, seed):
+            if on_step:
+                on_step(step, batch)
+        yield from composer.finish(step).samples(batch, provenance or Provenance(seed))
+
+
+class RunFolder:
+    """The folder of a run: recipe.json, the pictures, and a folder for each exporter.
+
+    Attributes:
+        path: the folder.
+        recipe: the path of recipe.json.
+        pictures: the writer of the pictures, which knows where each sample's lie.
+        exports: the folder of each exporter, by its name.
+        sheet: the path of sheet.png, once it is closed; None where a run has one sample.
+    """
+
+    def __init__(self, path: Path, run: Run) -> None:
+        self.path, info = path, run.info
+        self.pictures = Pictures().open(path, info)
+        self.exports = {name: writable_folder(path / folder_of(name)) for name in run.exporters}
+        self.recipe = run.recipe.write(path / RECIPE)
+        self.sheet: Path | None = None
+        self._closed = False
+        self._writers: dict[str, ExportWriter] = {}
+        try:
+            for name, exporter in run.exporters.items():
+                self._writers[name] = exporter.open(self.exports[name], info)
+        except BaseException:
+            self.discard()
+            raise
+
+    def add(self, sample: Sample) -> list[Path]:
+        """Write a sample; returns the files that the exporters finished with it."""
+        self.pictures.add(sample)
+        return [path for writer in self._writers.values() for path in writer.add(sample)]
+
+    def close(self) -> list[Path]:
+        """Write the sheet and finish the exporters; returns the files that these wrote. Repeated, it does nothing."""
+        if self._closed:
+            return []
+        self._closed = True
+        self.sheet = next(iter(self.pictures.close()), None)
+        return [path for writer in self._writers.values() for path in writer.close()]
+
+    def discard(self) -> None:
+        """Let the exporters release what is open, after a failure."""
+        for writer in self._writers.values():
+            writer.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+def folder_of(exporter: str) -> str:
+    """Its own name, unless what we write ourselves is called so, on file systems that ignore case too."""
+    return f"{exporter}-export" if exporter.lower() in _OURS else exporter

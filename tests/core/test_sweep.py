@@ -1,0 +1,73 @@
+"""A sweep composes every combination of some settings from the same noise."""
+
+import pytest
+import torch
+
+from dmix_core.edits import bundled_pair
+from dmix_core.errors import DmixError
+from dmix_core.loading import Loader
+from dmix_core.run import Run
+from dmix_core.sweep import Axis, Spread, Sweep
+from dmix_core.sweep_sheet import SweepSheet
+
+RECIPE = bundled_pair().model_copy(update={"steps": 12, "samples": (0, 3), "batch_size": 2})
+
+
+@pytest.fixture(scope="module")
+def loader():
+    return Loader()
+
+
+def test_each_cell_is_what_its_recipe_gives_alone(loader):
+    sweep = Sweep(
+        RECIPE, [Axis("resamples", (0, 1)), Axis("merge_from", (0.5, 0.9)), Axis("jump_length", (2,))], loader
+    )
+    cells = list(sweep)
+    assert [tuple(cell.values.values()) for cell in cells] == [(0, 0.5, 2), (0, 0.9, 2), (1, 0.5, 2), (1, 0.9, 2)]
+    for cell in cells:
+        alone = list(Run(cell.recipe, loader))
+        assert all(torch.equal(a.image, b.image) for a, b in zip(alone, cell.samples, strict=True))
+    assert not torch.equal(cells[0].samples[0].image, cells[3].samples[0].image)
+    assert len(cells[0].seconds) == 2
+    assert cells[0].record()["figures"]["seconds"]["number"] == 2
+
+
+def test_regions_rules_and_settings_can_be_swept(loader):
+    axes = [Axis("listen_from.blowhole", (0.6,)), Axis("merge", ("hard-mask",)), Axis("threshold", (0.4, 0.6))]
+    recipes = [run.recipe for _, run in Sweep(RECIPE, axes, loader).runs]
+    assert [recipe.merge.settings["threshold"] for recipe in recipes] == [0.4, 0.6]
+    assert {recipe.regions[1].listen_from for recipe in recipes} == {0.6}
+
+
+def test_the_sheet_has_a_column_for_each_value_of_the_last_axis(loader):
+    sweep = Sweep(RECIPE, [Axis("resamples", (0, 1)), Axis("merge_from", (0.5, 0.7, 0.9)), Axis("jump_length", (2,))])
+    narrow = SweepSheet(sweep.axes)
+    wide = SweepSheet([sweep.axes[0], sweep.axes[2], sweep.axes[1]])
+    for cell in sweep:
+        narrow.add(cell)
+        wide.add(cell)
+    assert narrow.picture().width < wide.picture().width
+    assert narrow.picture().height > 2 * wide.picture().height
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ([], "A sweep needs an axis"),
+        ([Axis("resamples", ())], "`resamples` has no values"),
+        ([Axis("resamples", (1, 1))], "has a value twice"),
+        ([Axis("resamples", (1,)), Axis("resamples", (2,))], "Two axes have one name"),
+        ([Axis("seed", (1, 2))], "all cells start from the same noise"),
+        ([Axis("resamples", tuple(range(201)))], "201 cells, 402 images; expected at most 200 cells"),
+        ([Axis("thrashold", (1,))], "Did you mean 'threshold'"),
+        ([Axis("threshold", (0.5, 7))], "threshold is 7"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_step(loader, axes, message):
+    with pytest.raises(DmixError, match=message):
+        Sweep(RECIPE, axes, loader)
+
+
+def test_a_spread_without_values_has_no_mean():
+    assert Spread.of([]) == (None, None, 0)
+    assert Spread.of([1.0, 3.0]) == (2.0, 1.0, 2)
