@@ -55,10 +55,11 @@ def seen_of(folder, out, settings):
     """Train, and note what is learned from and with which gradients before they are clipped."""
     seen, config = Seen(), TrainConfig.model_validate_json(settings)
     make, clip = Batches.__call__, torch.nn.utils.clip_grad_norm_
+    items = {}  # by step, for several threads make batches
 
     def noted_batch(batches, step, rows=None):
         if step < config.steps:  # one more is made, that nobody learns from
-            seen.items.append([batches._item(step * batches.batch_size + row) for row in rows])
+            items[step] = [batches._item(step * batches.batch_size + row) for row in rows]
         return make(batches, step, rows)
 
     def noted_clip(parameters, limit):
@@ -70,6 +71,7 @@ def seen_of(folder, out, settings):
         patch.setattr(Batches, "__call__", noted_batch)
         patch.setattr(torch.nn.utils, "clip_grad_norm_", noted_clip)
         seen.losses = [step.loss for step in train_object(folder, out, config, size=(16, 16))]
+    seen.items = [items[step] for step in sorted(items)]
     return seen
 
 
