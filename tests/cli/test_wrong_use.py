@@ -63,6 +63,7 @@ WRONG_OPTIONS = {
         ["--object", "shaded", "--object", "shaded", "--set", "shade=1"],
         "--set shade: shaded and shaded-2 have it; write shaded.shade.",
     ),
+    "a layout as plugin": (["--plugin", "mvtec"], "it is a layout; data sets are read in it, by --layout of"),
     "a model as plugin": (["--plugin", "thing"], "it is a denoiser; give it to --background or --object"),
     "two merge rules": (["--plugin", "hard-mask", "--plugin", "lift-mask"], "'hard-mask' is a merge rule too"),
     "unknown setting": (["--set", "treshold=0.6"], "nothing in use has such a setting. Did you mean 'threshold'?"),

@@ -1,5 +1,7 @@
 """Pictures that do not fit into the memory: what is learned from is the same, to the bit."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -174,3 +176,10 @@ def test_a_winding_component_is_one_until_it_is_cut():
     mask[101, -1] = False
     assert label(mask).max() == 2
     assert label(mask, 2).max() == 1
+
+
+def test_speckle_that_is_far_apart_takes_neither_time_nor_memory():
+    mask = np.random.default_rng(0).random((600, 600)) < 0.3
+    start = time.perf_counter()
+    assert label(mask, 1024).max() == 1
+    assert time.perf_counter() - start < 5

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.intp]
+Mask = NDArray[np.bool_]
 
 
 class Runs(NamedTuple):
@@ -16,38 +17,60 @@ class Runs(NamedTuple):
     last: Numbers
 
 
-def label(mask: NDArray[np.bool_], reach: int = 1) -> Numbers:
+def label(mask: Mask, reach: int = 1) -> Numbers:
     """Number the components of a mask 1, 2, ... in the order of their last pixels.
 
-    Pixels at most `reach` rows and columns apart belong together.
+    Pixels at most `reach` rows and columns apart belong together. Time and memory grow with the mask's pixels alone.
     """
-    labels = np.zeros(mask.shape, np.intp)
+    if reach > 1:
+        (height, width), joined = mask.shape, label(grown(mask, reach))
+        return _in_order(np.where(mask, joined[:height, :width], 0))
     runs = runs_of(mask)
-    last = last_of_component(len(runs.row), *neighbours(runs, reach))
-    numbers = np.unique(last, return_inverse=True)[1] + 1
-    labels[mask] = np.repeat(numbers, runs.last - runs.first + 1)
+    last = last_of_component(len(runs.row), *neighbours(runs))
+    labels = np.zeros(mask.shape, np.intp)
+    labels[mask] = np.repeat(np.unique(last, return_inverse=True)[1] + 1, runs.last - runs.first + 1)
     return labels
 
 
-def runs_of(mask: NDArray[np.bool_]) -> Runs:
+def grown(mask: Mask, side: int) -> Mask:
+    """The mask (H + side - 1, W + side - 1) of squares, each with its top left corner at a pixel of a mask.
+
+    Two squares touch, if only by their corners, where their pixels are at most `side` rows and columns apart.
+    """
+    for axis in (0, 1):
+        length = mask.shape[axis] + side - 1
+        before = [(0, 0), (0, 0)]
+        before[axis] = (side, side - 1)
+        total = np.pad(mask, before).cumsum(axis, dtype=np.int32)
+        mask = total.take(range(side, side + length), axis) > total.take(range(length), axis)
+    return mask
+
+
+def _in_order(labels: Numbers) -> Numbers:
+    """The same components, numbered in the order of their last pixels."""
+    found = np.flatnonzero(labels)
+    _, at, numbers = np.unique(labels.ravel()[found[::-1]], return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(-at))
+    ordered = np.zeros_like(labels)
+    ordered.ravel()[found[::-1]] = order[numbers] + 1
+    return ordered
+
+
+def runs_of(mask: Mask) -> Runs:
     steps = np.diff(mask.astype(np.int8), axis=1, prepend=0, append=0)
     row, first = np.nonzero(steps == 1)
     return Runs(row, first, np.nonzero(steps == -1)[1] - 1)
 
 
-def neighbours(runs: Runs, reach: int) -> tuple[Numbers, Numbers]:
-    """The pairs of runs that belong together, each pair in both orders or one."""
-    width = runs.last.max(initial=0) + 2 * reach + 1  # so wide that what is reached does not leave its row
+def neighbours(runs: Runs) -> tuple[Numbers, Numbers]:
+    """The pairs of runs that touch, if only by their corners, the upper one first."""
+    width = runs.last.max(initial=0) + 3  # so wide that what is touched does not leave its row
     firsts, lasts = (runs.row * width + column for column in (runs.first, runs.last))
-    pairs = []
-    for below in range(reach + 1):
-        row = (runs.row + below) * width
-        start = np.searchsorted(lasts, row + runs.first - reach)
-        count = np.searchsorted(firsts, row + runs.last + reach, "right") - start
-        others = np.arange(count.sum()) - np.repeat(count.cumsum() - count - start, count)
-        pairs.append((np.repeat(np.arange(len(count)), count), others))
-    one, other = (np.concatenate(each) for each in zip(*pairs, strict=True))
-    return one, other
+    below = (runs.row + 1) * width
+    start = np.searchsorted(lasts, below + runs.first - 1)
+    count = np.searchsorted(firsts, below + runs.last + 1, "right") - start
+    others = np.arange(count.sum()) - np.repeat(count.cumsum() - count - start, count)
+    return np.repeat(np.arange(len(count)), count), others
 
 
 def last_of_component(count: int, one: Numbers, other: Numbers) -> Numbers:
