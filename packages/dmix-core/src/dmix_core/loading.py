@@ -47,6 +47,12 @@ class Loader:
             self._made[key] = self.registry.wrapped(denoiser, name, given, compute)
         return self._made[key]
 
+    def branch(self) -> "Loader":
+        """A loader that has what this one has, and keeps what else it makes for itself."""
+        branch = Loader(self.registry)
+        branch._made = self._made.copy()
+        return branch
+
     def _with_denoisers(self, name: str, settings: Mapping[str, Any], compute: Compute) -> dict[str, Any]:
         """The settings of a model or wrapper, with denoisers in the place of references to them."""
         texts = {key: value for key, value in settings.items() if isinstance(value, str)}

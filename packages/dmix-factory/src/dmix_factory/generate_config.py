@@ -1,0 +1,168 @@
+"""What to generate: the settings of a set, as a file, as options or in Python."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+
+from dmix_core.errors import DmixError
+from dmix_core.limits import HIGHEST_SEED, LONGEST_SIDE, MOST_SAMPLES, MOST_STEPS
+
+MOST_OBJECTS = 254
+"""Of one sample: as many as a mask of 8 bits tells apart, beside the background."""
+
+
+class ConfigError(DmixError):
+    """Settings of a set that cannot be understood, or that contradict each other."""
+
+
+def _range(value: Any) -> Any:
+    """ "1-3" as (1, 3), and "2" as (2, 2)."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value, value
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([\d.]+)\s*(?:-\s*([\d.]+))?\s*", value)
+    if not match:
+        raise ValueError("expected a number, or a range such as 1-3")
+    return match[1], match[2] or match[1]
+
+
+def _object(value: Any) -> Any:
+    """MODEL[,class=NAME][,weight=W] as its parts."""
+    if not isinstance(value, str):
+        return value
+    model, *parts = value.split(",")
+    given = dict(part.partition("=")[::2] for part in parts)
+    return {"model": model, **{"class_name" if key == "class" else key: text for key, text in given.items()}}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+CountRange = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=MOST_OBJECTS)], Annotated[int, Field(ge=1, le=MOST_OBJECTS)]],
+    BeforeValidator(_range),
+]
+
+
+class ObjectChoice(_Part):
+    """A model of objects.
+
+    Attributes:
+        model: a reference, as `dmix compose --object` takes it.
+        class_name: what detectors call it; "": the last part of the reference.
+        weight: how often it is drawn, beside the other models' weights.
+        size: (height, width) of its boxes; None: the model's own.
+    """
+
+    model: Annotated[str, Field(min_length=1)]
+    class_name: str = ""
+    weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    size: tuple[Side, Side] | None = None
+
+
+class GenerateConfig(_Part):
+    """What to generate. Every field but the paths decides the bytes of the set.
+
+    Attributes:
+        objects: also as text, MODEL[,class=NAME][,weight=W].
+        per_image: the least and the most objects of a sample, also as text such as "1-3".
+        timesteps: settings of the schedule, such as {"resamples": 0}.
+    """
+
+    backgrounds: str = Field(
+        min_length=1, description="A model, or a folder of photographs of any size, which are used evenly."
+    )
+    objects: tuple[Annotated[ObjectChoice, BeforeValidator(_object)], ...] = Field(
+        min_length=1, description="A model of objects, with its class and how often it is drawn."
+    )
+    n: int = Field(ge=1, le=MOST_SAMPLES, description="How many composites.")
+    per_image: CountRange = Field((1, 1), description="How many objects in each, such as 2 or 1-3.")
+    place: Literal["random"] = Field("random", description="How boxes are placed: anywhere on the canvas.")
+    roi: str | None = Field(None, description="A picture as large as the canvas: boxes lie where it is white.")
+    min_distance: int = Field(0, ge=0, le=LONGEST_SIDE, description="The fewest pixels between two boxes.")
+    max_overlap: float = Field(
+        0.0, ge=0, le=1, description="The largest part of a box that another may cover, where there is no min_distance."
+    )
+    val: Share = Field(0.0, description="The share of backgrounds whose samples are for validation.")
+    test: Share = Field(0.0, description="The share of backgrounds whose samples are for testing.")
+    seed: int = Field(0, ge=0, le=HIGHEST_SEED, description="Everything that is drawn derives from it.")
+    recipe: str | None = Field(None, description="A recipe whose rules are used, in the place of the defaults.")
+    steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="T, denoising steps.")
+    merge_from: float | None = Field(
+        None, ge=0, le=1, description="The fraction of the denoising from which the models merge."
+    )
+    plugins: tuple[str, ...] = Field((), description="A merge rule, schedule or stepper by name.")
+    timesteps: dict[str, JsonValue] = Field({}, description="Settings of the timestep schedule.")
+    device: str = Field("cpu", description="Where networks compute: cpu, cuda, mps.")
+    threads: int = Field(1, ge=1, le=1024, description="torch's threads in each process; they decide the last bits.")
+    name: str = Field("generated", min_length=1, max_length=200, description="What the set is called.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.per_image[0] > self.per_image[1]:
+            raise ValueError("per_image states the larger number first; expected the smaller one, such as 1-3")
+        if self.val + self.test >= 1:
+            raise ValueError("val and test leave nothing to train with; expected a sum below 1")
+        if self.min_distance and self.max_overlap:
+            raise ValueError("min_distance and max_overlap exclude each other; state one of them")
+        return self
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], source: str = "the settings") -> Self:
+        """The settings in a mapping.
+
+        Raises:
+            ConfigError: what is wrong, key by key.
+        """
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            problems = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise ConfigError("\n  ".join([f"Cannot understand {source}:", *problems])) from error
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, each once, in the order of the objects."""
+        return tuple(dict.fromkeys(map(class_of, self.objects)))
+
+    def digest(self, **more: object) -> str:
+        """The sha256 of all settings and of what else decides the set; where files lie does not count."""
+        data = self.model_dump(mode="json", exclude={"backgrounds", "roi", "recipe"}) | more
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def class_of(choice: ObjectChoice) -> str:
+    """What detectors call the objects of a model."""
+    return choice.class_name or re.split(r"[/\\:]", choice.model.rstrip("/\\"))[-1]
+
+
+def read_config(path: str | Path, **changes: Any) -> GenerateConfig:
+    """The settings in a JSON file, with some of them changed.
+
+    Raises:
+        ConfigError: the file cannot be read, or what is wrong in it.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(data, dict):
+            raise ValueError("it holds no mapping of settings")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"Cannot read the settings {str(path)!r} ({error}). Expected a JSON file.") from error
+    return GenerateConfig.from_data(data | changes, repr(str(path)))

@@ -1,0 +1,102 @@
+"""What a set is made from: backgrounds with their sizes, and the sizes of objects."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dmix_core.geometry import Size
+from dmix_core.image_files import decode, read_pixels
+from dmix_core.loading import Loader
+
+from .generate_config import ConfigError, GenerateConfig
+
+PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+@dataclass(frozen=True)
+class Background:
+    """A photograph, or what a model paints.
+
+    Attributes:
+        name: the model's reference, or the photograph's path within the folder, with forward slashes.
+        model: the reference with which it is composed.
+        size: (H, W).
+    """
+
+    name: str
+    model: str
+    size: Size
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What is known of backgrounds and objects before anything is composed.
+
+    Attributes:
+        backgrounds: every photograph, or one model.
+        real: whether these are photographs.
+        sizes: (H, W) of the boxes of each of the config's objects.
+        roi: (H, W) bool, where boxes may lie; None: everywhere.
+    """
+
+    backgrounds: tuple[Background, ...]
+    real: bool
+    sizes: tuple[Size, ...]
+    roi: NDArray[np.bool_] | None = None
+
+    def facts(self) -> dict[str, object]:
+        """What of it decides the set, as JSON has it."""
+        return {
+            "photographs": [(each.name, *each.size) for each in self.backgrounds],
+            "sizes": self.sizes,
+            "roi": None if self.roi is None else np.packbits(self.roi).tobytes().hex(),
+        }
+
+
+def sources_of(config: GenerateConfig, loader: Loader) -> Sources:
+    """Look at what a config names.
+
+    Raises:
+        DmixError: a folder without photographs, one that cannot be read, or a model that is not there.
+    """
+    folder = Path(config.backgrounds)
+    found = _photographs(folder) if folder.is_dir() and not (folder / "config.json").is_file() else None
+    sizes = tuple(each.size or loader.denoiser(each.model).spec.picture.size for each in config.objects)
+    roi = None if config.roi is None else read_pixels(config.roi, 1)[..., 0] > 127
+    backgrounds = found or (_model(config.backgrounds, loader),)
+    real = found is not None
+    _check_shares(config, len(backgrounds) if real else config.n)
+    return Sources(backgrounds, real, sizes, roi)
+
+
+def _model(reference: str, loader: Loader) -> Background:
+    return Background(reference, reference, loader.denoiser(reference).spec.picture.size)
+
+
+def _photographs(folder: Path) -> tuple[Background, ...]:
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    if not files:
+        raise ConfigError(
+            f"The folder {str(folder)!r} has no photographs; expected files such as {', '.join(sorted(PICTURES))}."
+        )
+    return tuple(
+        Background(path.relative_to(folder).as_posix(), f"photo:{path.resolve()}", _size(path)) for path in files
+    )
+
+
+def _size(path: Path) -> Size:
+    """(H, W) of a picture, which is decoded once: a damaged one is named before work begins."""
+    picture: Image.Image = decode(path)
+    return picture.height, picture.width
+
+
+def _check_shares(config: GenerateConfig, groups: int) -> None:
+    wanted = sum(share > 0 for share in (config.val, config.test)) + 1
+    if groups < wanted:
+        raise ConfigError(
+            f"There are {groups} backgrounds for {wanted} parts of a split; expected at least one for each, since no "
+            "photograph stands on two sides. Add photographs, or set val and test to 0."
+        )

@@ -1,0 +1,171 @@
+"""Sets: composed sample by sample, the same bytes however they are made."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from dmix_cli.main import main
+from dmix_core.errors import DmixError
+from dmix_core.recipe import Recipe
+from dmix_data.generated_set import entries, read_info
+from dmix_factory import generate
+
+from .conftest import tree
+
+FAST = {"steps": 6, "timesteps": {"jump_length": 2, "resamples": 1}}
+
+
+@pytest.fixture
+def settings(installed, photographs):
+    return {"backgrounds": str(photographs), "objects": ["disc"], "per_image": "1-2", "n": 7, "val": 0.2, **FAST}
+
+
+def test_a_set_has_a_picture_a_mask_and_a_line_for_each_sample(settings, tmp_path):
+    report = generate(**settings, out=tmp_path / "set")
+    found = list(entries(tmp_path / "set"))
+    assert [entry.number for entry in found] == [*range(7)]
+    assert (report.samples, report.made) == (7, 7)
+    assert {entry.split for entry in found} == {"train", "val"}
+    info = read_info(tmp_path / "set")
+    assert (info.classes, info.real) == (("disc",), True)
+    for entry in found:
+        mask = np.asarray(Image.open(tmp_path / "set" / entry.mask))
+        assert mask.shape == (entry.height, entry.width)
+        assert {*np.unique(mask)} == {0, *(each.value for each in entry.objects)}
+        for each in entry.objects:
+            y, x = np.nonzero(mask == each.value)
+            assert each.box == (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1)
+            assert each.area == len(x)
+        for path, digest in entry.sha256.items():
+            assert hashlib.sha256((tmp_path / "set" / path).read_bytes()).hexdigest() == digest
+
+
+def test_every_pixel_outside_the_masks_is_the_photograph_s(settings, photographs, tmp_path):
+    generate(**settings, out=tmp_path / "set")
+    for entry in entries(tmp_path / "set"):
+        image, photo = (
+            np.asarray(Image.open(path).convert("RGB"))
+            for path in (tmp_path / "set" / entry.image, photographs / entry.background)
+        )
+        outside = np.asarray(Image.open(tmp_path / "set" / entry.mask)) == 0
+        assert (image[outside] == photo[outside]).all()
+        assert (image[~outside] != photo[~outside]).any()
+
+
+def test_workers_do_not_change_a_byte(settings, tmp_path):
+    for workers in (1, 2, 3):
+        generate(**settings, out=tmp_path / str(workers), workers=workers)
+    assert tree(tmp_path / "1") == tree(tmp_path / "2") == tree(tmp_path / "3")
+
+
+def test_a_background_model_fills_the_canvas(settings, tmp_path):
+    generate(**settings | {"backgrounds": "scene", "n": 3}, out=tmp_path / "set")
+    found = list(entries(tmp_path / "set"))
+    assert {(entry.width, entry.height) for entry in found} == {(56, 40)}
+    assert len({entry.sha256[entry.image] for entry in found}) == 3
+    assert not read_info(tmp_path / "set").real
+
+
+def test_a_set_goes_on_where_it_was_interrupted(settings, tmp_path):
+    generate(**settings, out=tmp_path / "whole")
+
+    def stop(entry):
+        if entry.number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(**settings, out=tmp_path / "set", on_sample=stop)
+    with (tmp_path / "set" / "manifest.jsonl").open("ab") as manifest:
+        manifest.write(b'{"format_ver')  # as a killed process leaves it
+    report = generate(**settings, out=tmp_path / "set", resume=True)
+    assert (report.samples, report.made) == (7, 3)
+    assert tree(tmp_path / "set") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_run_resumes_to_the_same_bytes(settings, toys, tmp_path, workers):
+    generate(**settings | {"n": 40}, out=tmp_path / "whole")
+    (tmp_path / "settings.json").write_text(json.dumps(settings | {"n": 40}))
+    words = ["generate", tmp_path / "settings.json", "-o", tmp_path / "set", "--workers", workers, "--resume"]
+    command = [sys.executable, "-m", "dmix_cli", *map(str, words)]
+    for lines in (3, 17):
+        with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+            _wait_for(tmp_path / "set" / "manifest.jsonl", lines, process)
+            os.killpg(process.pid, signal.SIGKILL)
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    assert tree(tmp_path / "set") == tree(tmp_path / "whole")
+
+
+def _wait_for(manifest: Path, lines: int, process: subprocess.Popen) -> None:
+    """Until the manifest has so many lines."""
+    end = time.monotonic() + 100
+    while process.poll() is None and time.monotonic() < end:
+        if manifest.exists() and manifest.read_bytes().count(b"\n") >= lines:
+            return
+        time.sleep(0.005)
+    assert process.poll() is None, "it ended before it could be killed"
+
+
+def test_other_settings_are_not_mixed_into_a_set(settings, tmp_path):
+    generate(**settings, out=tmp_path / "set")
+    with pytest.raises(DmixError, match="made with other settings"):
+        generate(**settings | {"seed": 1}, out=tmp_path / "set", resume=True)
+    with pytest.raises(DmixError, match="is not empty"):
+        generate(**settings, out=tmp_path / "set")
+
+
+def test_a_damaged_photograph_is_named_before_work_begins(settings, photographs, tmp_path):
+    (tmp_path / "normal").mkdir()
+    (tmp_path / "normal" / "torn.png").write_bytes((photographs / "0.png").read_bytes()[:900])
+    with pytest.raises(DmixError, match=r"torn\.png"):
+        generate(**settings | {"backgrounds": str(tmp_path / "normal")}, out=tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_too_few_photographs_for_a_split_are_refused(settings, photographs, tmp_path):
+    (tmp_path / "normal").mkdir()
+    (tmp_path / "normal" / "one.png").write_bytes((photographs / "0.png").read_bytes())
+    with pytest.raises(DmixError, match="1 backgrounds for 2 parts of a split"):
+        generate(**settings | {"backgrounds": str(tmp_path / "normal")}, out=tmp_path / "set")
+
+
+def test_rules_come_from_a_recipe(settings, tmp_path, installed):
+    base = Recipe.from_data({"regions": [{"name": "below", "model": "scene"}], "steps": 4, "merge_from": 0.5})
+    base.write(tmp_path / "rules.json")
+    given = {name: value for name, value in settings.items() if name not in FAST}
+    recipe = str(tmp_path / "rules.json")
+    rules = {"timesteps": {"resamples": 0}, "recipe": recipe, "n": 2}
+    generate(**given | rules, out=tmp_path / "by-recipe")
+    generate(**given | rules | {"steps": 4, "merge_from": 0.5}, out=tmp_path / "by-settings")
+    by_recipe, by_settings = (
+        {path: data for path, data in tree(tmp_path / name).items() if path.endswith(".png")}
+        for name in ("by-recipe", "by-settings")
+    )
+    assert by_recipe == by_settings
+
+
+def test_the_command_generates_what_python_does(settings, photographs, tmp_path):
+    generate(**settings, out=tmp_path / "python")
+    words = ["generate", "--backgrounds", photographs, "--object", "disc", "--per-image", "1-2", "-n", 7, "--val", 0.2]
+    words += ["--steps", 6, "--timesteps", "jump_length=2", "--timesteps", "resamples=1", "-o", tmp_path / "set"]
+    result = CliRunner().invoke(main, [*map(str, words), "--workers", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["samples"] == 7
+    assert tree(tmp_path / "set") == tree(tmp_path / "python")
+
+
+def test_what_is_typed_wrong_is_wrong_use(installed, photographs, tmp_path):
+    words = ["generate", "--backgrounds", photographs, "--object", "disk", "-n", "2", "-o", tmp_path / "set"]
+    result = CliRunner().invoke(main, [*map(str, words)])
+    assert result.exit_code == 2
+    assert "Did you mean 'disc'?" in result.output
