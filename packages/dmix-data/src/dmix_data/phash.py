@@ -1,8 +1,8 @@
 """A perceptual hash: 64 bits that stay nearly the same when a picture is scaled, encoded again or made lighter.
 
-The picture is shrunk to 32 x 32 grey pixels; of its discrete cosine transform the 8 x 8 lowest frequencies are kept; each
-bit states whether one of them lies above their median (Zauner, "Implementation and benchmarking of perceptual image
-hash functions", 2010). `imagehash.phash` gives the same bits.
+The picture is shrunk to 32 x 32 grey pixels; of its discrete cosine transform the 8 x 8 lowest frequencies are kept;
+each bit states whether one of them lies above their median (Zauner, "Implementation and benchmarking of perceptual
+image hash functions", 2010). `imagehash.phash` gives the same bits.
 """
 
 from collections.abc import Sequence
