@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from dmix_core.errors import WriteError, did_you_mean
 from dmix_core.files import sync_folder
 
+from ..data_card import CARD, data_card
 from ..exceptions import DataError
 from ..stored_set import StoredSample, StoredSet
-from .writing import Format, Writing
+from .writing import Format, Writing, put
 
 if TYPE_CHECKING:
     from dmix_core.registry import Registry
@@ -58,7 +59,7 @@ def check_target(source: StoredSet, out: Path) -> None:
 
 
 def export(source: StoredSet, form: Format, out: Path) -> Writing:
-    """Write a set in a format, whole or not at all: under a temporary name beside `out`, renamed at the end.
+    """Write a set in a format, with its data card, whole or not at all: under a temporary name, renamed at the end.
 
     Yields each sample when it is written; returns what a user should know.
 
@@ -72,6 +73,7 @@ def export(source: StoredSet, form: Format, out: Path) -> Writing:
     try:
         temporary.mkdir(parents=True)
         notes = yield from form.write(source, temporary)
+        put(temporary / CARD, data_card(source).encode())
         if out.exists():
             out.rmdir()
         os.replace(temporary, out)

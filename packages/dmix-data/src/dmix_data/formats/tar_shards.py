@@ -55,7 +55,7 @@ class _Shards:
         if self.count % self.most == 0:
             self.close()
             path = self.folder / f"{self.split}-{self.count // self.most:06d}.tar"
-            self.tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)
+            self.tar = tarfile.TarFile(path, "w", format=tarfile.USTAR_FORMAT)
         self.count += 1
         key = sample.name.replace(".", "_")  # a key ends at the first dot
         facts = {"kind": sample.entry.kind, "group": sample.entry.group, "objects": facts_of(sample)}

@@ -47,8 +47,8 @@ class YoloSegments:
         overlap = _overlap(drawn(points, each.mask.shape) > 0, each.mask)
         if overlap < LEAST and not self.lossy:
             raise DataError(
-                f"The {each.entry.class_name!r} of {sample.entry.image!r} would be {overlap:.2f} of itself as a polygon; expected "
-                f" {LEAST} or more. It has holes or parts that one polygon cannot show: write "
+                f"The {each.entry.class_name!r} of {sample.entry.image!r} would be {overlap:.2f} of itself as a "
+                f"polygon; expected {LEAST} or more. It has holes or parts that one polygon cannot show: write "
                 "another format, such as coco, or accept such labels with --set yolo-seg.lossy=true."
             )
         overlaps.append(overlap)
