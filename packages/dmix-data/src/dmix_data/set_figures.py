@@ -3,8 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from dmix_core.geometry import Box
+from dmix_core.sample import figures
 
 from .generated_set import SampleEntry
+from .objects import box_of, objects_of
+from .options import DataOptions
+from .readers import read_pairs
 
 
 @dataclass
@@ -37,12 +46,13 @@ class SetFigures:
     @classmethod
     def of(cls, samples: Iterable[SampleEntry]) -> "SetFigures":
         """The figures of all samples together."""
-        figures = cls()
+        found = cls()
         for sample in samples:
-            figures.add(sample)
-        return figures
+            found.add(sample)
+        return found
 
     def add(self, sample: SampleEntry) -> None:
+        """Add a sample with its objects."""
         shown = [each for each in sample.objects if each.area]
         self.samples += 1
         self.kinds[sample.kind] += 1
@@ -54,12 +64,34 @@ class SetFigures:
         self.pictures.update({each.class_name for each in shown})
         self.flags.update(flags_of(sample))
         for each in shown:
-            self.objects[each.class_name] += 1
-            self.areas[each.class_name].append(each.area)
-            if each.contrast is not None:
-                self.contrasts[each.class_name].append(each.contrast)
+            self.count(each.class_name, each.area, each.contrast)
+
+    def count(self, class_name: str, area: int, contrast: float | None) -> None:
+        """Add an object."""
+        self.objects[class_name] += 1
+        self.areas[class_name].append(area)
+        if contrast is not None:
+            self.contrasts[class_name].append(contrast)
 
 
 def flags_of(sample: SampleEntry) -> set[str]:
     """What the checks found of a sample and of its objects."""
     return {*sample.flags, *(flag for each in sample.objects for flag in each.flags)}
+
+
+def real_figures(folder: str | Path) -> SetFigures:
+    """The areas and contrasts of real objects, measured as those of a set; of all parts of a folder in any layout.
+
+    Raises:
+        DataError, ImageError: as for `read_pairs`.
+    """
+    options, found = DataOptions(split="all", skip_empty=True), SetFigures()
+    for picture in read_pairs(folder, options):
+        objects = objects_of(picture, options)
+        image = torch.from_numpy(picture.pixels / 127.5 - 1).permute(2, 0, 1).float()
+        whole = Box(0, 0, image.shape[2], image.shape[1])
+        for number in objects.numbers:
+            shown = objects.labels == number
+            seen = figures(image, whole, torch.from_numpy(shown), box_of(shown))
+            found.count(picture.class_name or "object", int(shown.sum()), seen.contrast)
+    return found

@@ -1,4 +1,4 @@
-"""The page of a generated set: one HTML file that fetches nothing, with a gallery, figures, and what was found wrong."""
+"""The page of a generated set: one HTML file that fetches nothing, with a gallery, figures and what checks found."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from dmix_core.web_page import document, image_tag, table
 
 from .generated_set import rejected
 from .outlines import edge_loops
-from .set_figures import SetFigures, flags_of
+from .set_figures import SetFigures, flags_of, real_figures
 from .stored_set import Shown, StoredSample, StoredSet
 
 PAGE = "report.html"
@@ -35,7 +35,7 @@ path { fill-opacity: .18; stroke-width: 1; vector-effect: non-scaling-stroke; }
 select, input { font: inherit; color: inherit; background: var(--ground); border: 1px solid var(--rule); }
 .bars { display: flex; align-items: flex-end; gap: 2px; height: 90px; max-width: 560px; }
 .bars div { flex: 1; background: var(--c0); min-height: 1px; }
-.axis { display: flex; justify-content: space-between; max-width: 560px; }
+.axis { display: flex; justify-content: space-between; max-width: 560px; margin-bottom: 1.2rem; }
 """ + "".join(f".k{i} {{ fill: var(--c{i}); stroke: var(--c{i}); }}\n" for i in range(COLOURS))
 
 SCRIPT = """
@@ -59,11 +59,17 @@ BETWEEN = "\x1f"
 """Between the values of an attribute of the page, since names have spaces."""
 
 
-def write_report(folder: str | Path, out: str | Path | None = None, seen: Callable[[], object] | None = None) -> Path:
+def write_report(
+    folder: str | Path,
+    out: str | Path | None = None,
+    real: str | Path | None = None,
+    seen: Callable[[], object] | None = None,
+) -> Path:
     """Write the page of a set.
 
     Args:
         out: the file; by default report.html in the set's folder.
+        real: a folder of real pictures with masks, whose objects are measured beside those of the set.
         seen: called after each sample that the page shows.
 
     Raises:
@@ -71,11 +77,11 @@ def write_report(folder: str | Path, out: str | Path | None = None, seen: Callab
         WriteError: the file cannot be written.
     """
     source = StoredSet.open(folder)
-    return write_atomically(out or source.root / PAGE, report(source, seen).encode())
+    return write_atomically(out or source.root / PAGE, report(source, real, seen).encode())
 
 
-def report(source: StoredSet, seen: Callable[[], object] | None = None) -> str:
-    """The page of a set, as HTML; a function of the set alone."""
+def report(source: StoredSet, real: str | Path | None = None, seen: Callable[[], object] | None = None) -> str:
+    """The page of a set, as HTML; arguments and errors as for `write_report`."""
     figures, chosen, cards = SetFigures(), _chosen(source.count()), []
     for number, sample in enumerate(source.samples()):
         figures.add(sample.entry)
@@ -83,8 +89,10 @@ def report(source: StoredSet, seen: Callable[[], object] | None = None) -> str:
             cards.append(_card(sample))
             if seen:
                 seen()
-    body = [*_head(source, figures), *_checks(source, figures), *_sizes(source, figures), *_gallery(figures, cards)]
-    return document(f"{source.info.name}: report", [*body, *_settings(source)], STYLE, SCRIPT)
+    beside = real_figures(real) if real else None
+    body = [*_head(source, figures), *_checks(source, figures), *_objects(source, figures, beside)]
+    body += [*_gallery(figures, cards), *_settings(source)]
+    return document(f"{source.info.name}: report", body, STYLE, SCRIPT)
 
 
 def shown(source: StoredSet) -> int:
@@ -102,7 +110,7 @@ def _chosen(count: int) -> frozenset[int]:
 def _head(source: StoredSet, figures: SetFigures) -> Iterator[str]:
     info = source.info
     yield f"<h1>{escape(info.name)}</h1>"
-    yield f'<p class="soft">{figures.samples} samples in {len(figures.groups)} groups. It contains synthetic images.</p>'
+    yield f'<p class="soft">{figures.samples} samples in {len(figures.groups)} groups; contains synthetic images.</p>'
     yield "<h2>What it holds</h2>"
     counted: dict[str, Mapping[str, int]] = {
         "kinds": figures.kinds,
@@ -117,8 +125,8 @@ def _head(source: StoredSet, figures: SetFigures) -> Iterator[str]:
 
 def _counts(counts: Mapping[str, int], shown: int = 12) -> str:
     listed = sorted(counts.items(), key=lambda each: -each[1])
-    more = f", ... {len(listed)} in all" if len(listed) > shown else ""
-    return ", ".join(f"{count} {name}" for name, count in listed[:shown]) + more
+    more = f", ... ({len(listed)} in all)" if len(listed) > shown else ""
+    return ", ".join(f"{name}: {count}" for name, count in listed[:shown]) + more
 
 
 def _checks(source: StoredSet, figures: SetFigures) -> Iterator[str]:
@@ -129,20 +137,27 @@ def _checks(source: StoredSet, figures: SetFigures) -> Iterator[str]:
     yield f"<p>Reasons for which others were rejected: {escape(_counts(reasons) or 'none is recorded')}.</p>"
 
 
-def _sizes(source: StoredSet, figures: SetFigures) -> Iterator[str]:
-    """Areas and contrasts of each class."""
+def _objects(source: StoredSet, figures: SetFigures, beside: SetFigures | None) -> Iterator[str]:
+    """Areas and contrasts of each class, and of real objects where these are known."""
     yield "<h2>Objects</h2>"
+    if beside:
+        yield f"<p>Real ones: {escape(_counts(beside.objects))}.</p>"
     for name in source.info.classes:
         if areas := figures.areas.get(name):
-            contrasts = figures.contrasts.get(name, [])
-            rows = [("area in pixels", *_quartiles(areas)), ("contrast in grey levels", *_quartiles(contrasts))]
             yield f"<h3>{escape(name)}</h3>"
-            yield table([("", "least", "a quarter below", "half below", "most"), *rows])
+            yield table([("", "least", "lower quarter", "median", "upper quarter", "most"), *_rows(figures, name)])
             yield _bars(f"areas of {name}", areas)
+        if beside:
+            yield table(_rows(beside, name, "real: "))
+
+
+def _rows(figures: SetFigures, name: str, prefix: str = "") -> Iterator[Sequence[str]]:
+    yield (f"{prefix}area in pixels", *_quartiles(figures.areas.get(name, [])))
+    yield (f"{prefix}contrast in grey levels", *_quartiles(figures.contrasts.get(name, [])))
 
 
 def _quartiles(values: Sequence[float]) -> list[str]:
-    return [f"{each:.0f}" for each in np.percentile(values, (0, 25, 50, 100))] if values else ["-"] * 4
+    return [f"{each:.0f}" for each in np.percentile(values, (0, 25, 50, 75, 100))] if values else ["-"] * 5
 
 
 def _bars(title: str, areas: Sequence[int]) -> str:
