@@ -1,6 +1,7 @@
 """Every format on small sets: read again by our layouts and by the tools that it is for, and refused where it must."""
 
 import json
+import os
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from dmix_data import formats
 from dmix_data.exceptions import DataError
 from dmix_data.layouts import find, listing
 from dmix_data.stored_set import StoredSet
-from dmix_data.testing import check_layout, write_set
+from dmix_data.testing import BrokenPromise, check_format, check_layout, write_set
 
 REGISTRY = Registry.load()
 NAMES = REGISTRY.names("format")
@@ -69,17 +70,13 @@ def set_masks(source):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_set_gives_the_same_files(name, toys, tmp_path):
-    settings = {"lossy": True} if name == "yolo-seg" else {}
-    one, _ = written(toys, name, tmp_path / "one", **settings)
-    other, _ = written(toys, name, tmp_path / "other", **settings)
-    assert tree(one) == tree(other) != {}
+def test_our_formats_keep_their_promises(name):
+    check_format(formats.named(name, REGISTRY))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_our_own_layout_reads_every_format_again_with_equal_masks(name, toys, tmp_path):
-    settings = {"lossy": True} if name == "yolo-seg" else {}
-    folder, _ = written(toys, name, tmp_path / "out", **settings)
+    folder, _ = written(toys, name, tmp_path / "out")
     folder = unpacked(folder, tmp_path / "unpacked") if name == "webdataset" else folder
     layout = find(folder).layout
     assert layout.name == name
@@ -104,10 +101,74 @@ def test_a_set_is_read_as_it_lies(toys):
 
 @pytest.mark.parametrize("name", ["coco", "huggingface", "semantic", "yolo-seg"])
 def test_parts_of_the_set_stay_apart(name, toys, tmp_path):
-    settings = {"lossy": True} if name == "yolo-seg" else {}
-    folder, _ = written(toys, name, tmp_path / "out", **settings)
+    folder, _ = written(toys, name, tmp_path / "out")
     records = listing(find(folder).layout, folder).records
     assert sorted(record.split for record in records) == 3 * ["test"] + 3 * ["train"] + 3 * ["val"]
+
+
+class Names:
+    """A list of names; what is wrong with it is up to subclasses."""
+
+    name, title = "names", "lists of names"
+
+    def write(self, source, folder):
+        for sample in source.samples():
+            (folder / sample.name).touch()
+            yield sample
+        return ["done"]
+
+
+class Titleless(Names):
+    title = ""
+
+
+class Silent(Names):
+    def write(self, source, folder):
+        yield from super().write(source, folder)
+
+
+class Hasty(Names):
+    def write(self, source, folder):
+        for sample in super().write(source, folder):
+            yield sample
+            break
+        return []
+
+
+class Random(Names):
+    def write(self, source, folder):
+        (folder / os.urandom(4).hex()).touch()
+        return (yield from super().write(source, folder))
+
+
+class Meddling(Names):
+    def write(self, source, folder):
+        with (source.root / "set.json").open("a") as file:
+            file.write(" ")
+        return (yield from super().write(source, folder))
+
+
+class Failing(Names):
+    def write(self, source, folder):
+        yield next(source.samples())
+        raise KeyError("no")
+
+
+BROKEN = {
+    Titleless: "it has a title",
+    Silent: "it returns a list of texts",
+    Hasty: "it yields each sample once",
+    Random: "the same set gives the same files",
+    Meddling: "it leaves the set as it is",
+    Failing: "write raises nothing but a DmixError",
+}
+
+
+@pytest.mark.parametrize(("broken", "promise"), BROKEN.items(), ids=lambda each: getattr(each, "__name__", ""))
+def test_a_broken_promise_of_a_format_is_named(broken, promise):
+    check_format(Names())
+    with pytest.raises(BrokenPromise, match=promise):
+        check_format(broken())
 
 
 # ---- each by its reader -------------------------------------------------------------------------------------------
@@ -283,9 +344,8 @@ DAMAGE = {
 @pytest.mark.parametrize(("damage", "message"), DAMAGE.items(), ids=lambda each: getattr(each, "__name__", ""))
 def test_a_damaged_set_is_refused_and_nothing_is_kept(name, damage, message, toys, tmp_path):
     damage(toys.root)
-    settings = {"lossy": True} if name == "yolo-seg" else {}
     with pytest.raises((DataError, ImageError), match=message):
-        written(toys, name, tmp_path / "out", **settings)
+        written(toys, name, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
 
 
@@ -307,15 +367,6 @@ def test_an_export_that_is_given_up_leaves_nothing_behind(toys, tmp_path):
 
 
 def test_a_plugin_can_provide_a_format(toys, tmp_path):
-    class Names:
-        name, title = "names", "lists of names"
-
-        def write(self, source, folder):
-            for sample in source.samples():
-                (folder / sample.name).touch()
-                yield sample
-            return ["done"]
-
     @hookimpl
     def dmix_formats():
         return {"names": Names}
