@@ -29,6 +29,7 @@ ELSEWHERE = {
     "denoiser": "give it to `background` or `objects`",
     "wrapper": "give it to `wraps` as REGION=WRAPPER",
     "classifier": "give it to the setting of a wrapper that takes one, by `settings`",
+    "format": "data sets are written in it, by --format of `dmix export`",
     "layout": "data sets are read in it, by --layout of `dmix data` and `dmix train`",
 }
 PLAIN = ("size", "steps", "merge_from", "others", "seams", "seed", "samples", "batch_size", "device", "dtype")

@@ -27,8 +27,9 @@ CHECKED = (
     "exporter",
     "backend",
     "layout",
+    "format",
 )
-"""The kinds that have a check; that of layouts is `dmix_data.testing.layout_check`."""
+"""The kinds that have a check; those of layouts and formats are in `dmix_data.testing`."""
 
 
 class Part(NamedTuple):
@@ -151,6 +152,7 @@ def making(part: Part, around: Surroundings) -> list[str]:
         "exporter": f"exporter = registry.create('exporter', {part.name!r}, {settings})",
         "denoiser": f"denoiser = registry.denoiser({part.reference!r}, compute, {settings})",
         "wrapper": f"wrap = lambda denoiser: registry.wrapped(denoiser, {part.name!r}, {settings}, compute)",
+        "format": f"format = registry.create('format', {part.name!r}, {settings})",
         "layout": f"layout = registry.create('layout', {part.name!r}, {settings})",
         "classifier": f"classifier = registry.classifier({part.reference!r}, compute)",
     }

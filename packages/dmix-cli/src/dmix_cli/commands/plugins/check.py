@@ -85,10 +85,11 @@ def _findings(
 
 
 def _check(part: "Part", registry: "Registry", around: "Surroundings") -> "Check[Any]":
-    if part.kind == "layout":
-        from dmix_data.testing import layout_check
+    if part.kind in ("layout", "format"):
+        from dmix_data.testing import format_check, layout_check
 
-        return layout_check(registry.create("layout", part.name, part.settings))
+        made = registry.create(part.kind, part.name, part.settings)
+        return layout_check(made) if part.kind == "layout" else format_check(made)
     from dmix_core.testing.installed import part_check
 
     return part_check(part, registry, around)
