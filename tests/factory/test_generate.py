@@ -63,9 +63,9 @@ def test_every_pixel_outside_the_masks_is_the_photograph_s(settings, photographs
 
 
 def test_workers_do_not_change_a_byte(settings, tmp_path):
-    for workers in (1, 2, 3):
+    for workers in (1, 3):
         generate(**settings, out=tmp_path / str(workers), workers=workers)
-    assert tree(tmp_path / "1") == tree(tmp_path / "2") == tree(tmp_path / "3")
+    assert tree(tmp_path / "1") == tree(tmp_path / "3")
 
 
 def test_a_background_model_fills_the_canvas(settings, tmp_path):
@@ -79,12 +79,12 @@ def test_a_background_model_fills_the_canvas(settings, tmp_path):
 def test_a_set_goes_on_where_it_was_interrupted(settings, tmp_path):
     generate(**settings, out=tmp_path / "whole")
 
-    def stop(entry):
-        if entry.number == 3:
+    def stop(unit):
+        if unit.entries[0].number == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        generate(**settings, out=tmp_path / "set", on_sample=stop)
+        generate(**settings, out=tmp_path / "set", on_unit=stop)
     with (tmp_path / "set" / "manifest.jsonl").open("ab") as manifest:
         manifest.write(b'{"format_ver')  # as a killed process leaves it
     report = generate(**settings, out=tmp_path / "set", resume=True)
@@ -92,17 +92,17 @@ def test_a_set_goes_on_where_it_was_interrupted(settings, tmp_path):
     assert tree(tmp_path / "set") == tree(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_run_resumes_to_the_same_bytes(settings, toys, tmp_path, workers):
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no groups of processes here")
+def test_a_killed_run_resumes_to_the_same_bytes(settings, tmp_path):
     generate(**settings | {"n": 40}, out=tmp_path / "whole")
     (tmp_path / "settings.json").write_text(json.dumps(settings | {"n": 40}))
-    words = ["generate", tmp_path / "settings.json", "-o", tmp_path / "set", "--workers", workers, "--resume"]
-    command = [sys.executable, "-m", "dmix_cli", *map(str, words)]
-    for lines in (3, 17):
-        with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+    words = ["generate", tmp_path / "settings.json", "-o", tmp_path / "set", "--resume"]
+    command = [sys.executable, "-m", "dmix_cli", *map(str, words), "--workers"]
+    for lines, workers in ((3, "1"), (17, "2")):
+        with subprocess.Popen([*command, workers], start_new_session=True, stderr=subprocess.DEVNULL) as process:
             _wait_for(tmp_path / "set" / "manifest.jsonl", lines, process)
             os.killpg(process.pid, signal.SIGKILL)
-    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    generate(**settings | {"n": 40}, out=tmp_path / "set", resume=True)
     assert tree(tmp_path / "set") == tree(tmp_path / "whole")
 
 

@@ -109,6 +109,7 @@ class SetInfo(_Part):
         source: the content of the file that states what to generate.
         licences: of the models and of the photographs, by their names.
         real: whether backgrounds are photographs.
+        samples: how many it has once it is finished; 0 where that is not known.
     """
 
     format_version: Literal[1] = 1
@@ -119,6 +120,7 @@ class SetInfo(_Part):
     source: dict[str, object] = {}
     licences: dict[str, str] = {}
     real: bool = False
+    samples: Annotated[int, Field(ge=0)] = 0
 
 
 def entries(folder: str | Path) -> Iterator[SampleEntry]:

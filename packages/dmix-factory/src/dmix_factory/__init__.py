@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .generate_config import GenerateConfig, ObjectChoice
     from .generating import Report, generate
+    from .merging import merge
     from .planning import PlanRecord, plan
+    from .verifying import Verdict, verify
 
 _MODULES = {
     "GenerateConfig": "generate_config",
     "ObjectChoice": "generate_config",
     "PlanRecord": "planning",
     "Report": "generating",
+    "Verdict": "verifying",
     "generate": "generating",
+    "merge": "merging",
     "plan": "planning",
+    "verify": "verifying",
 }
-__all__ = ["GenerateConfig", "ObjectChoice", "PlanRecord", "Report", "generate", "plan"]
+__all__ = ["GenerateConfig", "ObjectChoice", "PlanRecord", "Report", "Verdict", "generate", "merge", "plan", "verify"]
 
 
 def __getattr__(name: str) -> Any:

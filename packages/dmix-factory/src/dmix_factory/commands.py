@@ -1,30 +1,50 @@
-"""`dmix generate`: a labelled set of composites."""
+"""`dmix generate`, `dmix verify` and `dmix merge`: labelled sets of composites."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dmix_cli.failures import wrong_use
 from dmix_cli.field_options import Decorator, apply, options_of
-from dmix_cli.parameters import FILE, NEW_FOLDER, Count, SettingType
+from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, SettingType
 from dmix_cli.printing import json_option, print_json, say
 
 from .generate_config import GenerateConfig
 
-PLAIN = (
-    "roi",
-    "min_distance",
-    "max_overlap",
-    "val",
-    "test",
-    "seed",
-    "steps",
-    "merge_from",
-    "device",
-    "threads",
-    "name",
-)
+if TYPE_CHECKING:
+    from .generating import Report
+    from .units import Unit
+
+PLACING = ("roi", "min_distance", "max_overlap", "val", "test", "seed")
+LABELS = ("min_piece", "fill_holes", "min_contrast", "tries", "best_of")
+COMPUTING = ("steps", "merge_from", "device", "threads", "name")
+
+
+def _without_defaults(*fields: str) -> list[Decorator]:
+    """Options whose defaults are the file's, or else the model's, which help shows."""
+    shown = {name: GenerateConfig.model_fields[name] for name in fields}
+    help_ = {
+        name: f"{each.description}" + ("" if each.default is None else f"  [default: {each.default}]")
+        for name, each in shown.items()
+    }
+    changes = {name: {"default": None, "show_default": False, "help": help_[name]} for name in fields}
+    return options_of(GenerateConfig, *fields, **changes)
+
+
+class ShardType(click.ParamType):
+    """I/N as (I, N)."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        place, slash, count = value.partition("/")
+        if not (slash and place.isdecimal() and count.isdecimal() and 1 <= int(place) <= int(count[:9])):
+            self.fail(f"{value!r}; expected I/N with I from 1 to N, such as 2/4.", param, ctx)
+        return int(place), int(count)
+
+
 WHAT: list[Decorator] = [
     click.option("--backgrounds", metavar="MODEL|FOLDER", help="A model, or a folder of photographs of any size."),
     click.option(
@@ -41,7 +61,12 @@ WHAT: list[Decorator] = [
     click.option(
         "--timesteps", multiple=True, type=SettingType(), help="KEY=VALUE: a setting of the schedule of timesteps."
     ),
-    *options_of(GenerateConfig, *PLAIN, **{name: {"default": None, "show_default": False} for name in PLAIN}),
+    *_without_defaults(*PLACING),
+    click.option("--twins", is_flag=True, help=f"{GenerateConfig.model_fields['twins'].description}"),
+    click.option("--strength", metavar="F|F-F", help=f"{GenerateConfig.model_fields['strength'].description}"),
+    click.option("--near-miss", metavar="F|F-F", help=f"{GenerateConfig.model_fields['near_miss'].description}"),
+    click.option("--reject", is_flag=True, help=f"{GenerateConfig.model_fields['reject'].description}"),
+    *_without_defaults(*LABELS, *COMPUTING),
 ]
 
 
@@ -51,14 +76,14 @@ WHAT: list[Decorator] = [
 @click.option("-o", "--out", type=NEW_FOLDER, required=True, help="The folder of the set.")
 @click.option("--workers", type=Count(1, 1024), help="Processes.  [default: one for each CPU; 1 on other devices]")
 @click.option("--resume", is_flag=True, help="Go on with a set of the same settings that was interrupted.")
+@click.option("--shard", type=ShardType(), default="1/1", help="Make a part of the set, for `dmix merge`.")
+@click.option("--events", is_flag=True, help="Print a line of JSON on stderr for each sample that is committed.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
 @json_option
-def generate_command(
-    settings: Path | None, out: Path, workers: int | None, resume: bool, quiet: bool, as_json: bool, **given: Any
-) -> None:
+def generate_command(settings: Path | None, out: Path, events: bool, quiet: bool, as_json: bool, **given: Any) -> None:
     """Generate a set of composites with masks, boxes and a split, as a JSON file of SETTINGS or the options state it.
 
-    The same settings give the same bytes for any number of workers, and after any interruption.
+    The same settings give the same bytes for any number of workers and shards, and after any interruption.
 
     \b
     Examples:
@@ -67,22 +92,72 @@ def generate_command(
     """
     from dmix_cli.progress import progress
 
-    from .generating import generate
+    from .generating import generate, numbers_of
 
-    with wrong_use(), progress("generating", "image", quiet) as bar:
+    how = {name: given.pop(name) for name in ("workers", "resume", "shard")}
+    with wrong_use():
         config = _config(settings, given)
-        bar.total = config.n
-        report = generate(
-            config,
-            out=out,
-            workers=workers or _processes(config),
-            resume=resume,
-            on_sample=lambda entry: bar.update(entry.number + 1 - bar.n),
-        )
+        how["workers"] = how["workers"] or _processes(config)
+        count = len(numbers_of(config, how["shard"]))
+        with progress("generating", "image", quiet or events, total=count) as bar:
+
+            def show(unit: "Unit") -> None:
+                bar.update()
+                if events:
+                    _print_event(unit, bar.n, count)
+
+            report = generate(config, out=out, on_unit=show, **how)
     if as_json:
-        print_json({"path": report.path, "samples": report.samples, "made": report.made, "flags": report.flags})
+        print_json(vars(report))
     elif not quiet:
-        say(f"Generated {report.made} samples; the set {str(report.path)!r} has {report.samples}.")
+        _print_report(report)
+
+
+def _print_event(unit: "Unit", done: int, count: int) -> None:
+    facts = [
+        {"number": each.number, "kind": each.kind, "image": each.image, "flags": each.flags} for each in unit.entries
+    ]
+    say(json.dumps({"event": "committed", "done": done, "of": count, "samples": facts}), err=True)
+
+
+def _print_report(report: "Report") -> None:
+    repaired = f", repaired {report.repaired} files" if report.repaired else ""
+    say(f"Made {report.made} composites{repaired}; {str(report.path)!r} has {report.samples} samples.")
+    for title, counts in (("turned down", report.rejected), ("kept with", report.flags)):
+        for reason, times in counts.most_common():
+            say(f"  {title:>11}  {reason}: {times} ({100 * times / report.made:.1f} in 100 composites)")
+
+
+@click.command("verify", short_help="Check a generated set against its manifest.")
+@click.argument("folder", metavar="SET", type=FOLDER)
+@json_option
+def verify_command(folder: Path, as_json: bool) -> None:
+    """Check a generated SET: every line of its manifest, the checksums of all files, and masks against their objects.
+
+    Exit code 0: it is whole; 1: it is not, and what is wrong is printed.
+    """
+    from .verifying import verify
+
+    verdict = verify(folder)
+    if as_json:
+        print_json(vars(verdict))
+    else:
+        for problem in verdict.problems:
+            say(problem)
+        say(f"{verdict.samples} samples, {len(verdict.problems) or 'no'} problems.")
+    if verdict.problems:
+        click.get_current_context().exit(1)
+
+
+@click.command("merge", short_help="Join the shards of a generated set.")
+@click.argument("shards", nargs=-1, required=True, type=FOLDER)
+@click.option("-o", "--out", type=NEW_FOLDER, required=True, help="The folder of the whole set.")
+def merge_command(shards: tuple[Path, ...], out: Path) -> None:
+    """Join the SHARDS of a set, made by `dmix generate --shard I/N`, as one set with the bytes of one made at once."""
+    from .merging import merge
+
+    with wrong_use():
+        say(f"{merge(shards, out)} samples in {str(out)!r}.")
 
 
 def _config(settings: Path | None, given: dict[str, Any]) -> GenerateConfig:
@@ -91,7 +166,7 @@ def _config(settings: Path | None, given: dict[str, Any]) -> GenerateConfig:
 
     given["timesteps"] = {each.key: each.value for each in given["timesteps"]}
     given["recipe"] = given["recipe"] and str(given["recipe"])
-    stated = {name: value for name, value in given.items() if value not in (None, (), {})}
+    stated = {name: value for name, value in given.items() if value not in (None, False, (), {})}
     return read_config(settings, **stated) if settings else GenerateConfig.from_data(stated, "the options")
 
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from dmix_core.errors import DmixError
-from dmix_core.limits import HIGHEST_SEED, LONGEST_SIDE, MOST_SAMPLES, MOST_STEPS
+from dmix_core.limits import HIGHEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_SAMPLES, MOST_STEPS
 
 MOST_OBJECTS = 254
 """Of one sample: as many as a mask of 8 bits tells apart, beside the background."""
@@ -58,6 +58,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 CountRange = Annotated[
     tuple[Annotated[int, Field(ge=1, le=MOST_OBJECTS)], Annotated[int, Field(ge=1, le=MOST_OBJECTS)]],
     BeforeValidator(_range),
+]
+FractionRange = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=10)], Annotated[float, Field(ge=0, le=10)]], BeforeValidator(_range)
 ]
 
 
@@ -110,14 +113,31 @@ class GenerateConfig(_Part):
     )
     plugins: tuple[str, ...] = Field((), description="A merge rule, schedule or stepper by name.")
     timesteps: dict[str, JsonValue] = Field({}, description="Settings of the timestep schedule.")
+    twins: bool = Field(False, description="Add to each composite the same background without objects, a sample too.")
+    strength: FractionRange | None = Field(
+        None, description="How strong objects are beside their twins, such as 0.5-1.2; masks stay."
+    )
+    near_miss: FractionRange | None = Field(
+        None, description="Add samples without a mask whose objects are so faint, such as 0.05-0.15."
+    )
+    min_piece: int = Field(0, ge=0, le=MOST_PIXELS, description="Pieces of masks below so many pixels are taken away.")
+    fill_holes: int = Field(0, ge=0, le=MOST_PIXELS, description="Holes in masks up to so many pixels are filled.")
+    min_contrast: float = Field(3.0, ge=0, le=255, description="Objects that stand out by fewer grey levels are faint.")
+    reject: bool = Field(False, description="Draw samples in which the checks find something again.")
+    tries: int = Field(10, ge=1, le=1000, description="How often at most; then the best one is kept, with its flags.")
+    best_of: int = Field(1, ge=1, le=1000, description="Keep the best of so many draws, by the checks.")
     device: str = Field("cpu", description="Where networks compute: cpu, cuda, mps.")
     threads: int = Field(1, ge=1, le=1024, description="torch's threads in each process; they decide the last bits.")
     name: str = Field("generated", min_length=1, max_length=200, description="What the set is called.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.per_image[0] > self.per_image[1]:
-            raise ValueError("per_image states the larger number first; expected the smaller one, such as 1-3")
+        for name in ("per_image", "strength", "near_miss"):
+            given = getattr(self, name)
+            if given and given[0] > given[1]:
+                raise ValueError(f"{name} states the larger number first; expected the smaller one, such as 1-3")
+        if self.reject and self.best_of > 1:
+            raise ValueError("reject and best_of exclude each other; state one of them")
         if self.val + self.test >= 1:
             raise ValueError("val and test leave nothing to train with; expected a sum below 1")
         if self.min_distance and self.max_overlap:
@@ -141,6 +161,21 @@ class GenerateConfig(_Part):
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, each once, in the order of the objects."""
         return tuple(dict.fromkeys(map(class_of, self.objects)))
+
+    @property
+    def attempts(self) -> int:
+        """How often a sample is drawn at most."""
+        return self.tries if self.reject else self.best_of
+
+    @property
+    def wants_twin(self) -> bool:
+        """Whether something is made of the twins."""
+        return self.twins or self.strength is not None or self.near_miss is not None
+
+    @property
+    def per_record(self) -> int:
+        """How many samples a record of the plan becomes: the composite, its twin, its near-miss."""
+        return 1 + self.twins + (self.near_miss is not None)
 
     def digest(self, **more: object) -> str:
         """The sha256 of all settings and of what else decides the set; where files lie does not count."""

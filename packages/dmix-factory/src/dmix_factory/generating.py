@@ -1,7 +1,7 @@
 """Generating a set: the plan, the processes and the folder together."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,20 @@ from typing import Any
 from dmix_core.loading import Loader
 from dmix_core.recipe import made_with
 from dmix_core.registry import Registry
-from dmix_data.generated_set import SampleEntry, SetInfo
+from dmix_data.generated_set import SampleEntry, SetInfo, entries
 
-from .generate_config import GenerateConfig
+from .generate_config import ConfigError, GenerateConfig
 from .making import Maker
 from .planning import plan
 from .pool import written
-from .set_folder import SetFolder
+from .set_folder import SetError, SetFolder
 from .sources import sources_of
+from .units import Unit
+from .verifying import damaged_files
 
-OnSample = Callable[[SampleEntry], object]
-"""Called with each sample once it is committed."""
+OnUnit = Callable[[Unit], object]
+"""Called with each composite, and what belongs to it, once it is committed."""
+Shard = tuple[int, int]
 
 
 @dataclass
@@ -28,15 +31,26 @@ class Report:
 
     Attributes:
         path: its folder.
-        samples: how many it has.
-        made: how many of them were made now.
-        flags: how often the checks found what, by its name.
+        samples: how many samples it has.
+        made: how many composites were made now.
+        repaired: how many files were damaged or missing, and made again.
+        flags: how often the checks found what in the samples made now, by its name.
+        rejected: how often draws were turned down now, by reason.
     """
 
     path: Path
     samples: int = 0
     made: int = 0
+    repaired: int = 0
     flags: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def add(self, unit: Unit) -> None:
+        """Count a unit that was made."""
+        self.samples += len(unit.entries)
+        self.made += 1
+        self.flags.update(flag for entry in unit.entries for flag in entry.flags)
+        self.rejected.update(reason for each in unit.rejected for reason in each.reasons)
 
 
 def generate(
@@ -45,8 +59,9 @@ def generate(
     out: str | Path,
     workers: int = 1,
     resume: bool = False,
+    shard: Shard = (1, 1),
     registry: Registry | Loader | None = None,
-    on_sample: OnSample | None = None,
+    on_unit: OnUnit | None = None,
     **settings: Any,
 ) -> Report:
     """Generate a set.
@@ -55,8 +70,9 @@ def generate(
 
     Args:
         config: what to generate; None: made of `settings`, which are the fields of a GenerateConfig.
-        out: the folder, new or empty, or with `resume` one of the same settings.
+        out: the folder, new or empty, or with `resume` one of the same settings, whose files are checked first.
         workers: processes; with more than 1 a script guards its start by `if __name__ == "__main__"`.
+        shard: (i, n), 1 <= i <= n: make every n-th record from the i-th on; `merge` joins the shards.
         registry: where names come from in this process; workers use everything that is installed.
 
     Raises:
@@ -64,20 +80,36 @@ def generate(
     """
     config = config or GenerateConfig.from_data(settings)
     loader = registry if isinstance(registry, Loader) else Loader(registry)
-    sources = sources_of(config, loader)
-    maker = Maker(config, sources, loader)
+    maker = Maker(config, sources_of(config, loader), loader)
+    numbers = numbers_of(config, shard)
     report = Report(Path(out))
-    with SetFolder(out, info_of(maker), resume) as folder:
-        report.samples = folder.last + 1
-        records = plan(config, sources, range(folder.last + 1, config.n))
-        for entry in written(maker, records, folder.path, workers):
-            folder.commit(entry)
-            report.samples += 1
-            report.made += 1
-            report.flags.update(entry.flags)
-            if on_sample:
-                on_sample(entry)
+    with SetFolder(out, info_of(maker), resume, config.per_record) as folder:
+        report.repaired = _repair(folder, maker, workers)
+        left = _from(numbers, (folder.last + 1) // config.per_record)
+        report.samples = (len(numbers) - len(left)) * config.per_record
+        for unit in written(maker, plan(config, maker.sources, left), folder.path, workers):
+            folder.commit(unit)
+            report.add(unit)
+            if on_unit:
+                on_unit(unit)
     return report
+
+
+def numbers_of(config: GenerateConfig, shard: Shard) -> range:
+    """The numbers of a shard's records.
+
+    Raises:
+        ConfigError: there is no such shard.
+    """
+    place, count = shard
+    if not 1 <= place <= count:
+        raise ConfigError(f"The shard is {place}/{count}; expected I/N with I from 1 to N, such as 2/4.")
+    return range(place - 1, config.n, count)
+
+
+def _from(numbers: range, first: int) -> range:
+    """The numbers from `first` on."""
+    return numbers[max(0, -((numbers.start - first) // numbers.step)) :]
 
 
 def info_of(maker: Maker) -> SetInfo:
@@ -92,4 +124,25 @@ def info_of(maker: Maker) -> SetInfo:
         made_with=made,
         source=config.model_dump(mode="json"),
         real=sources.real,
+        samples=config.n * config.per_record,
     )
+
+
+def _repair(folder: SetFolder, maker: Maker, workers: int) -> int:
+    """Make files again that are missing or damaged, and return how many."""
+    damaged = {entry.number: entry for entry in entries(folder.path) if damaged_files(folder.path, entry)}
+    files = sum(len(damaged_files(folder.path, entry)) for entry in damaged.values())
+    units = dict.fromkeys(number // maker.config.per_record for number in damaged)
+    records = (record for number in units for record in plan(maker.config, maker.sources, range(number, number + 1)))
+    for unit in written(maker, records, folder.path, workers) if damaged else ():
+        _check_same(unit.entries, damaged)
+    return files
+
+
+def _check_same(made: Iterable[SampleEntry], stated: dict[int, SampleEntry]) -> None:
+    for entry in made:
+        if entry.number in stated and entry != stated[entry.number]:
+            raise SetError(
+                f"Sample {entry.number} cannot be made again as its line in the manifest states it: the set was made "
+                "by other versions or another kind of machine. Generate it anew in another folder."
+            )

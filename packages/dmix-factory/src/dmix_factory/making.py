@@ -1,32 +1,26 @@
-"""A record of the plan becomes a sample: a recipe, a picture, a mask and a line of the manifest."""
-
-import hashlib
-from dataclasses import dataclass, field
+"""A record of the plan becomes what the set holds of it: composed, cleaned, checked, and drawn again where it fails."""
 
 from dmix_core.edits import ObjectEdit, RecipeEdit
-from dmix_core.images import index_picture, png_bytes
 from dmix_core.loading import Loader
 from dmix_core.naming import free_name
-from dmix_core.recipe import Recipe, RegionRecipe
+from dmix_core.recipe import Recipe
 from dmix_core.run import samples_of
-from dmix_core.sample import Sample, SampleObject
-from dmix_data.generated_set import ObjectEntry, SampleEntry
 
 from .generate_config import GenerateConfig, class_of
-from .planning import PlannedObject, PlanRecord
-from .sources import Background, Sources
-
-
-@dataclass(frozen=True)
-class Made:
-    """A finished sample: its line of the manifest, and the content of its files by their paths in the set."""
-
-    entry: SampleEntry
-    files: dict[str, bytes] = field(repr=False)
+from .labels import Cleaning
+from .plan_draws import Draws
+from .planning import PlanRecord, plan
+from .sample_checks import flags_of
+from .shots import Shot
+from .sources import Sources
+from .units import Take, Unit, unit_of
 
 
 class Maker:
-    """Makes the samples of a plan; models are loaded once, photographs when they are needed and not kept.
+    """Makes what the records of a plan state; models are loaded once, photographs when they are needed and not kept.
+
+    Attributes:
+        rules: the recipe that all samples follow, with the first background and a region for each model of objects.
 
     Raises:
         DmixError: what the config names is not there or does not fit.
@@ -35,6 +29,33 @@ class Maker:
     def __init__(self, config: GenerateConfig, sources: Sources, loader: Loader) -> None:
         self.config, self.sources, self.loader = config, sources, loader
         self.rules = rules_of(config, sources, loader)
+        self._cleaning = Cleaning(config.min_piece, config.fill_holes)
+
+    def make(self, record: PlanRecord) -> Unit:
+        """The finished samples of a record.
+
+        Raises:
+            DmixError: its photograph cannot be read any more, or a model fails.
+        """
+        takes: list[Take] = []
+        for attempt in range(self.config.attempts):
+            takes.append(self.take(self._drawn_again(record, attempt) if attempt else record, attempt))
+            if self.config.reject and not takes[-1].reasons:
+                break
+        return unit_of(self.config, self.sources.real, takes)
+
+    def take(self, record: PlanRecord, attempt: int = 0) -> Take:
+        """One composition of a record."""
+        recipe = self.recipe(record)
+        shot = self._shot(recipe, record).with_clean_masks(self._cleaning, self.sources.real)
+        draws = Draws(self.config.seed, record.number, "strength", attempt)
+        strength = draws.uniform(*self.config.strength) if self.config.strength else 1.0
+        faint = draws.uniform(*self.config.near_miss) if self.config.near_miss else None
+        shown = shot.at_strength(strength)
+        numbers = range(1, len(record.objects) + 1)
+        flags = tuple(flags_of(shown, value, self.config.min_contrast) for value in numbers)
+        near_miss = None if faint is None else shot.at_strength(faint).image
+        return Take(record, attempt, _portable(recipe, record).digest(), shown, strength, flags, near_miss)
 
     def recipe(self, record: PlanRecord) -> Recipe:
         """The recipe of a record, which makes its picture alone, with `dmix compose` too."""
@@ -47,51 +68,20 @@ class Maker:
         size = record.background.size
         return self.rules.model_copy(update={"regions": tuple(regions), "size": size, "seed": record.seed})
 
-    def make(self, record: PlanRecord) -> Made:
-        """The finished sample of a record.
-
-        Raises:
-            DmixError: its photograph cannot be read any more, or a model fails.
-        """
-        recipe = self.recipe(record)
-        composer = recipe.composer(self.loader.branch())
+    def _shot(self, recipe: Recipe, record: PlanRecord) -> Shot:
+        loader = self.loader.branch()
+        composer = recipe.composer(loader)
         (sample,) = samples_of(composer, [(0,)], recipe.seed)
-        name = f"{record.number:06d}.png"
-        files = {
-            f"images/{name}": png_bytes(sample.image, grey=composer.grey),
-            f"masks/{name}": png_bytes(index_picture(sample.index)),
-        }
-        return Made(self._entry(record, sample, _portable(recipe, record.background), files), files)
+        boxes = tuple(each.box for each in record.objects)
+        shot = Shot(sample.image, sample.index, boxes, composer.grey)
+        if not (self.sources.real or self.config.wants_twin):
+            return shot
+        alone = recipe.model_copy(update={"regions": recipe.regions[:1]}).composer(loader)
+        (twin,) = samples_of(alone, [(0,)], recipe.seed)
+        return shot.beside(twin.image)
 
-    def _entry(self, record: PlanRecord, sample: Sample, recipe: Recipe, files: dict[str, bytes]) -> SampleEntry:
-        image, mask = files
-        objects = zip(record.objects, sample.objects, strict=True)
-        return SampleEntry(
-            number=record.number,
-            image=image,
-            mask=mask,
-            width=sample.size[1],
-            height=sample.size[0],
-            objects=tuple(self._object(value, *each) for value, each in enumerate(objects, 1)),
-            background=record.background.name,
-            group=record.group,
-            split=record.split,
-            seed=record.seed,
-            recipe=recipe.digest(),
-            sha256={path: hashlib.sha256(data).hexdigest() for path, data in files.items()},
-        )
-
-    def _object(self, value: int, planned: PlannedObject, shown: SampleObject) -> ObjectEntry:
-        choice = self.config.objects[planned.choice]
-        return ObjectEntry(
-            class_name=class_of(choice),
-            value=value,
-            box=shown.box and tuple(shown.box),
-            area=int(shown.shown.sum()),
-            asked=tuple(planned.box),
-            model=choice.model,
-            **shown.figures._asdict(),
-        )
+    def _drawn_again(self, record: PlanRecord, attempt: int) -> PlanRecord:
+        return next(plan(self.config, self.sources, range(record.number, record.number + 1), attempt))
 
 
 def rules_of(config: GenerateConfig, sources: Sources, loader: Loader) -> Recipe:
@@ -112,8 +102,8 @@ def rules_of(config: GenerateConfig, sources: Sources, loader: Loader) -> Recipe
     return edit.apply(base, loader.branch(), "the settings of the set").model_copy(update={"exporters": ()})
 
 
-def _portable(recipe: Recipe, background: Background) -> Recipe:
+def _portable(recipe: Recipe, record: PlanRecord) -> Recipe:
     """The recipe with the background by its name, so that its digest does not depend on where photographs lie."""
     bottom, *above = recipe.regions
-    named: RegionRecipe = bottom.model_copy(update={"model": background.name})
+    named = bottom.model_copy(update={"model": record.background.name})
     return recipe.model_copy(update={"regions": (named, *above)})

@@ -61,7 +61,7 @@ def plan(
     order = Draws(config.seed, "backgrounds").shuffled(range(len(sources.backgrounds)))
     sides = splits_of(len(order), config.val, config.test) if sources.real else None
     placement = Placement(config.min_distance, config.max_overlap, sources.roi)
-    for number in numbers or range(config.n):
+    for number in range(config.n) if numbers is None else numbers:
         draws = Draws(config.seed, number, "sample", attempt)
         place = number % len(order)
         background = sources.backgrounds[order[place]]

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from dmix_core.loading import Loader
-from dmix_data.generated_set import SampleEntry
 
 from .generate_config import GenerateConfig
 from .making import Maker
 from .planning import PlanRecord
 from .set_folder import SetError, write_files
 from .sources import Sources
+from .units import Unit
 
 AHEAD = 3
 """Samples that wait for each process, so that none is idle while another finishes a slow one."""
@@ -26,8 +26,8 @@ _maker: Maker | None = None
 """Of a worker process: what `_prepare` made there."""
 
 
-def written(maker: Maker, records: Iterable[PlanRecord], folder: Path, workers: int = 1) -> Iterator[SampleEntry]:
-    """Make the samples of these records and write their files; entries come in the records' order.
+def written(maker: Maker, records: Iterable[PlanRecord], folder: Path, workers: int = 1) -> Iterator[Unit]:
+    """Make the samples of these records and write their files; units come in the records' order.
 
     Args:
         workers: processes; with 1 this one does the work. Each has its own models and the config's number of threads.
@@ -43,7 +43,7 @@ def written(maker: Maker, records: Iterable[PlanRecord], folder: Path, workers: 
         return
     context = multiprocessing.get_context("spawn")  # a fork would share the state of torch's threads
     with ProcessPoolExecutor(workers, context, _prepare, (maker.config, maker.sources)) as pool:
-        waiting: deque[Future[SampleEntry]] = deque()
+        waiting: deque[Future[Unit]] = deque()
         try:
             for record in records:
                 waiting.append(pool.submit(_make, record, folder))
@@ -65,7 +65,7 @@ def _prepare(config: GenerateConfig, sources: Sources) -> None:
     _maker = Maker(config, sources, Loader())
 
 
-def _make(record: PlanRecord, folder: Path) -> SampleEntry:
+def _make(record: PlanRecord, folder: Path) -> Unit:
     assert _maker is not None
     return write_files(folder, _maker.make(record))
 

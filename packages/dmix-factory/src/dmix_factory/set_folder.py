@@ -1,17 +1,19 @@
 """The folder of a set while it is written: a sample's files first, then its line of the manifest."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel
 
 from dmix_core.errors import DmixError, WriteError
 from dmix_core.files import remove_temporaries, sync_folder, writable_folder, write_atomically
-from dmix_data.generated_set import MANIFEST, SET, SampleEntry, SetInfo, entries, read_info
+from dmix_data.generated_set import MANIFEST, REJECTED, SET, SetInfo, entries, read_info, rejected
 
-from .making import Made
+from .units import Unit
 
 FOLDERS = ("images", "masks")
 
@@ -21,12 +23,13 @@ class SetError(DmixError):
 
 
 class SetFolder:
-    """Takes samples in the order of the plan, so that the manifest is always the beginning of the finished one.
+    """Takes units in the order of the plan, so that the manifest is always the beginning of the finished one.
 
     Args:
         path: the folder, new or empty, or with `resume` one of the same settings.
         info: what set.json states.
         resume: go on with what is there.
+        together: how many samples a unit has; what a killed process left of a unit is taken away.
 
     Attributes:
         last: the number of the last sample that is committed; -1 without any.
@@ -36,38 +39,33 @@ class SetFolder:
         WriteError: it cannot be written to.
     """
 
-    def __init__(self, path: str | Path, info: SetInfo, resume: bool = False) -> None:
-        self.path, self.info = Path(path), info
+    def __init__(self, path: str | Path, info: SetInfo, resume: bool = False, together: int = 1) -> None:
+        self.path = Path(path)
         _check_free(self.path, info, resume)
         for name in (".", *FOLDERS):
-            remove_temporaries(writable_folder(self.path / name))
+            writable_folder(self.path / name)
         self._lock = FileLock(self.path / ".lock")
         self._hold()
+        for name in (".", *FOLDERS):
+            remove_temporaries(self.path / name)
         write_atomically(self.path / SET, (info.model_dump_json(indent=2) + "\n").encode())
-        self._manifest = self.path / MANIFEST
-        self._cut_torn_line()
-        self.last = -1
-        for entry in entries(self.path):
-            self.last = entry.number
-        self._file = self._manifest.open("ab")
+        self.last = self._tidied(together)
 
-    def commit(self, entry: SampleEntry) -> None:
-        """Add a sample whose files are written, and flush the line to disk."""
-        try:
-            self._file.write(entry.model_dump_json().encode() + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise WriteError(
-                f"Cannot write {str(self._manifest)!r} ({error.strerror}). Free space, then go on with --resume."
-            ) from error
-        self.last = entry.number
+    def commit(self, unit: Unit) -> None:
+        """Add a unit whose files are written: its lines, which are flushed to disk.
+
+        Raises:
+            WriteError: the disk is full or the folder cannot be written to.
+        """
+        if unit.rejected:
+            self._append(REJECTED, unit.rejected)
+        self._append(MANIFEST, unit.entries)
+        self.last = unit.entries[-1].number
 
     def close(self) -> None:
         """Let go of the folder."""
-        self._file.close()
-        self._lock.release()
         (self.path / ".lock").unlink(missing_ok=True)
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -83,25 +81,52 @@ class SetFolder:
                 f"Another process writes to {str(self.path)!r}; expected one at a time. Wait for it, or use --shard."
             ) from error
 
-    def _cut_torn_line(self) -> None:
-        """Remove what a killed process left of a line."""
-        content = self._manifest.read_bytes() if self._manifest.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content or not self._manifest.exists():
-            write_atomically(self._manifest, whole)
+    def _append(self, name: str, records: Iterable[BaseModel]) -> None:
+        try:
+            with (self.path / name).open("ab") as file:
+                file.write(_lines(records))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise WriteError(
+                f"Cannot write {str(self.path / name)!r} ({error.strerror}). Free space, then go on with --resume."
+            ) from error
+
+    def _tidied(self, together: int) -> int:
+        """Take away what a killed process left of a line or a unit; returns the last number that stays."""
+        lines = _whole_lines(self.path / MANIFEST)
+        kept = lines[: len(lines) // together * together]
+        write_atomically(self.path / MANIFEST, b"".join(kept))
+        last = max((entry.number for entry in entries(self.path)), default=-1)
+        if (self.path / REJECTED).exists():
+            write_atomically(self.path / REJECTED, b"".join(_whole_lines(self.path / REJECTED)))
+            known = [each for each in rejected(self.path) if each.number <= last]
+            write_atomically(self.path / REJECTED, _lines(known))
+        return last
 
 
-def write_files(folder: Path, made: Made) -> SampleEntry:
-    """Write a sample's files, each whole or not at all; returns its entry, which may then be committed.
+def write_files(folder: Path, unit: Unit) -> Unit:
+    """Write a unit's files, each whole or not at all; returns the unit without them, which may then be committed.
 
     Raises:
         WriteError: one cannot be written.
     """
-    for path, data in made.files.items():
+    for path, data in unit.files.items():
         write_atomically(folder / path, data)
     for name in FOLDERS:
         sync_folder(folder / name)
-    return made.entry
+    return unit.without_files()
+
+
+def _lines(records: Iterable[BaseModel]) -> bytes:
+    return b"".join(record.model_dump_json().encode() + b"\n" for record in records)
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    if not path.exists():
+        return []
+    with path.open("rb") as lines:
+        return [line for line in lines if line.endswith(b"\n")]
 
 
 def _check_free(path: Path, info: SetInfo, resume: bool) -> None:
@@ -111,7 +136,7 @@ def _check_free(path: Path, info: SetInfo, resume: bool) -> None:
                 f"{str(path)!r} was made with other settings, photographs or models; expected the same ones to resume. "
                 f"They stand in {SET}; choose another folder for a new set."
             )
-    elif path.is_dir() and any(path.iterdir()):
+    elif path.is_dir() and any(child.name != ".lock" for child in path.iterdir()):
         raise SetError(
             f"{str(path)!r} is not empty; expected a new folder. Go on with a set that was begun by --resume, "
             "or choose another folder."

@@ -1,0 +1,76 @@
+"""Masks cleaned by a stated rule: small pieces are taken away, small holes are filled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmix_core.geometry import Box
+from dmix_data.components import label
+
+Index = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """The rule. 0 leaves masks as they are.
+
+    Attributes:
+        min_piece: pieces of an object with fewer pixels than this are taken away; the largest one stays.
+        fill_holes: holes of at most so many pixels are filled.
+    """
+
+    min_piece: int = 0
+    fill_holes: int = 0
+
+    def cleaned(self, index: Index, boxes: Sequence[Box]) -> tuple[Index, list[tuple[str, ...]]]:
+        """An index (H, W) by the rule, and for each object what was done to it: "pieces-removed", "holes-filled".
+
+        Args:
+            boxes: of the objects, whose values are 1, 2, ...
+        """
+        index = index.copy()
+        return index, [self._clean(index, value, box) for value, box in enumerate(boxes, 1)]
+
+    def _clean(self, index: Index, value: int, box: Box) -> tuple[str, ...]:
+        part = index[box.y : box.y + box.height, box.x : box.x + box.width]
+        done = []
+        if self.min_piece and (small := _small_pieces(part == value, self.min_piece)).any():
+            part[small] = 0
+            done.append("pieces-removed")
+        if self.fill_holes and (small := _holes(part == value, self.fill_holes) & (part == 0)).any():
+            part[small] = value
+            done.append("holes-filled")
+        return tuple(done)
+
+
+def pieces(mask: Mask) -> int:
+    """How many pieces a mask has; those that touch by their corners are one."""
+    return int(label(mask).max(initial=0))
+
+
+def holes(mask: Mask) -> Mask:
+    """The pixels that a mask encloses."""
+    return _holes(mask, mask.size)
+
+
+def _small_pieces(mask: Mask, least: int) -> Mask:
+    labels = label(mask)
+    areas = np.bincount(labels.ravel())
+    small = areas < least
+    small[0] = False
+    if len(areas) > 1:
+        small[1 + areas[1:].argmax()] = False
+    return small[labels]
+
+
+def _holes(mask: Mask, most: int) -> Mask:
+    """The pixels of enclosed holes of at most so many pixels; what touches the border is no hole."""
+    labels = label(~mask)
+    areas = np.bincount(labels.ravel())
+    open_ones = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    closed = areas <= most
+    closed[open_ones] = closed[0] = False
+    return closed[labels]

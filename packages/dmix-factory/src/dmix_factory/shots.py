@@ -1,0 +1,77 @@
+"""A sample before it is written: its picture, its mask, and its twin."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from dmix_core.composition import tight_box
+from dmix_core.geometry import Box, Size
+from dmix_core.sample import Figures, figures
+
+from .labels import Cleaning
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A composed sample.
+
+    Attributes:
+        image: (C, H, W) in [-1, 1].
+        index: (H, W) uint8, 0 where no object shows, and each object's number from 1.
+        boxes: in which the objects were painted.
+        grey: whether it is written as a grey picture.
+        twin: (C, H, W), the same background without objects; None where nobody asked for it.
+        cleaned: for each object what was done to its mask.
+    """
+
+    image: Tensor = field(repr=False)
+    index: Tensor = field(repr=False)
+    boxes: tuple[Box, ...]
+    grey: bool = False
+    twin: Tensor | None = field(default=None, repr=False)
+    cleaned: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def size(self) -> Size:
+        """(H, W)."""
+        height, width = self.index.shape
+        return height, width
+
+    def shown(self, value: int) -> Tensor:
+        """The pixels of an object in its box, bool."""
+        return self.boxes[value - 1].crop(self.index) == value
+
+    def visible_box(self, value: int) -> Box | None:
+        """The tight box of an object's pixels; None where none show."""
+        place, box = self.boxes[value - 1], tight_box(self.shown(value))
+        return box and box._replace(x=box.x + place.x, y=box.y + place.y)
+
+    def figures(self, value: int) -> Figures:
+        """How an object stands out from its surroundings."""
+        return figures(self.image, self.boxes[value - 1], self.shown(value), self.visible_box(value))
+
+    def beside(self, twin: Tensor) -> "Shot":
+        """The same with its twin, (C, H, W)."""
+        return replace(self, twin=twin)
+
+    def at_strength(self, strength: float) -> "Shot":
+        """The twin, and so many times what the objects change of it; masks stay."""
+        if strength == 1:
+            return self
+        assert self.twin is not None
+        image = (self.twin + strength * (self.image - self.twin)).clamp(-1, 1)
+        return replace(self, image=torch.where(self.image == self.twin, self.twin, image))  # equal ones to the bit
+
+    def with_clean_masks(self, rule: Cleaning, still: bool) -> "Shot":
+        """The masks by a rule.
+
+        Args:
+            still: the background is a photograph, which is put back where a piece was taken away.
+        """
+        cleaned, done = rule.cleaned(self.index.numpy(), self.boxes)
+        index = torch.from_numpy(cleaned)
+        image = self.image
+        if still and self.twin is not None:
+            image = torch.where((index == 0) & (self.index > 0), self.twin, image)
+        return replace(self, image=image, index=index, cleaned=tuple(done))

@@ -1,0 +1,160 @@
+"""What becomes of a composition: twins, strength, clean masks, checks, and draws that are turned down."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from dmix_core.geometry import Box
+from dmix_data.generated_set import entries, rejected
+from dmix_factory import generate
+from dmix_factory.labels import Cleaning, holes, pieces
+from dmix_factory.sample_checks import flags_of
+from dmix_factory.shots import Shot
+
+MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
+
+
+@pytest.fixture
+def settings(installed, photographs):
+    rules = {"steps": 4, "timesteps": {"resamples": 0}}
+    return {"backgrounds": str(photographs), "objects": ["disc"], "n": 3, **rules}
+
+
+def pixels(folder, path) -> np.ndarray:
+    return np.asarray(Image.open(folder / path).convert("RGB")).astype(int)
+
+
+def test_a_twin_is_the_background_without_its_object(settings, photographs, tmp_path):
+    generate(**settings, twins=True, out=tmp_path / "set")
+    found = list(entries(tmp_path / "set"))
+    for composite, twin in zip(found[::2], found[1::2], strict=True):
+        assert (composite.kind, twin.kind) == ("composite", "twin")
+        assert composite.twin == twin.image
+        assert (composite.group, composite.split, composite.seed) == (twin.group, twin.split, twin.seed)
+        assert not twin.objects
+        assert not pixels(tmp_path / "set", twin.mask).any()
+        assert (pixels(tmp_path / "set", twin.image) == pixels(photographs, twin.background)).all()
+
+
+def test_a_model_s_twin_has_the_noise_of_its_composite(settings, tmp_path):
+    generate(**settings | {"backgrounds": "scene", "merge_from": 1.0}, twins=True, out=tmp_path / "set")
+    composite, twin = list(entries(tmp_path / "set"))[:2]
+    outside = pixels(tmp_path / "set", composite.mask)[..., 0] == 0
+    images = [pixels(tmp_path / "set", entry.image) for entry in (composite, twin)]
+    assert (images[0] == images[1])[outside].all()
+    assert (images[0] != images[1])[~outside].any()
+
+
+def test_strength_scales_what_the_object_changes_and_keeps_the_mask(settings, tmp_path):
+    for strength in ("0.5", "1"):
+        generate(**settings, strength=strength, twins=True, out=tmp_path / strength)
+    half, full = (list(entries(tmp_path / strength)) for strength in ("0.5", "1"))
+    for faint, strong, twin in zip(half[::2], full[::2], full[1::2], strict=True):
+        assert faint.strength == 0.5
+        assert faint.sha256[faint.mask] == strong.sha256[strong.mask]
+        background = pixels(tmp_path / "1", twin.image)
+        change = pixels(tmp_path / "1", strong.image) - background
+        assert np.abs(pixels(tmp_path / "0.5", faint.image) - background - change / 2).max() <= 1
+
+
+def test_a_near_miss_is_faint_and_has_no_mask(settings, tmp_path):
+    generate(**settings, near_miss="0.1-0.2", out=tmp_path / "set")
+    found = list(entries(tmp_path / "set"))
+    assert [entry.kind for entry in found] == ["composite", "near-miss"] * 3
+    for strong, faint in zip(found[::2], found[1::2], strict=True):
+        assert not pixels(tmp_path / "set", faint.mask).any()
+        assert strong.sha256[strong.image] != faint.sha256[faint.image]
+
+
+@given(mask=MASKS, least=st.integers(1, 20))
+def test_small_pieces_go_and_the_largest_stays(mask, least):
+    (cleaned, _) = Cleaning(min_piece=least).cleaned(mask.astype(np.uint8), [Box(0, 0, *mask.shape[::-1])])
+    assert not (cleaned & ~mask).any()
+    assert cleaned.any() == mask.any()
+    assert pieces(cleaned > 0) <= max(1, cleaned.sum() // least)
+
+
+@given(mask=MASKS)
+def test_filled_masks_have_no_holes(mask):
+    (filled, _) = Cleaning(fill_holes=mask.size).cleaned(mask.astype(np.uint8), [Box(0, 0, *mask.shape[::-1])])
+    assert not holes(filled > 0).any()
+    assert (filled[mask] == 1).all()
+
+
+def test_cleaning_states_what_it_did_and_puts_the_photograph_back():
+    index = torch.zeros(8, 8, dtype=torch.uint8)
+    index[1:5, 1:5], index[2, 2], index[6, 6] = 1, 0, 1
+    shot = Shot(torch.ones(3, 8, 8), index, (Box(0, 0, 8, 8),), twin=torch.zeros(3, 8, 8))
+    clean = shot.with_clean_masks(Cleaning(min_piece=2, fill_holes=1), still=True)
+    assert clean.cleaned == (("pieces-removed", "holes-filled"),)
+    assert int(clean.index.sum()) == 16
+    assert clean.image[:, 6, 6].tolist() == [0, 0, 0]
+    assert clean.image[:, 2, 2].tolist() == [1, 1, 1]
+
+
+def shot(*parts: tuple[tuple[slice, slice], int], brightness: float = 0.5) -> Shot:
+    """A grey scene in whose middle a box of 10 x 10 has an object with this mask."""
+    index, twin = torch.zeros(20, 20, dtype=torch.uint8), torch.zeros(3, 20, 20)
+    for place, value in parts:
+        index[place] = value
+    return Shot(torch.where(index > 0, brightness, twin), index, (Box(5, 5, 10, 10),), twin=twin)
+
+
+MIDDLE = (slice(7, 12), slice(7, 12))
+
+
+@pytest.mark.parametrize(
+    ("given", "flag"),
+    [
+        (shot(), "empty"),
+        (shot(((slice(5, 9), slice(7, 9)), 1)), "border"),
+        (shot((MIDDLE, 1), ((slice(13, 14), slice(7, 9)), 1)), "pieces"),
+        (shot((MIDDLE, 1), ((slice(9, 10), slice(9, 10)), 0)), "holes"),
+        (shot((MIDDLE, 1), brightness=0.01), "faint"),
+    ],
+)
+def test_each_fault_has_its_flag(given, flag):
+    assert flags_of(given, 1, min_contrast=5) == (flag,)
+
+
+def test_a_good_object_has_no_flags_and_a_change_elsewhere_has():
+    good = shot((MIDDLE, 1))
+    assert flags_of(good, 1, min_contrast=5) == ()
+    good.image[:, 5:15, 12:15] = -0.5
+    assert flags_of(good, 1, min_contrast=5) == ("unchanged",)
+
+
+def test_a_box_at_the_canvas_border_may_be_filled_up_to_it():
+    index = torch.zeros(10, 10, dtype=torch.uint8)
+    index[0:4, 0:4] = 1
+    at_corner = Shot(torch.where(index > 0, 0.5, torch.zeros(3, 10, 10)), index, (Box(0, 0, 6, 6),))
+    assert flags_of(at_corner, 1, min_contrast=5) == ()
+
+
+def test_draws_that_fail_are_turned_down_and_listed(settings, tmp_path):
+    both = {"objects": ["disc", "nothing"], "n": 8}
+    report = generate(**settings | both, reject=True, out=tmp_path / "set")
+    found = list(entries(tmp_path / "set"))
+    listed = list(rejected(tmp_path / "set"))
+    assert len(found) == 8
+    assert all(entry.objects[0].class_name == "disc" for entry in found)
+    assert {each.reasons for each in listed} == {("empty",)}
+    assert report.rejected["empty"] == len(listed) > 0
+
+
+def test_what_fails_each_time_is_kept_with_its_flags(settings, tmp_path):
+    report = generate(**settings | {"objects": ["nothing"], "n": 1}, reject=True, tries=3, out=tmp_path / "set")
+    (entry,) = entries(tmp_path / "set")
+    assert entry.flags == ("empty", "tries-exhausted")
+    assert entry.objects[0].flags == ("empty",)
+    assert (report.flags["empty"], report.rejected["empty"]) == (1, 2)
+
+
+def test_of_several_draws_the_best_is_kept(settings, tmp_path):
+    generate(**settings | {"objects": ["disc", "nothing"]}, best_of=6, out=tmp_path / "set")
+    assert all(entry.flags == () for entry in entries(tmp_path / "set"))
+    assert len([*rejected(tmp_path / "set")]) == 3 * 5
