@@ -5,10 +5,11 @@ Regions exchange only clean predictions; each makes its own noise, on its own gr
 
 import math
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
+from types import MappingProxyType
 from typing import Literal, TypeVar
 
 import torch
@@ -35,7 +36,7 @@ from .returned import levels_of, merged_of
 from .step import Step
 from .steppers import Ancestral
 from .timesteps import TailResampling, check_walk
-from .walker import Batch, Walker
+from .walker import Batch, Begun, Walker
 from .windows import Window, windows
 from .wrapper import family_of, joined
 
@@ -164,20 +165,65 @@ class Composer:
             )
         return finish(last.canvas, self.merge)
 
-    def steps(self, samples: int | Sequence[int] = 1, seed: int = 0) -> Iterator[Step]:
+    @cached_property
+    def meets_at(self) -> int:
+        """How many steps of the walk the regions take before any of them looks at another."""
+        first = max(self._listens_from)
+        return next(i for i, (t, s) in enumerate(pairwise(self.walk)) if t <= first or s == 0)
+
+    def begin(
+        self, samples: int | Sequence[int] = 1, seed: int = 0, known: Mapping[str, Begun] = MappingProxyType({})
+    ) -> dict[str, Begun]:
+        """Denoise each region alone for the first `meets_at` steps, in which none looks at another.
+
+        A region's state there depends on its denoiser, its name, the samples, the seed and the walk, neither on its box
+        nor on the other regions: composers that agree in these may take it from each other. `steps` with what is
+        returned gives the bits that it gives without, as long as the same regions run as one batch.
+
+        Args:
+            samples, seed: as for `steps`.
+            known: the states of some regions, by their names, which are not denoised again.
+
+        Returns:
+            the states of all regions that are no still images, by their names.
+
+        Raises:
+            CompositionError: a denoiser carries a state of its own from step to step, which cannot be handed over.
+        """
+        missing = [i for i, each in enumerate(self.regions) if not each.denoiser.spec.still and each.name not in known]
+        walkers = {i: self._walker(i, sample_numbers(samples), seed) for i in missing}
+        batches = [Batch(denoiser, [walkers[i] for i in members]) for denoiser, members in self._grouped(missing)]
+        if any(batch.stateful for batch in batches):
+            raise CompositionError("A denoiser carries a state from step to step, which regions cannot share.")
+        for walker in walkers.values():
+            walker.start(self.stepper)
+        for index, (t, s) in islice(enumerate(pairwise(self.walk)), self.meets_at):
+            for batch in batches if s < t else ():
+                batch.predict(t)
+            for walker in walkers.values():
+                (walker.step if s < t else walker.climb)(self.stepper, t, s, index)
+        return {**known, **{walker.region.name: Begun(walker.x, walker.memory) for walker in walkers.values()}}
+
+    def steps(
+        self, samples: int | Sequence[int] = 1, seed: int = 0, begun: Mapping[str, Begun] | None = None
+    ) -> Iterator[Step]:
         """Denoise, one step at a time.
 
         Args:
             samples: how many images, or their numbers; a number's image does not depend on the others beside it.
             seed: all noise derives from (seed, sample, region, purpose).
+            begun: what `begin` gave for these samples and this seed: its steps are left out here.
         """
         walkers = [self._walker(i, sample_numbers(samples), seed) for i in range(len(self.regions))]
         moving = [walker for walker in walkers if not walker.still]
         batches = [Batch(denoiser, [walkers[i] for i in members]) for denoiser, members in self._batches]
         for walker in moving:
-            walker.start(self.stepper)  # x_T, (B, C+M, h, w)
+            if begun is None:
+                walker.start(self.stepper)  # x_T, (B, C+M, h, w)
+            else:
+                walker.go_on(begun[walker.region.name])
 
-        for index, (t, s) in enumerate(pairwise(self.walk)):
+        for index, (t, s) in islice(enumerate(pairwise(self.walk)), 0 if begun is None else self.meets_at, None):
             if s > t:  # climb: the forward process, eq. 1
                 for walker in moving:
                     walker.climb(self.stepper, t, s, index)
@@ -269,11 +315,14 @@ class Composer:
 
     @cached_property
     def _batches(self) -> list[tuple[Denoiser, list[int]]]:
-        """Each denoiser that moves once, or each family of them joined, with the numbers of its regions."""
+        """Each denoiser that moves, with the numbers of its regions."""
+        return self._grouped([i for i, region in enumerate(self.regions) if not region.denoiser.spec.still])
+
+    def _grouped(self, moving: Sequence[int]) -> list[tuple[Denoiser, list[int]]]:
+        """Of these regions each denoiser once, or each family of them joined, with the numbers of its regions."""
         members: dict[Hashable, list[int]] = {}
-        for i, region in enumerate(self.regions):
-            if not region.denoiser.spec.still:
-                members.setdefault(family_of(region.denoiser), []).append(i)
+        for i in moving:
+            members.setdefault(family_of(self.regions[i].denoiser), []).append(i)
         groups = (([self.regions[i].denoiser for i in group], group) for group in members.values())
         return [(parts[0] if len({*map(id, parts)}) == 1 else joined(parts), group) for parts, group in groups]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,13 @@ from .returned import prediction_of, stepped_of
 from .wrapper import split
 
 Seams = Literal["keep-variance", "literal"]
+
+
+class Begun(NamedTuple):
+    """Where a region is before it takes in any other: its state (B, C+M, h, w), and its stepper's."""
+
+    x: Tensor
+    memory: Any = None
 
 
 @dataclass(eq=False)
@@ -63,6 +70,10 @@ class Walker:
         """Begin with nothing but noise."""
         self.x = self.noise("start")
         self.memory = stepper.init(self.x)
+
+    def go_on(self, begun: Begun) -> None:
+        """Begin where it, or another walker with the same noise, has come to."""
+        self.x, self.memory = begun
 
     def climb(self, stepper: Stepper, t: int, s: int, index: int) -> None:
         """The forward process from level t up to level s, eq. 1."""
@@ -121,6 +132,11 @@ class Batch:
         self._stateful = denoiser if isinstance(denoiser, StatefulDenoiser) else None
         self._state: Any = None
         self._names = [walker.region.name for walker in walkers]
+
+    @property
+    def stateful(self) -> bool:
+        """Whether its denoiser carries a state from step to step."""
+        return self._stateful is not None
 
     def restart(self) -> None:
         """Forget the denoiser's state, after a climb."""
