@@ -135,7 +135,7 @@ def test_a_damaged_photograph_is_named_before_work_begins(settings, photographs,
 def test_too_few_photographs_for_a_split_are_refused(settings, photographs, tmp_path):
     (tmp_path / "normal").mkdir()
     (tmp_path / "normal" / "one.png").write_bytes((photographs / "0.png").read_bytes())
-    with pytest.raises(DmixError, match="1 backgrounds for 2 parts of a split"):
+    with pytest.raises(DmixError, match="1 groups of backgrounds for 2 parts of a split"):
         generate(**settings | {"backgrounds": str(tmp_path / "normal")}, out=tmp_path / "set")
 
 

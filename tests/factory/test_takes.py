@@ -9,11 +9,16 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from dmix_core.geometry import Box
+from dmix_core.images import to_picture
+from dmix_core.loading import Loader
+from dmix_core.run import Run
 from dmix_data.generated_set import entries, rejected
-from dmix_factory import generate
+from dmix_factory import GenerateConfig, generate, plan
 from dmix_factory.labels import Cleaning, holes, pieces
+from dmix_factory.making import Maker
 from dmix_factory.sample_checks import flags_of
 from dmix_factory.shots import Shot
+from dmix_factory.sources import Background, Sources, sources_of
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
@@ -158,3 +163,32 @@ def test_of_several_draws_the_best_is_kept(settings, tmp_path):
     generate(**settings | {"objects": ["disc", "nothing"]}, best_of=6, out=tmp_path / "set")
     assert all(entry.flags == () for entry in entries(tmp_path / "set"))
     assert len([*rejected(tmp_path / "set")]) == 3 * 5
+
+
+def test_shared_states_give_what_each_composite_is_alone(settings, tmp_path):
+    config = GenerateConfig.from_data({**settings, "backgrounds": "scene", "share": "2x3", "n": 12})
+    loader = Loader()
+    sources = sources_of(config, loader)
+    records = [*plan(config, sources)]
+    generate(config, out=tmp_path / "set", registry=loader)
+    for record, entry in zip(records, entries(tmp_path / "set"), strict=True):
+        recipe = Maker(config, sources, loader).recipe(record)
+        (alone,) = Run(recipe, loader)
+        assert (pixels(tmp_path / "set", entry.image) == np.asarray(to_picture(alone.image))).all()
+        assert entry.states == record.states
+    assert len({record.states for record in records}) == 12
+    assert len({record.states[0] for record in records}) == 4
+    assert len({record.states[1] for record in records}) == 6
+    assert len({record.group for record in records}) == 2
+
+
+def test_splits_never_divide_what_shares_a_state_or_a_photograph(photographs):
+    rules = {"objects": ["disc"], "n": 60, "share": "2x4", "val": 0.3}
+    config = GenerateConfig.from_data({"backgrounds": str(photographs), **rules})
+    backgrounds = tuple(Background(f"{i}.png", f"photo:/{i}.png", (40, 40)) for i in range(5))
+    sides: dict[str, set[str]] = {}
+    for record in plan(config, Sources(backgrounds, True, ((12, 12),))):
+        for shared in (record.background.name, f"objects {record.states[1]}", record.group):
+            sides.setdefault(shared, set()).add(record.split)
+    assert all(len(side) == 1 for side in sides.values())
+    assert {*map(frozenset, sides.values())} == {frozenset({"train"}), frozenset({"val"})}

@@ -61,6 +61,7 @@ class SampleEntry(_Part):
         background: the model's name, or the photograph relative to the folder of photographs.
         group: samples of one group show the same background or share states, and never stand on both sides of a split.
         recipe: the digest of what it was made from.
+        states: names of its background and of its objects, which it has in common with others where these are shared.
         sha256: of each of its files.
         phash: a 64-bit perceptual hash of the image, 16 hexadecimal digits.
     """
@@ -79,6 +80,7 @@ class SampleEntry(_Part):
     split: Split = "train"
     seed: int = 0
     recipe: str = ""
+    states: tuple[str, ...] = ()
     strength: float = 1.0
     sha256: dict[str, str] = {}
     phash: str = ""

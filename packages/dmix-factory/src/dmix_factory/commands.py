@@ -63,6 +63,7 @@ WHAT: list[Decorator] = [
     ),
     *_without_defaults(*PLACING),
     click.option("--twins", is_flag=True, help=f"{GenerateConfig.model_fields['twins'].description}"),
+    click.option("--share", metavar="NxM", help=f"{GenerateConfig.model_fields['share'].description}"),
     click.option("--strength", metavar="F|F-F", help=f"{GenerateConfig.model_fields['strength'].description}"),
     click.option("--near-miss", metavar="F|F-F", help=f"{GenerateConfig.model_fields['near_miss'].description}"),
     click.option("--reject", is_flag=True, help=f"{GenerateConfig.model_fields['reject'].description}"),

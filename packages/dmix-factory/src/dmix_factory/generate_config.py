@@ -22,6 +22,8 @@ from dmix_core.limits import HIGHEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_SAMPL
 
 MOST_OBJECTS = 254
 """Of one sample: as many as a mask of 8 bits tells apart, beside the background."""
+MOST_SHARED = 1000
+"""States of one kind that are kept in memory."""
 
 
 class ConfigError(DmixError):
@@ -61,6 +63,10 @@ CountRange = Annotated[
 ]
 FractionRange = Annotated[
     tuple[Annotated[float, Field(ge=0, le=10)], Annotated[float, Field(ge=0, le=10)]], BeforeValidator(_range)
+]
+SharedCounts = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=MOST_SHARED)], Annotated[int, Field(ge=1, le=MOST_SHARED)]],
+    BeforeValidator(lambda value: value.split("x") if isinstance(value, str) else value),
 ]
 
 
@@ -113,6 +119,10 @@ class GenerateConfig(_Part):
     )
     plugins: tuple[str, ...] = Field((), description="A merge rule, schedule or stepper by name.")
     timesteps: dict[str, JsonValue] = Field({}, description="Settings of the timestep schedule.")
+    share: SharedCounts | None = Field(
+        None,
+        description="NxM: denoise N backgrounds and M objects once each, and combine them into N x M composites.",
+    )
     twins: bool = Field(False, description="Add to each composite the same background without objects, a sample too.")
     strength: FractionRange | None = Field(
         None, description="How strong objects are beside their twins, such as 0.5-1.2; masks stay."

@@ -1,10 +1,14 @@
 """A record of the plan becomes what the set holds of it: composed, cleaned, checked, and drawn again where it fails."""
 
+from collections import deque
+
+from dmix_core.composer import Composer
 from dmix_core.edits import ObjectEdit, RecipeEdit
 from dmix_core.loading import Loader
 from dmix_core.naming import free_name
 from dmix_core.recipe import Recipe
-from dmix_core.run import samples_of
+from dmix_core.sample import Sample
+from dmix_core.walker import Begun
 
 from .generate_config import GenerateConfig, class_of
 from .labels import Cleaning
@@ -29,6 +33,7 @@ class Maker:
     def __init__(self, config: GenerateConfig, sources: Sources, loader: Loader) -> None:
         self.config, self.sources, self.loader = config, sources, loader
         self.rules = rules_of(config, sources, loader)
+        self._states = _States()
         self._cleaning = Cleaning(config.min_piece, config.fill_holes)
 
     def make(self, record: PlanRecord) -> Unit:
@@ -58,11 +63,16 @@ class Maker:
         return Take(record, attempt, _portable(recipe, record).digest(), shown, strength, flags, near_miss)
 
     def recipe(self, record: PlanRecord) -> Recipe:
-        """The recipe of a record, which makes its picture alone, with `dmix compose` too."""
+        """The recipe of a record, which makes its picture alone, with `dmix compose` too.
+
+        Noise derives from the seed and the names of regions: those of a shared state have the same ones.
+        """
         bottom, *models = self.rules.regions
-        regions = [bottom.model_copy(update={"model": record.background.model})]
+        of_background, of_objects = (f"-{state}" for state in record.states) if record.states else ("", "")
+        regions = [bottom.model_copy(update={"name": bottom.name + of_background, "model": record.background.model})]
         for z, each in enumerate(record.objects, 1):
-            name = free_name(class_of(self.config.objects[each.choice]), [region.name for region in regions])
+            name = class_of(self.config.objects[each.choice]) + of_objects
+            name = free_name(name, [region.name for region in regions])
             changes = {"name": name, "box": tuple(each.box), "z": bottom.z + z}
             regions.append(models[each.choice].model_copy(update=changes))
         size = record.background.size
@@ -71,17 +81,39 @@ class Maker:
     def _shot(self, recipe: Recipe, record: PlanRecord) -> Shot:
         loader = self.loader.branch()
         composer = recipe.composer(loader)
-        (sample,) = samples_of(composer, [(0,)], recipe.seed)
+        alone = recipe.model_copy(update={"regions": recipe.regions[:1]}).composer(loader)
+        begun = self._states.begun(record, alone, composer) if record.states else None
+        sample = _finished(composer, recipe.seed, begun)
         boxes = tuple(each.box for each in record.objects)
         shot = Shot(sample.image, sample.index, boxes, composer.grey)
         if not (self.sources.real or self.config.wants_twin):
             return shot
-        alone = recipe.model_copy(update={"regions": recipe.regions[:1]}).composer(loader)
-        (twin,) = samples_of(alone, [(0,)], recipe.seed)
-        return shot.beside(twin.image)
+        return shot.beside(_finished(alone, recipe.seed, begun).image)
 
     def _drawn_again(self, record: PlanRecord, attempt: int) -> PlanRecord:
         return next(plan(self.config, self.sources, range(record.number, record.number + 1), attempt))
+
+
+class _States:
+    """The states of a block that are denoised so far."""
+
+    def __init__(self) -> None:
+        self._block, self._known = -1, dict[str, Begun]()
+
+    def begun(self, record: PlanRecord, alone: Composer, composer: Composer) -> dict[str, Begun]:
+        """The states of a record's regions; the background goes first, so that it never shares a batch with objects."""
+        if record.block != self._block:
+            self._block, self._known = record.block, {}
+        seed = record.seed
+        begun = composer.begin([0], seed, alone.begin([0], seed, self._known))
+        self._known = begun
+        return begun
+
+
+def _finished(composer: Composer, seed: int, begun: dict[str, Begun] | None) -> Sample:
+    last = deque(composer.steps([0], seed, begun), maxlen=1).pop()
+    (sample,) = composer.finish(last).samples([0])
+    return sample
 
 
 def rules_of(config: GenerateConfig, sources: Sources, loader: Loader) -> Recipe:

@@ -5,6 +5,7 @@ A record depends on the config, the sources and its number alone, so that any pa
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dmix_core.geometry import Box
 from dmix_data.options import Split
@@ -36,6 +37,8 @@ class PlanRecord:
         background: what it lies on.
         group: what it shares with others, so that a split does not divide them.
         objects: from bottom to top.
+        states: with shared states the names of its background's and its objects', from which their noise derives.
+        block: which samples share states with it.
     """
 
     number: int
@@ -44,6 +47,23 @@ class PlanRecord:
     group: str
     split: Split
     objects: tuple[PlannedObject, ...]
+    states: tuple[str, ...] = ()
+    block: int = 0
+
+
+class Seat(NamedTuple):
+    """Where a number stands: its block, and in this its row and column, by which it shares states.
+
+    Attributes:
+        group: the number of its group, whose samples stand on one side.
+        place: of its background, in the order in which these are used.
+    """
+
+    block: int
+    row: int
+    column: int
+    group: int
+    place: int
 
 
 def plan(
@@ -59,20 +79,69 @@ def plan(
         GeometryError: boxes cannot be placed, and which rule forbids it.
     """
     order = Draws(config.seed, "backgrounds").shuffled(range(len(sources.backgrounds)))
-    sides = splits_of(len(order), config.val, config.test) if sources.real else None
+    sides = splits_of(groups_of(config, len(order)), config.val, config.test) if sources.real else None
     placement = Placement(config.min_distance, config.max_overlap, sources.roi)
     for number in range(config.n) if numbers is None else numbers:
+        seat = seat_of(config, number, len(order) if sources.real else None)
         draws = Draws(config.seed, number, "sample", attempt)
-        place = number % len(order)
-        background = sources.backgrounds[order[place]]
+        seed = draws.seed()
+        background = sources.backgrounds[order[seat.place]]
+        states = _states(seat, number, attempt) if config.share else ()
+        choosing = Draws(config.seed, "objects", states[1]) if states else draws
+        choices = _choices(config, choosing)
+        where = f"the background {background.name!r}"
+        boxes = placement.boxes([sources.sizes[i] for i in choices], background.size, draws, where)
         yield PlanRecord(
             number,
-            draws.seed(),
+            Draws(config.seed, "states").seed() if states else seed,
             background,
-            background.name if sources.real else str(number),
-            sides[place] if sides else split_of(number, config.val, config.test),
-            _objects(config, sources, background, placement, draws),
+            _group(config, sources, seat, background),
+            sides[seat.group] if sides else split_of(seat.group, config.val, config.test),
+            tuple(map(PlannedObject, choices, boxes)),
+            states,
+            seat.block,
         )
+
+
+def seat_of(config: GenerateConfig, number: int, photographs: int | None) -> Seat:
+    """Where a number stands.
+
+    Args:
+        photographs: how many there are; None: a model paints the backgrounds.
+    """
+    rows, columns = config.share or (1, 1)
+    block, rest = divmod(number, rows * columns)
+    row, column = divmod(rest, columns)
+    if photographs is None:
+        return Seat(block, row, column, block, 0)
+    group = block % groups_of(config, photographs)
+    first = group * rows
+    return Seat(block, row, column, group, first + row % min(rows, photographs - first))
+
+
+def groups_of(config: GenerateConfig, photographs: int) -> int:
+    """How many groups so many photographs make: with shared states those of a block go together."""
+    rows, _ = config.share or (1, 1)
+    return -(-photographs // rows)
+
+
+def _states(seat: Seat, number: int, attempt: int) -> tuple[str, str]:
+    """Objects that are drawn again share nothing."""
+    again = f".{number}.{attempt}" if attempt else ""
+    return f"{seat.block}.{seat.row}", f"{seat.block}.{seat.column}{again}"
+
+
+def _group(config: GenerateConfig, sources: Sources, seat: Seat, background: Background) -> str:
+    if config.share:
+        return f"shared-{seat.group}"
+    return background.name if sources.real else str(seat.group)
+
+
+def _choices(config: GenerateConfig, draws: Draws) -> list[int]:
+    """The numbers of a sample's models of objects."""
+    fewest, most = config.per_image
+    weights = [each.weight for each in config.objects]
+    return [draws.weighted(weights) for _ in range(fewest + draws.below(most - fewest + 1))]
 
 
 def split_of(group: int, val: float, test: float) -> Split:
@@ -91,14 +160,3 @@ def splits_of(groups: int, val: float, test: float) -> list[Split]:
     for place, group in enumerate(order[: sum(held)]):
         sides[group] = "val" if place < held[0] else "test"
     return sides
-
-
-def _objects(
-    config: GenerateConfig, sources: Sources, background: Background, placement: Placement, draws: Draws
-) -> tuple[PlannedObject, ...]:
-    fewest, most = config.per_image
-    weights = [each.weight for each in config.objects]
-    choices = [draws.weighted(weights) for _ in range(fewest + draws.below(most - fewest + 1))]
-    where = f"the background {background.name!r}"
-    boxes = placement.boxes([sources.sizes[i] for i in choices], background.size, draws, where)
-    return tuple(map(PlannedObject, choices, boxes))

@@ -68,7 +68,8 @@ def sources_of(config: GenerateConfig, loader: Loader) -> Sources:
     roi = None if config.roi is None else read_pixels(config.roi, 1)[..., 0] > 127
     backgrounds = found or (_model(config.backgrounds, loader),)
     real = found is not None
-    _check_shares(config, len(backgrounds) if real else config.n)
+    rows, columns = config.share or (1, 1)
+    _check_shares(config, -(-len(backgrounds) // rows) if real else -(-config.n // (rows * columns)))
     return Sources(backgrounds, real, sizes, roi)
 
 
@@ -97,6 +98,6 @@ def _check_shares(config: GenerateConfig, groups: int) -> None:
     wanted = sum(share > 0 for share in (config.val, config.test)) + 1
     if groups < wanted:
         raise ConfigError(
-            f"There are {groups} backgrounds for {wanted} parts of a split; expected at least one for each, since no "
-            "photograph stands on two sides. Add photographs, or set val and test to 0."
+            f"There are {groups} groups of backgrounds for {wanted} parts of a split; expected at least one for each, "
+            "since nothing that is shared stands on two sides. Add photographs, share less, or set val and test to 0."
         )

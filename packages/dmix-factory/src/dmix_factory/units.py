@@ -122,6 +122,7 @@ class _Writer:
             split=record.split,
             seed=record.seed,
             recipe=self.take.recipe,
+            states=record.states,
             sha256={path: hashlib.sha256(data).hexdigest() for path, data in content.items()},
             phash=picture.phash,
         )
