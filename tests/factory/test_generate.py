@@ -169,3 +169,14 @@ def test_what_is_typed_wrong_is_wrong_use(installed, photographs, tmp_path):
     result = CliRunner().invoke(main, [*map(str, words)])
     assert result.exit_code == 2
     assert "Did you mean 'disc'?" in result.output
+
+
+def test_the_finished_set_is_exported_and_a_format_that_is_none_refused(settings, tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    words = ["generate", str(tmp_path / "settings.json"), "-o", str(tmp_path / "set"), "--workers", "1"]
+    result = CliRunner().invoke(main, [*words, "--format", "coc"])
+    assert result.exit_code == 2
+    assert not (tmp_path / "set").exists()
+    result = CliRunner().invoke(main, [*words, "--format", "coco"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "set-exported/coco").is_dir()

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from dmix_core.errors import GeometryError
 from dmix_core.geometry import Box
 from dmix_factory import GenerateConfig, plan
 from dmix_factory.generate_config import ConfigError
+from dmix_factory.measured import RealObject, real_objects
 from dmix_factory.placement import Placement
 from dmix_factory.plan_draws import Draws
 from dmix_factory.planning import split_of, splits_of
@@ -157,3 +159,22 @@ def test_settings_that_make_no_sense_are_refused(changes, message):
 
 PINNED = [308, 666, 830, 335]
 PINNED_BOX = Box(34, 74, 16, 12)
+
+
+def test_measured_boxes_lie_where_real_objects_do_and_are_as_large():
+    real = (RealObject(0.25, 0.5, 20, 200), RealObject(0.75, 0.5, 8, 50))
+    given = config(place="measured", real="data", n=60)
+    boxes = [record.objects[0].box for record in plan(given, sources(sizes=((16, 16),), measured=real))]
+    assert {box.size for box in boxes} == {(30, 30), (12, 12)}
+    assert {box.x + box.width / 2 for box in boxes} == {30, 90}
+    assert {box.y + box.height / 2 for box in boxes} == {50}
+
+
+def test_real_objects_are_measured_by_their_masks(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    mask = np.zeros((40, 80), np.uint8)
+    mask[10:20, 20:40] = 255
+    Image.fromarray(mask).save(tmp_path / "masks/a.png")
+    Image.fromarray(mask // 2).save(tmp_path / "images/a.png")
+    assert real_objects(tmp_path) == (RealObject(30 / 80, 15 / 40, 20, 200),)

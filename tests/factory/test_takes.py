@@ -133,6 +133,11 @@ def test_a_good_object_has_no_flags_and_a_change_elsewhere_has():
     assert flags_of(good, 1, min_contrast=5) == ("unchanged",)
 
 
+@pytest.mark.parametrize(("areas", "flags"), [((20, 30), ()), ((26, 90), ("small",)), ((1, 24), ("large",))])
+def test_an_unusual_area_is_flagged(areas, flags):
+    assert flags_of(shot((MIDDLE, 1)), 1, 5, areas) == flags
+
+
 def test_a_box_at_the_canvas_border_may_be_filled_up_to_it():
     index = torch.zeros(10, 10, dtype=torch.uint8)
     index[0:4, 0:4] = 1

@@ -1,6 +1,7 @@
 """`dmix generate`, `dmix verify` and `dmix merge`: labelled sets of composites."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +9,10 @@ import click
 
 from dmix_cli.failures import wrong_use
 from dmix_cli.field_options import Decorator, apply, options_of
-from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, SettingType
+from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, NamesType, SettingType
 from dmix_cli.printing import json_option, print_json, say
 
-from .generate_config import GenerateConfig
+from .generate_config import ConfigError, GenerateConfig
 
 if TYPE_CHECKING:
     from .generating import Report
@@ -61,6 +62,8 @@ WHAT: list[Decorator] = [
     click.option(
         "--timesteps", multiple=True, type=SettingType(), help="KEY=VALUE: a setting of the schedule of timesteps."
     ),
+    *options_of(GenerateConfig, "place", place={"default": None, "show_default": False}),
+    click.option("--real", type=FOLDER, help=f"{GenerateConfig.model_fields['real'].description}"),
     *_without_defaults(*PLACING),
     click.option("--twins", is_flag=True, help=f"{GenerateConfig.model_fields['twins'].description}"),
     click.option("--share", metavar="NxM", help=f"{GenerateConfig.model_fields['share'].description}"),
@@ -78,10 +81,21 @@ WHAT: list[Decorator] = [
 @click.option("--workers", type=Count(1, 1024), help="Processes.  [default: one for each CPU; 1 on other devices]")
 @click.option("--resume", is_flag=True, help="Go on with a set of the same settings that was interrupted.")
 @click.option("--shard", type=ShardType(), default="1/1", help="Make a part of the set, for `dmix merge`.")
+@click.option(
+    "--format", "formats", type=NamesType(), help="Export the finished set in these formats, to OUT-exported."
+)
 @click.option("--events", is_flag=True, help="Print a line of JSON on stderr for each sample that is committed.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
 @json_option
-def generate_command(settings: Path | None, out: Path, events: bool, quiet: bool, as_json: bool, **given: Any) -> None:
+def generate_command(
+    settings: Path | None,
+    out: Path,
+    formats: list[str] | None,
+    events: bool,
+    quiet: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Generate a set of composites with masks, boxes and a split, as a JSON file of SETTINGS or the options state it.
 
     The same settings give the same bytes for any number of workers and shards, and after any interruption.
@@ -95,8 +109,9 @@ def generate_command(settings: Path | None, out: Path, events: bool, quiet: bool
 
     from .generating import generate, numbers_of
 
+    _check_formats(formats or ())
     how = {name: given.pop(name) for name in ("workers", "resume", "shard")}
-    with wrong_use():
+    with wrong_use(ConfigError):
         config = _config(settings, given)
         how["workers"] = how["workers"] or _processes(config)
         count = len(numbers_of(config, how["shard"]))
@@ -112,6 +127,25 @@ def generate_command(settings: Path | None, out: Path, events: bool, quiet: bool
         print_json(vars(report))
     elif not quiet:
         _print_report(report)
+    if formats:
+        from dmix_cli.commands.export import export
+
+        target = out.with_name(f"{out.name}-exported")
+        click.get_current_context().invoke(export, folder=out, names=formats, out=target, quiet=quiet or as_json)
+
+
+def _check_formats(formats: Iterable[str]) -> None:
+    """Refuse a format that is none, before anything is composed."""
+    if not formats:
+        return
+    from dmix_core.registry import Registry
+    from dmix_data.exceptions import DataError
+    from dmix_data.formats import named
+
+    registry = Registry.load()
+    with wrong_use(DataError):
+        for name in formats:
+            named(name, registry)
 
 
 def _print_event(unit: "Unit", done: int, count: int) -> None:
@@ -166,7 +200,7 @@ def _config(settings: Path | None, given: dict[str, Any]) -> GenerateConfig:
     from .generate_config import read_config
 
     given["timesteps"] = {each.key: each.value for each in given["timesteps"]}
-    given["recipe"] = given["recipe"] and str(given["recipe"])
+    given |= {name: str(given[name]) for name in ("recipe", "real") if given[name]}
     stated = {name: value for name, value in given.items() if value not in (None, False, (), {})}
     return read_config(settings, **stated) if settings else GenerateConfig.from_data(stated, "the options")
 

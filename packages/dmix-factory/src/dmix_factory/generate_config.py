@@ -103,7 +103,12 @@ class GenerateConfig(_Part):
     )
     n: int = Field(ge=1, le=MOST_SAMPLES, description="How many composites.")
     per_image: CountRange = Field((1, 1), description="How many objects in each, such as 2 or 1-3.")
-    place: Literal["random"] = Field("random", description="How boxes are placed: anywhere on the canvas.")
+    place: Literal["random", "measured"] = Field(
+        "random", description="How boxes are placed: anywhere, or where and as large as objects of the real data are."
+    )
+    real: str | None = Field(
+        None, description="A data set with masks: the measure of places, sizes and the areas that are usual."
+    )
     roi: str | None = Field(None, description="A picture as large as the canvas: boxes lie where it is white.")
     min_distance: int = Field(0, ge=0, le=LONGEST_SIDE, description="The fewest pixels between two boxes.")
     max_overlap: float = Field(
@@ -146,6 +151,8 @@ class GenerateConfig(_Part):
             given = getattr(self, name)
             if given and given[0] > given[1]:
                 raise ValueError(f"{name} states the larger number first; expected the smaller one, such as 1-3")
+        if self.place == "measured" and self.real is None:
+            raise ValueError("place is measured; expected the data set to measure as `real`")
         if self.reject and self.best_of > 1:
             raise ValueError("reject and best_of exclude each other; state one of them")
         if self.val + self.test >= 1:
@@ -189,7 +196,7 @@ class GenerateConfig(_Part):
 
     def digest(self, **more: object) -> str:
         """The sha256 of all settings and of what else decides the set; where files lie does not count."""
-        data = self.model_dump(mode="json", exclude={"backgrounds", "roi", "recipe"}) | more
+        data = self.model_dump(mode="json", exclude={"backgrounds", "real", "roi", "recipe"}) | more
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

@@ -12,6 +12,7 @@ from dmix_core.walker import Begun
 
 from .generate_config import GenerateConfig, class_of
 from .labels import Cleaning
+from .measured import usual_areas
 from .plan_draws import Draws
 from .planning import PlanRecord, plan
 from .sample_checks import flags_of
@@ -33,6 +34,7 @@ class Maker:
     def __init__(self, config: GenerateConfig, sources: Sources, loader: Loader) -> None:
         self.config, self.sources, self.loader = config, sources, loader
         self.rules = rules_of(config, sources, loader)
+        self._areas = usual_areas(sources.measured) if sources.measured else None
         self._states = _States()
         self._cleaning = Cleaning(config.min_piece, config.fill_holes)
 
@@ -58,7 +60,7 @@ class Maker:
         faint = draws.uniform(*self.config.near_miss) if self.config.near_miss else None
         shown = shot.at_strength(strength)
         numbers = range(1, len(record.objects) + 1)
-        flags = tuple(flags_of(shown, value, self.config.min_contrast) for value in numbers)
+        flags = tuple(flags_of(shown, value, self.config.min_contrast, self._areas) for value in numbers)
         near_miss = None if faint is None else shot.at_strength(faint).image
         return Take(record, attempt, _portable(recipe, record).digest(), shown, strength, flags, near_miss)
 

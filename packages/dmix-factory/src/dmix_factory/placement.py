@@ -23,11 +23,14 @@ class Placement:
         min_distance: the fewest pixels between two boxes.
         max_overlap: the largest part of a box that another may cover, 0..1.
         roi: (H, W) bool, True where boxes may lie; None: everywhere.
+        centres: of which each box takes one, as fractions (across, down) of the canvas, as far as its border allows;
+            without any, boxes lie anywhere.
     """
 
     min_distance: int = 0
     max_overlap: float = 0.0
     roi: NDArray[np.bool_] | None = None
+    centres: Sequence[tuple[float, float]] = ()
 
     def boxes(self, sizes: Sequence[Size], canvas: Size, draws: Draws, where: str) -> list[Box]:
         """A box for each size (height, width).
@@ -42,7 +45,7 @@ class Placement:
         for _ in range(LAYOUTS):
             placed: list[Box] = []
             for size in sizes:
-                offered = (_drawn(size, corners[size], canvas, draws) for _ in range(PLACES))
+                offered = (self._drawn(size, corners[size], canvas, draws) for _ in range(PLACES))
                 box = next((box for box in offered if self._suits(box, placed)), None)
                 if box is None:
                     break
@@ -73,8 +76,21 @@ class Placement:
             )
         return corners
 
+    def _drawn(self, size: Size, corners: NDArray[np.intp] | None, canvas: Size, draws: Draws) -> Box:
+        height, width = size
+        free = canvas[0] - height, canvas[1] - width
+        if self.centres:
+            across, down = self.centres[draws.below(len(self.centres))]
+            x, y = round(across * canvas[1] - width / 2), round(down * canvas[0] - height / 2)
+            return Box(min(max(x, 0), free[1]), min(max(y, 0), free[0]), width, height)
+        if corners is None:
+            return Box(draws.below(free[1] + 1), draws.below(free[0] + 1), width, height)
+        y, x = map(int, corners[draws.below(len(corners))])
+        return Box(x, y, width, height)
+
     def _suits(self, box: Box, placed: Sequence[Box]) -> bool:
-        return all(self._apart(box, other) for other in placed)
+        allowed = self.roi is None or bool(self.roi[box.y : box.y + box.height, box.x : box.x + box.width].all())
+        return allowed and all(self._apart(box, other) for other in placed)
 
     def _apart(self, one: Box, other: Box) -> bool:
         if self.max_overlap:
@@ -93,14 +109,6 @@ class Placement:
             f"{rule}{' within roi' if self.roi is not None else ''}; expected fewer objects by `per_image`, a smaller "
             "`min_distance` or a larger `max_overlap`."
         )
-
-
-def _drawn(size: Size, corners: NDArray[np.intp] | None, canvas: Size, draws: Draws) -> Box:
-    height, width = size
-    if corners is None:
-        return Box(draws.below(canvas[1] - width + 1), draws.below(canvas[0] - height + 1), width, height)
-    y, x = map(int, corners[draws.below(len(corners))])
-    return Box(x, y, width, height)
 
 
 def _inside(roi: NDArray[np.bool_], size: Size) -> NDArray[np.intp]:

@@ -3,11 +3,11 @@
 A record depends on the config, the sources and its number alone, so that any part of a plan can be made anywhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dmix_core.geometry import Box
+from dmix_core.geometry import Box, Size
 from dmix_data.options import Split
 
 from .generate_config import GenerateConfig
@@ -80,7 +80,8 @@ def plan(
     """
     order = Draws(config.seed, "backgrounds").shuffled(range(len(sources.backgrounds)))
     sides = splits_of(groups_of(config, len(order)), config.val, config.test) if sources.real else None
-    placement = Placement(config.min_distance, config.max_overlap, sources.roi)
+    centres = [(each.across, each.down) for each in sources.measured] if config.place == "measured" else []
+    placement = Placement(config.min_distance, config.max_overlap, sources.roi, centres)
     for number in range(config.n) if numbers is None else numbers:
         seat = seat_of(config, number, len(order) if sources.real else None)
         draws = Draws(config.seed, number, "sample", attempt)
@@ -90,7 +91,7 @@ def plan(
         choosing = Draws(config.seed, "objects", states[1]) if states else draws
         choices = _choices(config, choosing)
         where = f"the background {background.name!r}"
-        boxes = placement.boxes([sources.sizes[i] for i in choices], background.size, draws, where)
+        boxes = placement.boxes(_sizes(config, sources, choices, draws), background.size, draws, where)
         yield PlanRecord(
             number,
             Draws(config.seed, "states").seed() if states else seed,
@@ -135,6 +136,14 @@ def _group(config: GenerateConfig, sources: Sources, seat: Seat, background: Bac
     if config.share:
         return f"shared-{seat.group}"
     return background.name if sources.real else str(seat.group)
+
+
+def _sizes(config: GenerateConfig, sources: Sources, choices: Sequence[int], draws: Draws) -> list[Size]:
+    """The sizes of a sample's boxes."""
+    own = [sources.sizes[i] for i in choices]
+    if config.place != "measured":
+        return own
+    return [sources.measured[draws.below(len(sources.measured))].size(size) for size in own]
 
 
 def _choices(config: GenerateConfig, draws: Draws) -> list[int]:

@@ -15,6 +15,8 @@ FLAGS = {
     "pieces": "it has several pieces",
     "holes": "it has holes",
     "faint": "it stands out by less than `min_contrast`",
+    "small": "it has fewer pixels than 99 in 100 real objects",
+    "large": "it has more pixels than 99 in 100 real objects",
     "unchanged": "most of what the object changed lies outside of its mask",
 }
 """Every flag, and what it means."""
@@ -22,13 +24,22 @@ CHANGE = 10 / 127.5
 """How much a pixel of the composite differs from the twin's to count as changed: ten grey levels."""
 
 
-def flags_of(shot: Shot, value: int, min_contrast: float) -> tuple[str, ...]:
+def flags_of(shot: Shot, value: int, min_contrast: float, areas: tuple[float, float] | None = None) -> tuple[str, ...]:
     """What is wrong with an object of a sample, as keys of FLAGS.
 
     Args:
         min_contrast: the least contrast, in grey levels 0..255, below which it is "faint".
+        areas: the usual ones of real objects, in pixels; None: they are not known.
     """
-    return tuple(_flags(shot, value, min_contrast))
+    return (*_flags(shot, value, min_contrast), *_area_flags(int(shot.shown(value).sum()), areas))
+
+
+def _area_flags(area: int, areas: tuple[float, float] | None) -> Iterator[str]:
+    if area and areas:
+        if area < areas[0]:
+            yield "small"
+        if area > areas[1]:
+            yield "large"
 
 
 def _flags(shot: Shot, value: int, min_contrast: float) -> Iterator[str]:

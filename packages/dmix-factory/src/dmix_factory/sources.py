@@ -12,6 +12,7 @@ from dmix_core.image_files import decode, read_pixels
 from dmix_core.loading import Loader
 
 from .generate_config import ConfigError, GenerateConfig
+from .measured import RealObject, real_objects
 
 PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -40,18 +41,21 @@ class Sources:
         real: whether these are photographs.
         sizes: (H, W) of the boxes of each of the config's objects.
         roi: (H, W) bool, where boxes may lie; None: everywhere.
+        measured: the real objects, where there is data of them.
     """
 
     backgrounds: tuple[Background, ...]
     real: bool
     sizes: tuple[Size, ...]
     roi: NDArray[np.bool_] | None = None
+    measured: tuple[RealObject, ...] = ()
 
     def facts(self) -> dict[str, object]:
         """What of it decides the set, as JSON has it."""
         return {
             "photographs": [(each.name, *each.size) for each in self.backgrounds],
             "sizes": self.sizes,
+            "measured": self.measured,
             "roi": None if self.roi is None else np.packbits(self.roi).tobytes().hex(),
         }
 
@@ -70,7 +74,7 @@ def sources_of(config: GenerateConfig, loader: Loader) -> Sources:
     real = found is not None
     rows, columns = config.share or (1, 1)
     _check_shares(config, -(-len(backgrounds) // rows) if real else -(-config.n // (rows * columns)))
-    return Sources(backgrounds, real, sizes, roi)
+    return Sources(backgrounds, real, sizes, roi, real_objects(config.real) if config.real else ())
 
 
 def _model(reference: str, loader: Loader) -> Background:
