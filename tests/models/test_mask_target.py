@@ -20,12 +20,17 @@ def test_a_soft_target_has_the_label_of_the_mask(mask):
     assert torch.equal(target[:, :3], clean[:, :3])
 
 
-def test_a_soft_edge_is_the_mask_filtered_along_rows_and_columns():
-    corner = -torch.ones(1, 1, 4, 4)
-    corner[..., :2, :2] = 1
-    edge = torch.tensor([1, 0.75, -0.75, -1])
-    expected = (torch.outer(edge + 1, edge + 1) / 2 - 1)[None, None]
-    assert torch.allclose(mask_target("soft", torch.cat([torch.zeros(1, 3, 4, 4), corner], 1), 3)[:, 3:], expected)
+def test_a_soft_edge_is_the_mean_of_3x3_pixels():
+    half = torch.tensor([1.0, 1, -1, -1]).expand(1, 1, 4, 4)
+    target = mask_target("soft", torch.cat([torch.zeros(1, 3, 4, 4), half], 1), 3)[:, 3:]
+    assert torch.allclose(target, torch.tensor([1, 1 / 3, -1 / 3, -1]).expand(1, 1, 4, 4))
+
+
+def test_a_line_of_one_pixel_stays_on_its_side():
+    line = -torch.ones(1, 1, 3, 5)
+    line[..., 2] = 1
+    target = mask_target("soft", torch.cat([torch.zeros(1, 3, 3, 5), line], 1), 3)[0, 3, 1]
+    assert torch.allclose(target, torch.tensor([-1, -1 / 3, 2 / 9, -1 / 3, -1]))
 
 
 def test_a_hard_target_and_a_background_stay_as_they_are():

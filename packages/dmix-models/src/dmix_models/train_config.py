@@ -52,7 +52,7 @@ class TrainConfig(BaseModel):
     ema_decay: float = Field(0.999, ge=0, lt=1)
     grad_clip: PositiveFloat = 1.0
     mask_loss_weight: PositiveFloat = 1.0
-    mask_target: MaskTarget = "hard"
+    mask_target: MaskTarget = "soft"
     label_dropout: float = Field(0.1, ge=0, lt=1)
     init: str | None = None
     compile: bool = False

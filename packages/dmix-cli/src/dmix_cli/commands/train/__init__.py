@@ -133,9 +133,9 @@ OBJECTS: list[Decorator] = [
     click.option(
         "--mask-target",
         type=click.Choice(["hard", "soft"]),
-        default="hard",
+        default="soft",
         show_default=True,
-        help="Learn masks as they are, or with soft edges, which gives sampled masks fewer holes.",
+        help="Learn masks with soft edges, which gives sampled masks fewer holes, or as they are.",
     ),
 ]
 
