@@ -205,7 +205,7 @@ def _select(name: str, values: Iterable[str]) -> str:
 def _card(sample: StoredSample) -> str:
     """A sample with the outlines of its objects, and what the filters ask for."""
     entry = sample.entry
-    facts = {
+    facts: dict[str, set[str]] = {
         "class": {each.entry.class_name for each in sample.shown},
         "flag": flags_of(entry),
         "part": {entry.split},
