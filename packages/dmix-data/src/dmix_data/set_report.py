@@ -143,12 +143,11 @@ def _objects(source: StoredSet, figures: SetFigures, beside: SetFigures | None) 
     if beside:
         yield f"<p>Real ones: {escape(_counts(beside.objects))}.</p>"
     for name in source.info.classes:
+        rows = [*_rows(figures, name), *(_rows(beside, name, "real: ") if beside else ())]
+        yield f"<h3>{escape(name)}</h3>"
+        yield table([("", "least", "lower quarter", "median", "upper quarter", "most"), *rows])
         if areas := figures.areas.get(name):
-            yield f"<h3>{escape(name)}</h3>"
-            yield table([("", "least", "lower quarter", "median", "upper quarter", "most"), *_rows(figures, name)])
             yield _bars(f"areas of {name}", areas)
-        if beside:
-            yield table(_rows(beside, name, "real: "))
 
 
 def _rows(figures: SetFigures, name: str, prefix: str = "") -> Iterator[Sequence[str]]:
@@ -206,7 +205,7 @@ def _select(name: str, values: Iterable[str]) -> str:
 def _card(sample: StoredSample) -> str:
     """A sample with the outlines of its objects, and what the filters ask for."""
     entry = sample.entry
-    facts = {
+    facts: dict[str, set[str]] = {
         "class": {each.entry.class_name for each in sample.shown},
         "flag": flags_of(entry),
         "part": {entry.split},

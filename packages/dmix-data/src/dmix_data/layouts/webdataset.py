@@ -30,9 +30,8 @@ class WebDataset:
 
     def detect(self, root: Path) -> str | None:
         first = min(root.glob(f"*{MASK}"), default=None)
-        return (
-            first and f"{first.name} with {_facts_file(first).name}" if first and _facts_file(first).is_file() else None
-        )
+        there = first is not None and _facts_file(first).is_file()
+        return f"{first.name} with {_facts_file(first).name}" if first and there else None
 
     def read(self, root: Path) -> Listing:
         listing = Listing([])
