@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -92,16 +91,16 @@ def test_a_set_goes_on_where_it_was_interrupted(settings, tmp_path):
     assert tree(tmp_path / "set") == tree(tmp_path / "whole")
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no groups of processes here")
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal here")
 def test_a_killed_run_resumes_to_the_same_bytes(settings, tmp_path):
     generate(**settings | {"n": 40}, out=tmp_path / "whole")
     (tmp_path / "settings.json").write_text(json.dumps(settings | {"n": 40}))
     words = ["generate", tmp_path / "settings.json", "-o", tmp_path / "set", "--resume"]
     command = [sys.executable, "-m", "dmix_cli", *map(str, words), "--workers"]
     for lines, workers in ((3, "1"), (17, "2")):
-        with subprocess.Popen([*command, workers], start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen([*command, workers], stderr=subprocess.DEVNULL) as process:
             _wait_for(tmp_path / "set" / "manifest.jsonl", lines, process)
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
     generate(**settings | {"n": 40}, out=tmp_path / "set", resume=True)
     assert tree(tmp_path / "set") == tree(tmp_path / "whole")
 
@@ -129,6 +128,16 @@ def test_a_damaged_photograph_is_named_before_work_begins(settings, photographs,
     (tmp_path / "normal" / "torn.png").write_bytes((photographs / "0.png").read_bytes()[:900])
     with pytest.raises(DmixError, match=r"torn\.png"):
         generate(**settings | {"backgrounds": str(tmp_path / "normal")}, out=tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_what_does_not_fit_is_known_before_work_begins(settings, tmp_path):
+    with pytest.raises(DmixError, match="found no places on the background"):
+        generate(**settings | {"per_image": "1-40", "n": 40}, out=tmp_path / "set")
+    (tmp_path / "normal").mkdir()
+    Image.new("L", (30, 11)).save(tmp_path / "normal" / "small.png")
+    with pytest.raises(DmixError, match=r"'small\.png' has 30x11 pixels; expected at least 12x12"):
+        generate(**settings | {"backgrounds": str(tmp_path / "normal"), "val": 0}, out=tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from dmix_core.geometry import Box
 from dmix_core.images import to_picture
 from dmix_core.loading import Loader
+from dmix_core.marks import read_mark
 from dmix_core.run import Run
 from dmix_data.generated_set import entries, rejected
 from dmix_factory import GenerateConfig, generate, plan
@@ -37,6 +38,8 @@ def test_a_twin_is_the_background_without_its_object(settings, photographs, tmp_
     generate(**settings, twins=True, out=tmp_path / "set")
     found = list(entries(tmp_path / "set"))
     for composite, twin in zip(found[::2], found[1::2], strict=True):
+        assert read_mark(tmp_path / "set" / composite.image)
+        assert not read_mark(tmp_path / "set" / twin.image)  # a photograph, which nothing was painted on
         assert (composite.kind, twin.kind) == ("composite", "twin")
         assert composite.twin == twin.image
         assert (composite.group, composite.split, composite.seed) == (twin.group, twin.split, twin.seed)

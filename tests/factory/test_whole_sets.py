@@ -1,6 +1,8 @@
 """Sets that are checked, repaired and joined from shards."""
 
+import errno
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
@@ -52,6 +54,25 @@ def test_a_mask_that_its_line_does_not_describe_is_a_problem(settings, tmp_path)
     problems = verify(tmp_path / "set").problems
     assert [problem for problem in problems if problem.startswith("sample 0: object 1 has the box")]
     assert problems[-1] == "8 of 10 samples; go on with --resume"
+
+
+def test_a_full_disk_ends_a_run_which_goes_on_once_there_is_space(settings, tmp_path, monkeypatch):
+    generate(**settings, out=tmp_path / "whole")
+    flushes = iter(range(1000))
+    flush = os.fsync
+
+    def full(descriptor):
+        if next(flushes) >= 14:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DmixError, match="No space left on device"):
+            generate(**settings, out=tmp_path / "set")
+    assert not [path for path in tree(tmp_path / "set") if "dmix-part" in path]
+    assert generate(**settings, out=tmp_path / "set", resume=True).made < 5
+    assert tree(tmp_path / "set") == tree(tmp_path / "whole")
 
 
 def test_half_a_unit_is_taken_away_and_made_again(settings, tmp_path):

@@ -1,5 +1,6 @@
 """`dmix generate`, `dmix verify` and `dmix merge`: labelled sets of composites."""
 
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -114,13 +115,13 @@ def generate_command(
     with wrong_use(ConfigError):
         config = _config(settings, given)
         how["workers"] = how["workers"] or _processes(config)
-        count = len(numbers_of(config, how["shard"]))
+        count, done = len(numbers_of(config, how["shard"])), itertools.count(1)
         with progress("generating", "image", quiet or events, total=count) as bar:
 
             def show(unit: "Unit") -> None:
                 bar.update()
                 if events:
-                    _print_event(unit, bar.n, count)
+                    _print_event(unit, next(done), count)
 
             report = generate(config, out=out, on_unit=show, **how)
     if as_json:

@@ -83,6 +83,7 @@ def generate(
     maker = Maker(config, sources_of(config, loader), loader)
     numbers = numbers_of(config, shard)
     report = Report(Path(out))
+    _check_plan(maker, numbers)
     with SetFolder(out, info_of(maker), resume, config.per_record) as folder:
         report.repaired = _repair(folder, maker, workers)
         left = _from(numbers, (folder.last + 1) // config.per_record)
@@ -105,6 +106,12 @@ def numbers_of(config: GenerateConfig, shard: Shard) -> range:
     if not 1 <= place <= count:
         raise ConfigError(f"The shard is {place}/{count}; expected I/N with I from 1 to N, such as 2/4.")
     return range(place - 1, config.n, count)
+
+
+def _check_plan(maker: Maker, numbers: range) -> None:
+    """Go through the plan once, which takes no time beside composing, so that boxes without a place are known first."""
+    for _ in plan(maker.config, maker.sources, numbers):
+        pass
 
 
 def _from(numbers: range, first: int) -> range:

@@ -28,9 +28,14 @@ class RealObject(NamedTuple):
     side: int
     area: int
 
-    def size(self, own: Size) -> Size:
-        """The box for an object of about this size, in the shape of a model's own size, half to twice as large."""
-        scale = min(max(ROOM * self.side / max(own), 0.5), 2.0)
+    def size(self, own: Size, canvas: Size) -> Size:
+        """The box for an object of about this size, in the shape of a model's own size, half to twice as large.
+
+        Args:
+            canvas: (H, W), in which it fits; the model's own size does.
+        """
+        room = min(canvas[0] / own[0], canvas[1] / own[1])
+        scale = min(max(ROOM * self.side / max(own), 0.5), 2.0, room)
         height, width = (max(1, round(scale * side)) for side in own)
         return height, width
 

@@ -91,7 +91,7 @@ def plan(
         choosing = Draws(config.seed, "objects", states[1]) if states else draws
         choices = _choices(config, choosing)
         where = f"the background {background.name!r}"
-        boxes = placement.boxes(_sizes(config, sources, choices, draws), background.size, draws, where)
+        boxes = placement.boxes(_sizes(config, sources, choices, background.size, draws), background.size, draws, where)
         yield PlanRecord(
             number,
             Draws(config.seed, "states").seed() if states else seed,
@@ -138,12 +138,12 @@ def _group(config: GenerateConfig, sources: Sources, seat: Seat, background: Bac
     return background.name if sources.real else str(seat.group)
 
 
-def _sizes(config: GenerateConfig, sources: Sources, choices: Sequence[int], draws: Draws) -> list[Size]:
+def _sizes(config: GenerateConfig, sources: Sources, choices: Sequence[int], canvas: Size, draws: Draws) -> list[Size]:
     """The sizes of a sample's boxes."""
     own = [sources.sizes[i] for i in choices]
     if config.place != "measured":
         return own
-    return [sources.measured[draws.below(len(sources.measured))].size(size) for size in own]
+    return [sources.measured[draws.below(len(sources.measured))].size(size, canvas) for size in own]
 
 
 def _choices(config: GenerateConfig, draws: Draws) -> list[int]:

@@ -1,6 +1,8 @@
 """Samples from several processes, in the order of the plan."""
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -61,6 +63,7 @@ def written(maker: Maker, records: Iterable[PlanRecord], folder: Path, workers: 
 
 def _prepare(config: GenerateConfig, sources: Sources) -> None:
     global _maker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(config.threads)
     _maker = Maker(config, sources, Loader())
 
@@ -68,6 +71,13 @@ def _prepare(config: GenerateConfig, sources: Sources) -> None:
 def _make(record: PlanRecord, folder: Path) -> Unit:
     assert _maker is not None
     return write_files(folder, _maker.make(record))
+
+
+def _end_with_parent() -> None:
+    """End this process once the one that started it was killed, which cannot tell it so."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

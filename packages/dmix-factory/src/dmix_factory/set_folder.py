@@ -94,12 +94,10 @@ class SetFolder:
 
     def _tidied(self, together: int) -> int:
         """Take away what a killed process left of a line or a unit; returns the last number that stays."""
-        lines = _whole_lines(self.path / MANIFEST)
-        kept = lines[: len(lines) // together * together]
-        write_atomically(self.path / MANIFEST, b"".join(kept))
+        _cut(self.path / MANIFEST, together)
         last = max((entry.number for entry in entries(self.path)), default=-1)
         if (self.path / REJECTED).exists():
-            write_atomically(self.path / REJECTED, b"".join(_whole_lines(self.path / REJECTED)))
+            _cut(self.path / REJECTED)
             known = [each for each in rejected(self.path) if each.number <= last]
             write_atomically(self.path / REJECTED, _lines(known))
         return last
@@ -122,11 +120,16 @@ def _lines(records: Iterable[BaseModel]) -> bytes:
     return b"".join(record.model_dump_json().encode() + b"\n" for record in records)
 
 
-def _whole_lines(path: Path) -> list[bytes]:
-    if not path.exists():
-        return []
-    with path.open("rb") as lines:
-        return [line for line in lines if line.endswith(b"\n")]
+def _cut(path: Path, together: int = 1) -> None:
+    """Cut a file, which is made if it is not there, behind its last whole group of so many lines."""
+    end = position = 0
+    with path.open("a+b") as file:
+        file.seek(0)
+        for number, line in enumerate(file, 1):
+            position += len(line)
+            if number % together == 0 and line.endswith(b"\n"):
+                end = position
+        file.truncate(end)
 
 
 def _check_free(path: Path, info: SetInfo, resume: bool) -> None:

@@ -1,5 +1,6 @@
 """What a set is made from: backgrounds with their sizes, and the sizes of objects."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def sources_of(config: GenerateConfig, loader: Loader) -> Sources:
     real = found is not None
     rows, columns = config.share or (1, 1)
     _check_shares(config, -(-len(backgrounds) // rows) if real else -(-config.n // (rows * columns)))
+    _check_room(backgrounds, sizes)
     return Sources(backgrounds, real, sizes, roi, real_objects(config.real) if config.real else ())
 
 
@@ -96,6 +98,17 @@ def _size(path: Path) -> Size:
     """(H, W) of a picture, which is decoded once: a damaged one is named before work begins."""
     picture: Image.Image = decode(path)
     return picture.height, picture.width
+
+
+def _check_room(backgrounds: Sequence[Background], sizes: Sequence[Size]) -> None:
+    """Refuse a background that is smaller than a box."""
+    height, width = (max(sides) for sides in zip(*sizes, strict=True))
+    for each in backgrounds:
+        if each.size[0] < height or each.size[1] < width:
+            raise ConfigError(
+                f"The background {each.name!r} has {each.size[1]}x{each.size[0]} pixels; expected at least "
+                f"{width}x{height}, the size of the objects. Leave it out, or state a smaller `size` of the objects."
+            )
 
 
 def _check_shares(config: GenerateConfig, groups: int) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from dmix_core.images import index_picture, png_bytes
+from dmix_core.images import index_picture, png_bytes, to_picture
 from dmix_data.generated_set import Kind, ObjectEntry, RejectedEntry, SampleEntry
-from dmix_data.provenance import stamped
+from dmix_data.provenance import Stamped, stamped
 
 from .generate_config import GenerateConfig, class_of
 from .planning import PlanRecord
@@ -105,8 +105,7 @@ class _Writer:
 
     def _entry(self, place: int, kind: Kind, image: Tensor, index: Tensor) -> SampleEntry:
         record, number = self.take.record, self.number + place
-        recipe = {"recipe": self.take.recipe, "seed": record.seed, "number": number}
-        picture = stamped(image, recipe, real=self.real, grey=self.take.shot.grey)
+        picture = self._picture(image, number, untouched=self.real and kind == "twin")
         names = self._name("images", number), self._name("masks", number)
         content = dict(zip(names, (picture.content, png_bytes(index_picture(index))), strict=True))
         self.files |= content
@@ -126,6 +125,14 @@ class _Writer:
             sha256={path: hashlib.sha256(data).hexdigest() for path, data in content.items()},
             phash=picture.phash,
         )
+
+    def _picture(self, image: Tensor, number: int, untouched: bool) -> Stamped:
+        """The picture's file; a photograph without any object is not marked as generated."""
+        take, grey = self.take, self.take.shot.grey
+        if untouched:
+            return Stamped(png_bytes(to_picture(image, grey=grey)), "")
+        recipe = {"recipe": take.recipe, "seed": take.record.seed, "number": number}
+        return stamped(image, recipe, real=self.real, grey=grey)
 
     def _object(self, value: int) -> ObjectEntry:
         shot = self.take.shot
