@@ -189,3 +189,29 @@ def test_the_finished_set_is_exported_and_a_format_that_is_none_refused(settings
     result = CliRunner().invoke(main, [*words, "--format", "coco"])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "set-exported/coco").is_dir()
+
+
+def test_an_option_of_zero_replaces_what_the_file_states(settings, tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps(settings | {"n": 1, "seed": 5, "min_contrast": 250}))
+    words = ["generate", str(tmp_path / "settings.json"), "-o", str(tmp_path / "set"), "--workers", "1"]
+    result = CliRunner().invoke(main, [*words, "--seed", "0", "--min-contrast", "0", "--val", "0"])
+    assert result.exit_code == 0, result.output
+    source = read_info(tmp_path / "set").source
+    assert (source["seed"], source["min_contrast"], source["val"]) == (0, 0, 0)
+
+
+def test_each_commit_is_an_event(settings, tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps(settings | {"n": 2}))
+    words = [
+        "generate",
+        str(tmp_path / "settings.json"),
+        "-o",
+        str(tmp_path / "set"),
+        "--workers",
+        "1",
+        "--events",
+        "-q",
+    ]
+    result = CliRunner().invoke(main, words)
+    events = [json.loads(line) for line in result.stderr.splitlines()]
+    assert [(event["done"], event["of"], event["samples"][0]["number"]) for event in events] == [(1, 2, 0), (2, 2, 1)]

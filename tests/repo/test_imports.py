@@ -1,4 +1,4 @@
-"""Who may import whom: core <- data <- models <- cli <- factory; a plugin imports all but cli; nobody imports a plugin."""
+"""Who may import whom: core <- data <- models <- cli <- factory; a plugin all but cli; nobody imports a plugin."""
 
 import ast
 import re

@@ -129,7 +129,7 @@ def _where(interrupt: KeyboardInterrupt) -> str:
     }
     for frame, _ in reversed([*traceback.walk_tb(interrupt.__traceback__)]):
         name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if (plugin := modules.get(name)) and name not in ("dmix_core", "dmix_models"):
+        if (plugin := modules.get(name)) and name not in ("dmix_core", "dmix_factory", "dmix_models"):
             return f" The plugin {plugin.name} {plugin.version} was running."
     return ""
 

@@ -110,6 +110,8 @@ def generate_command(
 
     from .generating import generate, numbers_of
 
+    if formats and given["shard"] != (1, 1):
+        raise click.UsageError("--format writes finished sets; merge the shards, then use `dmix export`.")
     _check_formats(formats or ())
     how = {name: given.pop(name) for name in ("workers", "resume", "shard")}
     with wrong_use(ConfigError):
@@ -150,9 +152,7 @@ def _check_formats(formats: Iterable[str]) -> None:
 
 
 def _print_event(unit: "Unit", done: int, count: int) -> None:
-    facts = [
-        {"number": each.number, "kind": each.kind, "image": each.image, "flags": each.flags} for each in unit.entries
-    ]
+    facts = [each.model_dump(mode="json", include={"number", "kind", "image", "flags"}) for each in unit.entries]
     say(json.dumps({"event": "committed", "done": done, "of": count, "samples": facts}), err=True)
 
 
@@ -202,7 +202,7 @@ def _config(settings: Path | None, given: dict[str, Any]) -> GenerateConfig:
 
     given["timesteps"] = {each.key: each.value for each in given["timesteps"]}
     given |= {name: str(given[name]) for name in ("recipe", "real") if given[name]}
-    stated = {name: value for name, value in given.items() if value not in (None, False, (), {})}
+    stated = {name: value for name, value in given.items() if value or (value == 0 and value is not False)}
     return read_config(settings, **stated) if settings else GenerateConfig.from_data(stated, "the options")
 
 
