@@ -72,7 +72,10 @@ def test_a_background_model_fills_the_canvas(settings, tmp_path):
     found = list(entries(tmp_path / "set"))
     assert {(entry.width, entry.height) for entry in found} == {(56, 40)}
     assert len({entry.sha256[entry.image] for entry in found}) == 3
-    assert not read_info(tmp_path / "set").real
+    info = read_info(tmp_path / "set")
+    assert not info.real
+    assert {"dmix-factory", "torch"} <= info.made_with.keys()
+    assert info.made_with["threads"] == "1"
 
 
 def test_a_set_goes_on_where_it_was_interrupted(settings, tmp_path):

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +123,14 @@ def _from(numbers: range, first: int) -> range:
 def info_of(maker: Maker) -> SetInfo:
     """What set.json states of the set."""
     config, sources, loader = maker.config, maker.sources, maker.loader
-    models = {each.model: loader.denoiser(each.model) for each in config.objects}
-    made = made_with(loader.registry, models) | {"threads": str(config.threads)}
+    painting = () if sources.real else (config.backgrounds,)
+    models = {model: loader.denoiser(model) for model in (*painting, *(each.model for each in config.objects))}
+    ours = {"dmix-factory": metadata.version("dmix-factory"), "threads": str(config.threads)}
     return SetInfo(
         name=config.name,
         classes=config.classes,
         recipe=config.digest(sources=sources.facts(), rules=maker.rules.digest()),
-        made_with=made,
+        made_with=made_with(loader.registry, models) | ours,
         source=config.model_dump(mode="json"),
         real=sources.real,
         samples=config.n * config.per_record,
