@@ -111,8 +111,8 @@ def test_what_a_plugin_prints_does_not_get_into_the_json(add, compose):
 
 def test_a_plugin_for_another_dmix_is_broken_and_not_imported(add, dmix):
     add("late", "raise SystemExit('imported')", "Requires-Dist: dmix-core>=7,<8")
-    told = dmix("plugins").stdout
-    assert "acme-late 1.0 (late): broken\n  it requires dmix-core<8,>=7, but dmix-core " in told
+    printed = dmix("plugins").stdout
+    assert "acme-late 1.0 (late): broken\n  it requires dmix-core<8,>=7, but dmix-core " in printed
 
 
 @pytest.mark.parametrize("code", ["class Odd(BaseException): pass\nraise Odd('so')", "raise GeneratorExit('so')"])

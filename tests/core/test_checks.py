@@ -1,4 +1,4 @@
-"""What the composer refuses, and what it says then: what was given, what was expected, what to try."""
+"""What the composer refuses, and the errors: what was given, what was expected, what to try."""
 
 import pytest
 import torch

@@ -289,7 +289,7 @@ def test_device_and_dtype_reach_the_factory():
 
 @dataclass
 class Between:
-    """Half of one denoiser, half of another, as a classifier says."""
+    """Half of one denoiser, half of another, as a classifier predicts."""
 
     denoiser: Denoiser
     other: Denoiser

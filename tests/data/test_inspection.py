@@ -1,4 +1,4 @@
-"""What `inspect` says of small folders: counts, rules, problems, duplicates, advice."""
+"""What `inspect` reports of small folders: counts, rules, problems, duplicates, advice."""
 
 import json
 from pathlib import Path

@@ -158,7 +158,7 @@ def test_asked_to_stop_it_saves_where_it_is_and_ends_in_the_same_bits(tmp_path, 
     assert steps[-1].saved
     assert [step.step for step in train(small, config, crops, tmp_path / "parts")] == [3, 4]
     shutil.rmtree(tmp_path / "parts/training/state-00000002")  # which the whole run had no cause to save
-    assert told(tmp_path / "parts") == told(tmp_path / "whole")
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
 
 
 def test_a_choice_of_precision_is_kept_and_told(tmp_path, small, crops, monkeypatch):
@@ -212,7 +212,7 @@ def killed_at(number, monkeypatch):
         yield done
 
 
-def told(out):
+def outcome(out):
     """All that a finished training has written, but for its pace."""
     files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
     page = files.pop("training/report.html").read_text()
@@ -230,7 +230,7 @@ def test_wherever_the_end_of_a_training_is_cut_off_the_next_start_makes_up_for_i
     shutil.copytree(tmp_path / "begun", tmp_path / "whole")
     with killed_at(10**6, monkeypatch) as operations:
         list(train(small, CONFIG, crops, tmp_path / "whole"))
-    expected = told(tmp_path / "whole")
+    expected = outcome(tmp_path / "whole")
     assert {"training/preview-00000002.png", "training/memorisation.json", "training/finished.json"} < set(expected)
     assert len(expected["metrics"]) == 1
     assert len(operations) > 60
@@ -240,5 +240,5 @@ def test_wherever_the_end_of_a_training_is_cut_off_the_next_start_makes_up_for_i
         with killed_at(number, monkeypatch), pytest.raises(Killed):
             list(train(small, CONFIG, crops, out))
         list(train(small, CONFIG, crops, out))
-        assert told(out) == expected, f"killed at {number}: {operations[number - 1]}"
+        assert outcome(out) == expected, f"killed at {number}: {operations[number - 1]}"
         shutil.rmtree(out)

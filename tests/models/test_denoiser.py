@@ -1,4 +1,4 @@
-"""The wrapped network says the clean image and keeps a denoiser's promises."""
+"""The wrapped network predicts the clean image and keeps a denoiser's promises."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from dmix_models import ModelConfig, NoiseConfig, UNetDenoiser
 
 
 class Constant(torch.nn.Module):
-    """A network that says the same everywhere and remembers what it was asked."""
+    """A network that predicts the same everywhere and remembers its inputs."""
 
     def __init__(self, value, outputs):
         super().__init__()
@@ -29,7 +29,7 @@ def changed(config: ModelConfig, **changes) -> ModelConfig:
     return ModelConfig.model_validate({**config.model_dump(), **changes, "network": unet})
 
 
-def says(config, *value):
+def predicting(config, *value):
     return UNetDenoiser(config, Constant(value, config.network.out_channels))
 
 
@@ -53,7 +53,7 @@ def test_it_keeps_every_promise_of_a_denoiser(tiny, make_network, variance):
 
 
 def test_the_network_counts_times_from_zero(tiny):
-    denoiser = says(tiny, 0.1, 0.0)
+    denoiser = predicting(tiny, 0.1, 0.0)
     for t in (1, 1000):
         denoiser(torch.zeros(2, 4, 16, 16), t)
         assert denoiser.network.times.tolist() == [t - 1]
@@ -66,21 +66,21 @@ def test_each_kind_of_prediction_finds_the_clean_image(tiny, kind):
     x_t = alpha_bar**0.5 * clean + (1 - alpha_bar) ** 0.5 * noise
     output = {"epsilon": noise, "x0": clean, "v": alpha_bar**0.5 * noise - (1 - alpha_bar) ** 0.5 * clean}
     for prediction, value in output.items():
-        denoiser = says(fixed(tiny, prediction=prediction, noise={"kind": kind}), value)
+        denoiser = predicting(fixed(tiny, prediction=prediction, noise={"kind": kind}), value)
         found = denoiser(torch.full((1, 4, 16, 16), x_t), t).clean
         assert torch.allclose(found, torch.full_like(found, clean), atol=1e-5), prediction
 
 
 def test_the_clean_image_is_clamped(tiny):
-    clean = says(fixed(tiny, prediction="x0"), 1.7)(torch.zeros(1, 4, 16, 16), 5).clean
+    clean = predicting(fixed(tiny, prediction="x0"), 1.7)(torch.zeros(1, 4, 16, 16), 5).clean
     assert clean.unique().tolist() == [1.0]
 
 
 def test_each_kind_of_variance(tiny):
     x_t = torch.zeros(1, 4, 16, 16)
-    assert says(fixed(tiny), 0.0)(x_t, 5).spread is None
-    assert says(fixed(tiny, "fixed-large"), 0.0)(x_t, 5).spread.item() == 1
-    assert says(tiny, 0.0, -0.5)(x_t, 5).spread.unique().tolist() == [0.25]
+    assert predicting(fixed(tiny), 0.0)(x_t, 5).spread is None
+    assert predicting(fixed(tiny, "fixed-large"), 0.0)(x_t, 5).spread.item() == 1
+    assert predicting(tiny, 0.0, -0.5)(x_t, 5).spread.unique().tolist() == [0.25]
 
 
 def test_bfloat16_is_close_and_answers_in_float32(tiny, network):

@@ -184,11 +184,11 @@ def test_a_full_disk_loses_nothing_that_was_saved(tmp_path, discs, size):
     steps = train_object(discs, parts, settings(), size=SIZE)
     list(islice(steps, 2))
     before = weights(parts)
-    told = (
+    message = (
         r"Cannot write the files of step 4 to '.*parts': File too large.* The state of step 2 is as it was\. "
         r"A checkpoint and a training state take \d+\.\d MB, \d+\.\d MB are free: free some.* go on from step 2"
     )
-    with largest_file(size), pytest.raises(SaveError, match=told):
+    with largest_file(size), pytest.raises(SaveError, match=message):
         list(steps)
     assert scratch(parts) == []
     assert checkpoint.load(parts)

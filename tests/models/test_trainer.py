@@ -415,8 +415,8 @@ def test_the_checkpoint_is_the_average_of_the_weights(tmp_path, tiny, crops, set
 def test_a_run_may_begin_with_the_weights_of_another_model(tmp_path, tiny, crops, settings):
     list(train(tiny, settings, crops, tmp_path / "first"))
     config = settings.model_copy(update={"init": str(tmp_path / "first"), "learning_rate": 1e-12})
-    said = tiny.model_copy(update={"prediction": "v"})
-    list(train(said, config, crops, tmp_path / "second"))
+    other = tiny.model_copy(update={"prediction": "v"})
+    list(train(other, config, crops, tmp_path / "second"))
     before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
     assert all(torch.allclose(after[key], before[key], rtol=0, atol=1e-6) for key in before)
     assert load(tmp_path / "second").config.prediction == "v"

@@ -1,4 +1,4 @@
-"""A dmix model inside diffusers says what it says in dmix, and comes back as it went."""
+"""A dmix model inside diffusers predicts what it predicts in dmix, and comes back as it went."""
 
 import json
 import os
@@ -253,9 +253,9 @@ def test_a_grid_that_dmix_would_not_halve_is_told(pipeline, tmp_path):
 
 def test_what_dmix_wrote_beside_a_pipeline_must_fit_it(tmp_path):
     folder = export_pipeline(model(), tmp_path / "pipeline")
-    said = json.loads((folder / "dmix.json").read_text())
-    said["network"]["norm_groups"] = 8
-    (folder / "dmix.json").write_text(json.dumps(said))
+    content = json.loads((folder / "dmix.json").read_text())
+    content["network"]["norm_groups"] = 8
+    (folder / "dmix.json").write_text(json.dumps(content))
     with pytest.raises(PipelineError, match=r"norm_num_groups = 4"):
         import_pipeline(folder, tmp_path / "checkpoint")
     (folder / "dmix.json").write_text("{}")

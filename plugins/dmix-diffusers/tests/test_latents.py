@@ -1,4 +1,4 @@
-"""A latent text-to-image pipeline: what it says is what diffusers says; it meets pictures by decoding and encoding."""
+"""A latent text-to-image pipeline predicts what diffusers predicts; it meets pictures by decoding and encoding."""
 
 import gc
 import sys
@@ -43,9 +43,9 @@ def test_a_whole_run_is_that_of_stable_diffusion_pipeline(folder, model):
     theirs = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     theirs.scheduler = DDPMScheduler.from_config(theirs.scheduler.config, timestep_spacing="linspace")
     theirs.set_progress_bar_config(disable=True)
-    said = {"prompt": ["a rusty nail"] * 2, "negative_prompt": ["blue"] * 2, "guidance_scale": 3.0}
+    prompts = {"prompt": ["a rusty nail"] * 2, "negative_prompt": ["blue"] * 2, "guidance_scale": 3.0}
     draw = torch.Generator().manual_seed(0)
-    images = theirs(**said, num_inference_steps=4, generator=draw, output_type="pt").images
+    images = theirs(**prompts, num_inference_steps=4, generator=draw, output_type="pt").images
 
     ours, draw = LatentDenoiser(model, "a rusty nail", "blue", 3.0), torch.Generator().manual_seed(0)
     noise = ours.noise.respace(4)
@@ -58,7 +58,7 @@ def test_a_whole_run_is_that_of_stable_diffusion_pipeline(folder, model):
 
 
 def test_it_is_a_denoiser(model):
-    check_denoiser(LatentDenoiser(model, "a cat"), examples=3, limit=1000)  # untrained, it says anything
+    check_denoiser(LatentDenoiser(model, "a cat"), examples=3, limit=1000)  # untrained, it predicts anything
 
 
 def test_guidance_leads_from_the_negative_prompt_to_the_prompt_and_beyond(model):

@@ -1,4 +1,4 @@
-"""An unconditional pipeline says what diffusers says, or an error says which key of its config stands in the way."""
+"""An unconditional pipeline predicts what diffusers predicts, or an error names the key that stands in the way."""
 
 import json
 import shutil
@@ -67,14 +67,14 @@ def test_every_step_is_that_of_the_scheduler(schedule, prediction, variance):
     generator = torch.Generator().manual_seed(0)
     x, output = torch.randn(2, 1, 3, 4, 4, generator=generator)
     v = torch.tanh(torch.randn(1, 3, 4, 4, generator=generator))
-    said = torch.cat([output, v], 1) if variance == "learned_range" else output
+    predicted = torch.cat([output, v], 1) if variance == "learned_range" else output
     spread = {"learned_range": (v + 1) / 2, "fixed_large": torch.ones(())}.get(variance)
 
     noise = scheduling.noise.respace(10)
     times = [level - 1 for level in noise.levels[1:]]
     scheduler.set_timesteps(timesteps=times[::-1])
     for level in range(1, 11):
-        theirs = scheduler.step(said, times[level - 1], x, generator=torch.Generator().manual_seed(1)).prev_sample
+        theirs = scheduler.step(predicted, times[level - 1], x, generator=torch.Generator().manual_seed(1)).prev_sample
         clean = scheduling.limited(noise.clean_from(scheduling.prediction, output, x, level))
         mean, log_variance = noise.posterior(x, clean, level, spread=spread)
         z = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))

@@ -16,7 +16,7 @@ from .checkpoint import CONFIG, WEIGHTS, bundled, check_sum, find, load, read_co
 from .denoiser import Dtype, UNetDenoiser
 
 _networks: WeakValueDictionary[tuple[object, ...], nn.Module] = WeakValueDictionary()
-"""Those in use, so that labels of one model share its network: by device, paths, and what tells files apart."""
+"""Those in use, so that labels of one model share its network: by device, paths, and what distinguishes files."""
 
 
 @hookimpl

@@ -126,7 +126,7 @@ _MODELS: WeakValueDictionary[tuple[Any, str], LatentModel] = WeakValueDictionary
 
 
 class LatentDenoiser:
-    """Says the clean latents of a prompt; its grid is one of latents.
+    """Predicts the clean latents of a prompt; its grid is one of latents.
 
     Args:
         guidance_scale: classifier-free guidance (Ho & Salimans 2022), as diffusers counts it: u + scale (p - u), with
