@@ -23,6 +23,7 @@ from dmix_core import (
     TailResampling,
 )
 from dmix_core.draws import normal
+from dmix_core.equations import Equations
 from dmix_core.images import read_image, to_uint8, write_png
 from dmix_core.mattes import blend, stack
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
@@ -512,7 +513,7 @@ def test_a_photograph_is_bit_identical_where_no_object_stands(photo, tmp_path, o
         BoxRegion(dreamer(), (2, 3, 6, 6), name="random", z=1, listen_from=listen_from),
         BoxRegion(thing(disc(6)), (10, 8, 9, 9), name="larger than its grid", z=1),
     ]
-    composition = Composer(regions, **SHORT, others=others).compose(3)
+    composition = Composer(regions, **SHORT, equations=Equations(others)).compose(3)
     untouched = composition.regions[0].visible
     assert 0 < untouched.float().mean() < 1
     for result, mask in zip(composition.image, untouched, strict=True):
@@ -530,7 +531,7 @@ def test_no_noise_is_made_for_a_photograph(photo, draws):
 def test_a_photograph_is_the_same_to_others_under_both_readings_of_eq_9(photo):
     regions = [BoxRegion(StillImage(photo[1])), BoxRegion(thing(disc(6)), (2, 3, 6, 6), name="object", z=1)]
     early = SHORT | {"merge_from": 0.0}
-    clean, noisy = (Composer(regions, **early, others=others).compose(2) for others in ("clean", "noisy"))
+    clean, noisy = (Composer(regions, **early, equations=Equations(others)).compose(2) for others in ("clean", "noisy"))
     assert torch.equal(clean.image, noisy.image)
 
 

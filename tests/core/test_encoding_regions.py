@@ -13,6 +13,7 @@ import dmix_core.composer
 from dmix_core import Box, BoxRegion, Composer, Descent, HardMask, Merged, NoiseSchedule, Spec, StillImage, Wrapper
 from dmix_core import TailResampling as Tail
 from dmix_core.draws import normal
+from dmix_core.equations import Equations
 from dmix_core.errors import CompositionError, GeometryError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.mattes import blend, stack
@@ -311,7 +312,7 @@ def test_noisy_latents_cannot_be_laid_on_a_canvas():
     with pytest.raises(
         CompositionError, match=r"others is 'noisy'.* of region 'latents' are no pixels; expected 'clean'"
     ):
-        Composer(regions, **SHORT, others="noisy")
+        Composer(regions, **SHORT, equations=Equations("noisy"))
 
 
 def test_the_channels_of_a_canvas_are_those_of_pictures():

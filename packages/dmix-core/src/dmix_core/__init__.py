@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .composer import Composer
     from .composition import Composition, RegionResult
+    from .equations import Equations
     from .errors import DmixError
     from .exporters import Exporter, ExportWriter, RunInfo
     from .geometry import Box, Size
@@ -52,6 +53,7 @@ __all__ = [
     "Denoiser",
     "Descent",
     "DmixError",
+    "Equations",
     "ExportWriter",
     "Exporter",
     "HardMask",
@@ -89,6 +91,7 @@ _ELSEWHERE = {
     "Box": "geometry",
     "BoxRegion": "region",
     "Composer": "composer",
+    "Equations": "equations",
     "Composition": "composition",
     "Descent": "timesteps",
     "DmixError": "errors",

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from .equations import Others
 from .errors import CompositionError, DenoiserError, check_fraction
 from .geometry import Box, Size, moved
 from .protocols import Layer, Merged, Prediction, Region, Spec, StatefulDenoiser
@@ -15,7 +15,6 @@ from .windows import Window
 from .wrapper import Wrapper
 
 MOST = 256  # regions
-Others = Literal["clean", "noisy"]
 
 
 def check_regions(regions: Sequence[Region]) -> Sequence[Region]:
@@ -54,7 +53,7 @@ def _check_state(region: Region) -> None:
             )
 
 
-def check_others(others: Others, regions: Sequence[Region]) -> Others:
+def check_others(others: Others, regions: Sequence[Region]) -> None:
     """Noisy states can be laid on a canvas of pixels where they are pixels themselves."""
     encoding = [region.name for region in regions if region.denoiser.spec.codec]
     if others == "noisy" and encoding:
@@ -62,7 +61,6 @@ def check_others(others: Others, regions: Sequence[Region]) -> Others:
             f"others is 'noisy', which lays noisy states on the canvas, but those of region {encoding[0]!r} are no "
             "pixels; expected 'clean'."
         )
-    return others
 
 
 def check_cover(regions: Sequence[Region], size: Size, device: torch.device) -> list[Tensor | None]:

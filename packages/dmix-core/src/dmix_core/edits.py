@@ -1,10 +1,11 @@
 """Edits of recipes: what to change, and the recipe that comes of it. Nothing is computed yet."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from .equations import Others, Seams
 from .errors import RecipeError, did_you_mean
 from .geometry import Box
 from .loading import Loader
@@ -82,8 +83,8 @@ class RecipeEdit(BaseModel):
     size: CanvasSize | None = None
     steps: Steps | None = None
     merge_from: Fraction | None = None
-    others: Literal["clean", "noisy"] | None = None
-    seams: Literal["keep-variance", "literal"] | None = None
+    others: Others | None = None
+    seams: Seams | None = None
     seed: Seed | None = None
     samples: SampleNumbers | None = None
     batch_size: BatchSize | None = None

@@ -27,6 +27,7 @@ from .backends import Compute
 from .checks import check_regions
 from .composer import Composer
 from .devices import check_device
+from .equations import Equations, Others, Seams
 from .errors import RecipeError, did_you_mean
 from .files import write_atomically
 from .geometry import Box
@@ -125,7 +126,8 @@ def _different(exporters: tuple[Choice, ...]) -> tuple[Choice, ...]:
 
 
 class Recipe(_Part):
-    """Everything that decides a composition; the fields up to `seams` are Composer's arguments.
+    """Everything that decides a composition; the fields up to `merge_from` are Composer's arguments, `others` and
+    `seams` its equations.
 
     Attributes:
         size: (height, width) of the canvas; None: the grid of the bottom region.
@@ -144,8 +146,8 @@ class Recipe(_Part):
     stepper: Choice = Choice(use="ancestral")
     merge: Choice = Choice(use="hard-mask", settings={"threshold": 0.5})
     merge_from: Fraction = 0.9
-    others: Literal["clean", "noisy"] = "clean"
-    seams: Literal["keep-variance", "literal"] = "keep-variance"
+    others: Others = "clean"
+    seams: Seams = "keep-variance"
     seed: Seed = 0
     samples: SampleNumbers = (0,)
     batch_size: BatchSize = 8
@@ -219,10 +221,8 @@ class Recipe(_Part):
             stepper=create("stepper", self.stepper.use, self.stepper.settings),
             merge=create("merge rule", self.merge.use, self.merge.settings),
             merge_from=self.merge_from,
-            others=self.others,
-            seams=self.seams,
-            device=self.device,
-        )
+            equations=Equations(self.others, self.seams),
+        ).to(self.device)
 
     def compute(self, registry: Registry) -> Compute:
         """Where and how its networks are computed.
