@@ -156,14 +156,14 @@ def test_a_learned_variance_is_that_of_the_chain(spread):
 @pytest.mark.parametrize("others", ["clean", "noisy"])
 def test_all_zero_mattes_leave_the_backgrounds_plain_chain(seams, others):
     regions = pair(above=thing(-torch.ones(1, 6, 6)))
-    steps = run(regions, seams=seams, others=others)
+    steps = run(regions, equations=Equations(others, seams))
     assert all_equal(states_of(steps, 0), plain_chain(regions[0], TailResampling(4, 1)(20), 20, range(2)))
 
 
 @pytest.mark.parametrize("seams", ["keep-variance", "literal"])
 def test_a_mask_of_ones_everywhere_leaves_the_objects_plain_chain(seams):
     regions = pair(above=thing(torch.ones(1, 12, 12)), box=None)
-    steps = run(regions, seams=seams)
+    steps = run(regions, equations=Equations(seams=seams))
     assert all_equal(states_of(steps, 1), plain_chain(regions[1], TailResampling(4, 1)(20), 20, range(2)))
 
 
@@ -284,7 +284,7 @@ def test_the_same_seed_gives_the_same_image_and_another_seed_another():
 
 
 def test_on_another_number_of_levels_everything_else_stays():
-    settings = {"merge": SoftMask(), "others": "noisy", "seams": "literal", "size": (12, 12), "merge_from": 0.6}
+    settings = {"merge": SoftMask(), "equations": Equations("noisy", "literal"), "size": (12, 12), "merge_from": 0.6}
     made = Composer(pair(), steps=20, timesteps=TailResampling(4, 1), **settings).with_steps(10)
     expected = Composer(pair(), steps=10, timesteps=TailResampling(4, 1), **settings)
     assert torch.equal(made.compose(2, seed=1).image, expected.compose(2, seed=1).image)

@@ -151,7 +151,9 @@ def both_ways():
 def test_with_a_linear_codec_and_hard_masks_it_is_a_region_of_pixels(blocks_of_the_same_noise, way, seams, walk):
     pixels, blocks, number = both_ways()[way]
     for step, other in zip(
-        run(pixels, seams=seams, timesteps=walk), run(blocks, seams=seams, timesteps=walk), strict=True
+        run(pixels, equations=Equations(seams=seams), timesteps=walk),
+        run(blocks, equations=Equations(seams=seams), timesteps=walk),
+        strict=True,
     ):
         for i, (state, expected) in enumerate(zip(other.states, step.states, strict=True)):
             ours = to_space(state[:, :12]) if i == number else state[:, :3]
@@ -227,7 +229,7 @@ def test_before_the_merging_it_is_on_its_own():
 def test_what_covers_nothing_changes_nothing(seams):
     regions = pair()
     nothing = gaussian((8, 8), 3, 0.0, 0.5, -torch.ones(1, 8, 8))
-    steps = run([regions[0], BoxRegion(nothing, (4, 2, 8, 8), name="nothing", z=1)], seams=seams)
+    steps = run([regions[0], BoxRegion(nothing, (4, 2, 8, 8), name="nothing", z=1)], equations=Equations(seams=seams))
     for step, other in zip(steps, run(regions[:1], merge_from=1.0), strict=True):
         assert torch.equal(step.states[0], other.states[0])
 

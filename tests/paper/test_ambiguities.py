@@ -84,7 +84,12 @@ def test_noise_at_soft_seams(seams, w):
     a = table.alpha_bar.tolist()
     expected = 1.0
     composer = Composer(
-        two(flat(32), flat(32, mask=w)), steps=20, timesteps=Descent(), merge=SoftMask(), merge_from=0.5, seams=seams
+        two(flat(32), flat(32, mask=w)),
+        steps=20,
+        timesteps=Descent(),
+        merge=SoftMask(),
+        merge_from=0.5,
+        equations=Equations(seams=seams),
     )
     for step in composer.steps(8):
         t, s = step.t, step.s

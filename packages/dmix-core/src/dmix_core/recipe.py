@@ -31,6 +31,7 @@ from .equations import Equations, Others, Seams
 from .errors import RecipeError, did_you_mean
 from .files import write_atomically
 from .geometry import Box
+from .kinds import Kind
 from .limits import HIGHEST_SEED, LARGEST_BATCH, LONGEST_SIDE, MOST_PIXELS, MOST_SAMPLES, MOST_STEPS
 from .loading import Loader
 from .protocols import Denoiser, Region
@@ -116,6 +117,16 @@ class RegionRecipe(_Part):
         for wrapper in self.wrap:
             denoiser = loader.wrapped(denoiser, wrapper.use, compute, wrapper.settings)
         return BoxRegion(denoiser, self.box and Box(*self.box), self.name, self.z, self.listen_from)
+
+    def completed(self, registry: Registry) -> Self:
+        """With the defaults of the settings that its model and its wrappers leave out."""
+        model, _ = registry.resolve(self.model)
+        settings = registry.complete_settings(model, self.settings)
+        wrap = tuple(
+            each.model_copy(update={"settings": registry.complete_settings(each.use, each.settings, "wrapper")})
+            for each in self.wrap
+        )
+        return self.model_copy(update={"settings": settings, "wrap": wrap})
 
 
 def _different(exporters: tuple[Choice, ...]) -> tuple[Choice, ...]:
@@ -223,6 +234,27 @@ class Recipe(_Part):
             merge_from=self.merge_from,
             equations=Equations(self.others, self.seams),
         ).to(self.device)
+
+    def completed(self, registry: Registry) -> Self:
+        """The same recipe with the defaults of all settings that it leaves out, so that later ones change nothing.
+
+        Raises:
+            PluginError: no plugin provides a name, or two do.
+        """
+
+        def whole(kind: Kind, choice: Choice) -> Choice:
+            settings = registry.complete_settings(choice.use, choice.settings, kind)
+            return choice.model_copy(update={"settings": settings})
+
+        parts: dict[str, Any] = {
+            "timesteps": whole("timestep schedule", self.timesteps),
+            "stepper": whole("stepper", self.stepper),
+            "merge": whole("merge rule", self.merge),
+            "backend": whole("backend", self.backend),
+            "exporters": tuple(whole("exporter", each) for each in self.exporters),
+            "regions": tuple(region.completed(registry) for region in self.regions),
+        }
+        return self.model_copy(update=parts)
 
     def compute(self, registry: Registry) -> Compute:
         """Where and how its networks are computed.

@@ -44,7 +44,7 @@ class Registry(Catalogue):
         """
         return [*map(str, self.offer(name).settings.values())]
 
-    def complete_settings(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def complete_settings(self, name: str, settings: Mapping[str, Any], kind: Kind | None = None) -> dict[str, Any]:
         """These settings, and the default of each that is not among them, for recipes that hold everything.
 
         A default that JSON cannot hold is left out.
@@ -52,7 +52,7 @@ class Registry(Catalogue):
         Raises:
             PluginError: no plugin provides the name, or two do.
         """
-        return json_defaults(self.offer(name).settings.values()) | dict(settings)
+        return json_defaults(self.offer(name, kind).settings.values()) | dict(settings)
 
     def model_settings(self, name: str) -> list[str]:
         """Those of its settings that are denoisers, given by a reference."""

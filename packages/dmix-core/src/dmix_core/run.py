@@ -14,7 +14,8 @@ from typing import Self
 
 from .composer import Composer
 from .exporters import Exporter, ExportWriter, RunInfo
-from .files import writable_folder
+from .files import remove_all_temporaries, writable_folder
+from .journal import JOURNAL, Journal, check_same
 from .loading import Loader
 from .output import FOLDERS, SHEET, Pictures
 from .recipe import Recipe, changes, made_with
@@ -26,7 +27,7 @@ StepHook = Callable[[Step, Sequence[int]], object]
 """Called after every step of a batch with the step and the numbers of the batch's samples."""
 
 RECIPE = "recipe.json"
-_OURS = (*FOLDERS, SHEET, RECIPE, "strip.png", "denoising.gif")
+_OURS = (*FOLDERS, SHEET, RECIPE, JOURNAL, "strip.png", "denoising.gif")
 
 
 class Run:
@@ -51,6 +52,7 @@ class Run:
 
     def __init__(self, recipe: Recipe, registry: Registry | Loader | None = None) -> None:
         loader = registry if isinstance(registry, Loader) else Loader(registry)
+        recipe = recipe.completed(loader.registry)
         self.composer = recipe.composer(loader)
         self.exporters: dict[str, Exporter] = {
             each.use: loader.registry.create("exporter", each.use, each.settings) for each in recipe.exporters
@@ -72,7 +74,12 @@ class Run:
     @property
     def steps(self) -> int:
         """How many steps all of its batches take together; a hook is called so often."""
-        return len(self.recipe.batches()) * (len(self.composer.walk) - 1)
+        return len(self.recipe.batches()) * self.batch_steps
+
+    @property
+    def batch_steps(self) -> int:
+        """How many steps a batch takes."""
+        return len(self.composer.walk) - 1
 
     @property
     def info(self) -> RunInfo:
@@ -94,22 +101,31 @@ class Run:
         """
         return samples_of(self.composer, self.recipe.batches(), self.recipe.seed, on_step, self.provenance)
 
-    def folder(self, path: str | Path) -> "RunFolder":
+    def folder(self, path: str | Path, *, resume: bool = False) -> "RunFolder":
         """A folder that is ready to take its samples: recipe.json is written.
+
+        Args:
+            resume: keep the samples that an earlier run of the same recipe has finished there.
 
         Raises:
             WriteError: the folder cannot be written to.
+            RecipeError: what is there to be resumed was made from another recipe, or with other versions.
         """
-        return RunFolder(Path(path), self)
+        return RunFolder(Path(path), self, resume)
 
-    def save(self, path: str | Path, on_step: StepHook | None = None) -> Path:
+    def save(self, path: str | Path, on_step: StepHook | None = None, *, resume: bool = False) -> Path:
         """Compose all samples and write them with the recipe's exporters; returns the folder.
+
+        Args:
+            resume: compose only what an earlier run of the same recipe has not finished in this folder. What lies there
+                at the end has the bytes of a run that was not interrupted.
 
         Raises:
             WriteError: the folder cannot be written to; known before anything is computed.
+            RecipeError: what is there to be resumed was made from another recipe, or with other versions.
         """
-        with self.folder(path) as folder:
-            for sample in self.samples(on_step):
+        with self.folder(path, resume=resume) as folder:
+            for sample in folder.samples(on_step):
                 folder.add(sample)
         return folder.path
 
@@ -130,21 +146,29 @@ def samples_of(
 
 
 class RunFolder:
-    """The folder of a run: recipe.json, the pictures, and a folder for each exporter.
+    """The folder of a run: recipe.json, the pictures, samples.jsonl, and a folder for each exporter.
 
     Attributes:
         path: the folder.
         recipe: the path of recipe.json.
         pictures: the writer of the pictures, which knows where each sample's lie.
         exports: the folder of each exporter, by its name.
+        finished: the numbers of the samples that were there already.
         sheet: the path of sheet.png, once it is closed; None where a run has one sample.
     """
 
-    def __init__(self, path: Path, run: Run) -> None:
-        self.path, info = path, run.info
+    def __init__(self, path: Path, run: Run, resume: bool = False) -> None:
+        self.path, self.run, info = path, run, run.info
+        if resume and (path / RECIPE).is_file():
+            check_same(path, Recipe.read(path / RECIPE), run.recipe)
         self.pictures = Pictures().open(path, info)
         self.exports = {name: writable_folder(path / folder_of(name)) for name in run.exporters}
+        for folder in self.exports.values():
+            remove_all_temporaries(folder)
+        self._journal = Journal(self.pictures, run.recipe.samples)
+        self._journal.start(resume)  # before the recipe: samples of another one must never seem to be of this one
         self.recipe = run.recipe.write(path / RECIPE)
+        self.finished = frozenset(self._journal.finished)
         self.sheet: Path | None = None
         self._closed = False
         self._writers: dict[str, ExportWriter] = {}
@@ -155,10 +179,33 @@ class RunFolder:
             self.discard()
             raise
 
+    @property
+    def steps(self) -> int:
+        """How many steps the batches that are not finished take together."""
+        return sum(not self.finished.issuperset(batch) for batch in self.run.recipe.batches()) * self.run.batch_steps
+
+    def samples(self, on_step: StepHook | None = None) -> Iterator[Sample]:
+        """All samples of the run in its order: finished ones are read from their files, the others composed.
+
+        A batch of which any sample is missing is composed as a whole, since a network's last bit may depend on it.
+        """
+        made = self.run.provenance
+        for batch in self.run.recipe.batches():
+            if self.finished.issuperset(batch):
+                yield from (self._journal.sample(number, made) for number in batch)
+            else:
+                yield from samples_of(self.run.composer, [batch], self.run.recipe.seed, on_step, made)
+
     def add(self, sample: Sample) -> list[Path]:
-        """Write a sample; returns the files that the exporters finished with it."""
-        self.pictures.add(sample)
-        return [path for writer in self._writers.values() for path in writer.add(sample)]
+        """Write a sample that is not finished, and give it to the exporters; returns the files that these finished."""
+        if sample.number in self.finished:
+            self.pictures.keep(sample)
+        else:
+            self.pictures.add(sample)
+        exported = [path for writer in self._writers.values() for path in writer.add(sample)]
+        if sample.number not in self.finished:
+            self._journal.add(sample)
+        return exported
 
     def close(self) -> list[Path]:
         """Write the sheet and finish the exporters; returns the files that these wrote. Repeated, it does nothing."""
@@ -166,7 +213,9 @@ class RunFolder:
             return []
         self._closed = True
         self.sheet = next(iter(self.pictures.close()), None)
-        return [path for writer in self._writers.values() for path in writer.close()]
+        exported = [path for writer in self._writers.values() for path in writer.close()]
+        self._journal.close()
+        return exported
 
     def discard(self) -> None:
         """Let the exporters release what is open, after a failure."""

@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, ConfigDict, ValidationError, validate_call
@@ -52,9 +52,11 @@ def mentions(annotation: Any, kind: Any) -> bool:
 
 
 def json_defaults(parameters: Iterable[inspect.Parameter]) -> dict[str, Any]:
-    """The defaults of parameters as JSON holds them; what it cannot hold is left out."""
+    """The defaults of parameters as JSON holds them, less those that it cannot hold or that are not as annotated."""
     held = {}
     for parameter in parameters:
+        if parameter.default is None and not mentions(parameter.annotation, NoneType):
+            continue
         with suppress(TypeError, ValueError):
             held[parameter.name] = json.loads(json.dumps(parameter.default, allow_nan=False))
     return held

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +100,7 @@ WALK = ("jump_length", "resamples")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the networks.  [default: float32]")
 @click.option("--backend", metavar="NAME", help="What calls the networks: torch, compile.  [default: torch]")
 @click.option("-o", "--out", type=NEW_FOLDER, default="dmix-out", show_default=True, help="The folder to write into.")
+@click.option("--resume", is_flag=True, help="Make only what an earlier run of the same recipe has not finished in -o.")
 @click.option("--strip/--no-strip", default=True, help="Draw how the first sample came about.  [default: strip]")
 @click.option(
     "--strip-at",
@@ -118,6 +119,7 @@ WALK = ("jump_length", "resamples")
 def compose(
     recipe: Path | None,
     out: Path,
+    resume: bool,
     strip: bool,
     strip_at: tuple[float, ...] | None,
     gif: bool,
@@ -137,7 +139,9 @@ def compose(
 
     Into the output folder go images/, masks/ (each pixel holds the number of the region that owns it, 0 for the
     background), overlays/, amodal/ (each object's mask as if nothing covered it), strip.png, sheet.png for several
-    samples, recipe.json, and a folder for each exporter. Files of the same names are replaced.
+    samples, recipe.json, samples.jsonl with the objects of each sample, and a folder for each exporter. Files of
+    the same names are replaced. With --resume, samples that are finished stay; without other options the recipe is that
+    of the folder.
 
     \b
     Examples:
@@ -145,23 +149,52 @@ def compose(
       dmix compose --background wall.png --object blowhole@10,20,32,32 --object blowhole@60,40,48,48
       dmix compose --plugin soft-mask --set feather=2 --listen-from blowhole=0.7
       dmix compose dmix-out/recipe.json --resamples 5 -o more
+      dmix compose --resume -o dmix-out
     """
+    if resume and recipe is None and not any(value for value in edit.values()):
+        recipe = _recipe_of(out)
     run = _planned(recipe, edit)
     if run.changes:
         differences = "; ".join(run.changes)
         say(f"The images may differ from those that {recipe} was made with: {differences}.", err=True)
+    if not resume:
+        _warn_of_earlier(out)
     started = time.monotonic()
     watching = _watching(run, strip, strip_at, gif)
-    with run.folder(out) as folder:
-        samples, exported = _write(run, folder, watching.values(), quiet, as_json)
-    drawn = {name: each.write(out / PICTURES[name]) for name, each in watching.items()}
+    with run.folder(out, resume=resume) as folder:
+        samples, exported = _write(run, folder, watching, quiet, as_json)
+    drawn = {name: path for name in watching if (path := out / PICTURES[name]).exists()}
     sheet = {"sheet": folder.sheet} if folder.sheet else {}
     files = drawn | sheet | {"recipe": folder.recipe}
     if as_json:
         seconds = round(time.monotonic() - started, 2)
         print_json({"folder": out, **files, "exported": exported, "samples": samples, "seconds": seconds})
     elif not quiet:
-        _report(len(run), folder, files)
+        _report(folder, files)
+
+
+def _recipe_of(out: Path) -> Path:
+    """The recipe of a folder that is to be resumed without other options."""
+    from dmix_core.run import RECIPE
+
+    if not (out / RECIPE).is_file():
+        raise click.UsageError(
+            f"There is no {RECIPE} in {str(out)!r} to go on with. Give the recipe or the options of the run, or the "
+            "folder of one with -o."
+        )
+    return out / RECIPE
+
+
+def _warn_of_earlier(out: Path) -> None:
+    """Print that a folder holds the samples of an earlier run, some of which may stay."""
+    from dmix_core.journal import JOURNAL, read_lines
+
+    if count := len(read_lines(out / JOURNAL)):
+        say(
+            f"{out} holds {count} sample{'s' * (count > 1)} of an earlier run. Files of the same names are replaced, "
+            "others stay; with --resume, finished samples of the same recipe are kept.",
+            err=True,
+        )
 
 
 # ---- planning -------------------------------------------------------------------------------------------------
@@ -215,7 +248,7 @@ def _watching(
 
 
 def _write(
-    run: "Run", folder: "RunFolder", watching: "Iterable[DenoisingStrip | DenoisingGif]", quiet: bool, keep: bool
+    run: "Run", folder: "RunFolder", watching: "Mapping[str, DenoisingStrip | DenoisingGif]", quiet: bool, keep: bool
 ) -> tuple[list[dict[str, Any]], list[Path]]:
     """Compose and write every sample; returns the samples' facts and the exporters' files if these are to be kept."""
     from ..progress import progress
@@ -223,17 +256,19 @@ def _write(
     first, *_ = run.recipe.batches()
     samples: list[dict[str, Any]] = []
     exported: list[Path] = []
-    with progress("composing", "step", quiet, total=run.steps) as bar:
+    with progress("composing", "step", quiet, total=folder.steps) as bar:
 
         def on_step(step: "Step", batch: Sequence[int]) -> None:
-            for each in watching if batch == first else ():
+            for name, each in watching.items() if batch == first else ():
                 each.add(step)
+                if step.s == 0:  # before the first sample is finished, so that a resumed run has them
+                    each.write(folder.path / PICTURES[name])
             bar.update()
 
-        for sample in run.samples(on_step):
+        for sample in folder.samples(on_step):
             finished = folder.add(sample)
             if keep:
-                samples.append(_facts(sample, folder.pictures.files(sample)))
+                samples.append(_facts(sample, folder.pictures.files(sample.number)))
                 exported += finished
     return samples, exported + folder.close()
 
@@ -248,8 +283,11 @@ def _facts(sample: "Sample", files: "SampleFiles") -> dict[str, Any]:
 # ---- printing -------------------------------------------------------------------------------------------------
 
 
-def _report(count: int, folder: "RunFolder", files: dict[str, Path]) -> None:
-    say(f"Wrote {count} image{'s' * (count > 1)} to {folder.path / 'images'}, beside masks, overlays and amodal.")
+def _report(folder: "RunFolder", files: dict[str, Path]) -> None:
+    count, kept = len(folder.run), len(folder.finished)
+    were = f", {kept} of them before" if kept else ""
+    images = folder.path / "images"
+    say(f"Wrote {count} image{'s' * (count > 1)}{were} to {images}, beside masks, overlays and amodal.")
     for what, path in files.items():
         say(f"{what:>8}  {path}")
     for path in folder.exports.values():
