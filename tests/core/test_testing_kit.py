@@ -49,9 +49,6 @@ from dmix_core.testing import (
     scenes,
     walks,
 )
-from dmix_core.testing.model_checks import classifier_check, denoiser_check, wrapper_check
-from dmix_core.testing.part_checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
-from dmix_core.testing.region_checks import region_check
 from dmix_core.timesteps import check_walk
 
 
@@ -836,14 +833,14 @@ def test_a_good_classifier_passes():
 # ---- every promise has an offender ----------------------------------------------------------------------------
 
 KINDS = {
-    "rule": (merge_rule_check, RULES, [honest, Repaints(), HardMask()]),
-    "schedule": (timestep_schedule_check, SCHEDULES, [Descent()]),
-    "stepper": (stepper_check, STEPPERS, [noiseless]),
-    "exporter": (exporter_check, EXPORTERS, [Listing(listed)]),
-    "denoiser": (denoiser_check, DENOISERS, [spreading(lambda x: x.new_ones(())), STILL]),
-    "wrap": (wrapper_check, WRAPPERS, [Wrapped]),
-    "classifier": (classifier_check, CLASSIFIERS, [bright]),
-    "region": (region_check, REGIONS, [OBJECT, LATENTS]),
+    "rule": (check_merge_rule.of, RULES, [honest, Repaints(), HardMask()]),
+    "schedule": (check_timestep_schedule.of, SCHEDULES, [Descent()]),
+    "stepper": (check_stepper.of, STEPPERS, [noiseless]),
+    "exporter": (check_exporter.of, EXPORTERS, [Listing(listed)]),
+    "denoiser": (check_denoiser.of, DENOISERS, [spreading(lambda x: x.new_ones(())), STILL]),
+    "wrap": (check_wrapper.of, WRAPPERS, [Wrapped]),
+    "classifier": (check_classifier.of, CLASSIFIERS, [bright]),
+    "region": (check_region.of, REGIONS, [OBJECT, LATENTS]),
 }
 OFFENCES = [(kind, promise, broken) for kind, (_, broken_ones, _) in KINDS.items() for promise, broken in broken_ones]
 
@@ -898,7 +895,9 @@ def test_a_promise_that_is_broken_once_is_told_too():
 
 
 def test_a_report_has_every_promise_and_goes_on_after_a_broken_one():
-    findings = merge_rule_check(returning(canvas=lambda canvas: canvas + 0.01, weights=lambda w: w * 1.01), 20).report()
+    findings = check_merge_rule.of(
+        returning(canvas=lambda canvas: canvas + 0.01, weights=lambda w: w * 1.01), examples=20
+    ).report()
     broken = [finding.verdict.promise for finding in findings if isinstance(finding, BrokenPromise)]
     assert broken == ["weights sum to one at every pixel", "the canvas stays within the range of its layers"]
     assert "a sample comes out the same alone and in its batch" in findings
