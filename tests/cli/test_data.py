@@ -24,7 +24,7 @@ def pairs(tmp_path):
 
 
 def test_inspect_tells_and_draws(dmix, pairs):
-    result = dmix("data", "inspect", pairs, "-o", "sheet.png")
+    result = dmix("data", "inspect", pairs, "--no-timing", "-o", "sheet.png")
     for fact in (
         "layout image-mask",
         "pictures   4, 4 with masks",
@@ -37,13 +37,25 @@ def test_inspect_tells_and_draws(dmix, pairs):
 
 
 def test_inspect_as_json(dmix, pairs):
-    record = json.loads(dmix("data", "inspect", pairs, "--json").stdout)
+    record = json.loads(dmix("data", "inspect", pairs, "--no-timing", "--json").stdout)
     assert (record["layout"], record["pictures"]) == ("image-mask", 4)
     assert "sheet" not in record
 
 
+def test_inspect_states_time_and_memory_of_what_it_advises(dmix, pairs):
+    takes = json.loads(dmix("data", "inspect", pairs, "--json").stdout)["takes"]
+    assert [each["role"] for each in takes] == ["background", "object"]
+    assert all(each["steps"] == 20000 and each["seconds"] > 60 and each["memory_bytes"] > 10**7 for each in takes)
+    assert "20000 steps of object at 32x32: " in dmix("data", "inspect", pairs).stdout
+
+
+def test_inspect_without_timing_measures_nothing(dmix, pairs, monkeypatch):
+    monkeypatch.setattr("dmix_models.estimate.quick_estimate", None)
+    assert "takes" not in json.loads(dmix("data", "inspect", pairs, "--no-timing", "--json").stdout)
+
+
 def test_what_inspect_says_to_run_next_can_be_run(dmix, pairs):
-    commands = json.loads(dmix("data", "inspect", pairs, "--json").stdout)["next"]
+    commands = json.loads(dmix("data", "inspect", pairs, "--no-timing", "--json").stdout)["next"]
     quick = ("--batch-size", 2, "--warmup", 0, "--preview-samples", 2, "--preview-steps", 2, "--quiet")
     for command in commands:
         words = command.replace("--steps 20000", "--steps 1").split()

@@ -11,7 +11,9 @@ READING = options_of(DataOptions, "layout", "split", "every", "on_error")
 """Which pictures are read."""
 SCALE = options_of(DataOptions, "scale", "skip_small")
 """At which scale."""
-MASKS = options_of(DataOptions, "mask_rule", "mask_suffix", "min_area", "merge_distance", "skip_empty")
+OBJECTS = ("min_area", "merge_distance", "split_necks", "min_aspect", "max_aspect", "border")
+"""Which parts of a mask are objects, and which of these are taken."""
+MASKS = options_of(DataOptions, "mask_rule", "mask_suffix", *OBJECTS, "skip_empty")
 """How masks are read, and which of their parts are objects."""
 
 

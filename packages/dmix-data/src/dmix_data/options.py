@@ -73,8 +73,32 @@ class DataOptions(BaseModel):
     merge_distance: int = Field(
         4, ge=1, le=1024, description="Parts of a mask at most this many pixels apart are one object; 1 means touching."
     )
+    split_necks: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Split parts of a mask where they are at most twice this many pixels wide, so that touching objects"
+        " come apart; merge_distance is then 1. 0 splits nothing, nor is split what the data set itself numbers.",
+        json_schema_extra={"metavar": "PIXELS"},
+    )
+    min_aspect: float = Field(
+        0.0, ge=0, le=1000, description="Leave objects out whose width over height is less than this."
+    )
+    max_aspect: float = Field(
+        1000.0, gt=0, le=1000, description="Leave objects out whose width over height is more than this."
+    )
+    border: Literal["keep", "drop"] = Field(
+        "keep",
+        description="Keep objects at the border of their picture, which may cut them, or leave them out.",
+    )
     skip_small: bool = Field(False, description="Leave out what is smaller than the grid, instead of refusing it.")
     skip_empty: bool = Field(False, description="Leave out pictures whose mask is empty, instead of refusing them.")
+
+    @model_validator(mode="after")
+    def _check_aspect(self) -> Self:
+        if self.min_aspect > self.max_aspect:
+            raise ValueError(f"min_aspect is {self.min_aspect} and max_aspect {self.max_aspect}; expected less first")
+        return self
 
     @property
     def leaves_out_small(self) -> bool:

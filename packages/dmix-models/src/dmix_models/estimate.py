@@ -8,18 +8,26 @@ from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .config import ModelConfig
+from dmix_data.datasets import Crops, ObjectCrops, Windows
+from dmix_data.loader import Picture
+
+from .config import ModelConfig, Role
 from .denoiser import UNetDenoiser
+from .presets import preset_model
 from .preview import sample
-from .trainer import TrainConfig, Training, new_network
+from .trainer import UNSTATED, TrainConfig, Training, new_network
 from .training_setup import TrainingSetup
 
 WARM = 2  # steps that are not timed
 TIMED = 10
+QUICK, SMALL_BATCH = 3, 4
+"""Of a quick estimate: the steps that are timed, and the images in each."""
 PREVIEW = 2  # denoising steps of a preview that are timed
 
 
@@ -87,15 +95,49 @@ def estimate(setup: TrainingSetup) -> Estimate:
         )
 
 
+class QuickEstimate(NamedTuple):
+    """What a training of usual settings would take: seconds without previews, and bytes as `Estimate.computed`."""
+
+    seconds: float
+    memory: int
+    device: str
+
+
+def quick_estimate(role: Role, side: int, steps: int) -> QuickEstimate:
+    """A few steps of a small batch, scaled up to the usual batch; needs no data, since what these show costs nothing.
+
+    Args:
+        side: of the square grid, in pixels.
+    """
+    usual = TrainConfig(steps=steps)
+    config = _undisturbed(usual.model_copy(update={"batch_size": SMALL_BATCH, "mixed_precision": "no"}))
+    crops = _blank(role, side)
+    with TemporaryDirectory() as folder:
+        training = Training(preset_model(role, crops, "quick"), config, crops, Path(folder), UNSTATED)
+        seconds = _pace(training, QUICK)
+        weights = sum(parameter.nbytes for parameter in training.network.parameters())
+        kept = kept_for_backward(training.model, config, training.accelerator.num_processes, training.device)
+    times = usual.batch_size / SMALL_BATCH
+    return QuickEstimate(steps * seconds * times, round(5 * weights + kept * times), device_name(training.device))
+
+
+def _blank(role: Role, side: int) -> Crops:
+    """Crops of two black pictures, whose masks show a square in the middle."""
+    mask = np.zeros((side, side), np.uint8)
+    mask[side // 4 : side // 2, side // 4 : side // 2] = 255
+    pictures = [Picture(Path(name), np.zeros((side, side, 3), np.uint8), mask) for name in "ab"]
+    return ObjectCrops(pictures, (side, side)) if role == "object" else Windows(pictures, (side, side))
+
+
 def _undisturbed(config: TrainConfig) -> TrainConfig:
     """The same without files and previews in the first steps."""
     never = 10**9
     return config.model_copy(update={"steps": never, "save_every": never, "preview_every": never, "keep": 1})
 
 
-def _pace(training: Training) -> float:
-    """Seconds of a step, the median of ten."""
-    times = [time.perf_counter() for _ in islice(training.run(), WARM + TIMED)]
+def _pace(training: Training, timed: int = TIMED) -> float:
+    """Seconds of a step, the median of so many."""
+    times = [time.perf_counter() for _ in islice(training.run(), WARM + timed)]
     return median(after - before for before, after in pairwise(times[WARM - 1 :]))
 
 

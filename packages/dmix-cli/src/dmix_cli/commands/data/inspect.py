@@ -1,6 +1,7 @@
 """`dmix data inspect`: what a folder holds, and what to run next."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ...field_options import apply, options_of
 from ...parameters import FOLDER, NEW_FILE
 from ...printing import json_option, print_json, say
 from ...progress import progress
+from .timing import timings
 
 SHOWN = 10  # files of one kind in the text; --json has them all
 
@@ -21,9 +23,14 @@ SHOWN = 10  # files of one kind in the text; --json has them all
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @apply(options_of(DataOptions, "layout", layout={"help": "How DIR is laid out.  [default: found out]"}))
 @click.option("-o", "--out", type=NEW_FILE, help="Draw objects of every class, with their masks, into this PNG.")
+@click.option(
+    "--timing/--no-timing",
+    default=True,
+    help="Measure some steps of the trainings that are advised, for their time and memory here.  [default: timing]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @json_option
-def inspect(folder: Path, out: Path | None, quiet: bool, as_json: bool, **given: Any) -> None:
+def inspect(folder: Path, out: Path | None, timing: bool, quiet: bool, as_json: bool, **given: Any) -> None:
     """Look at every picture and mask in DIR.
 
     Prints the layout, counts, sizes and modes, how large the objects are beside models, how far the masks depend on the
@@ -40,6 +47,8 @@ def inspect(folder: Path, out: Path | None, quiet: bool, as_json: bool, **given:
         from dmix_data.sheet import sheet
 
         record["sheet"] = str(write_png(out, sheet(found.samples)))
+    if timing:
+        record["takes"] = timings(record["next"])
     if as_json:
         print_json(record)
     else:
@@ -64,6 +73,13 @@ def lines(record: dict[str, Any]) -> Iterator[str]:
     if "sheet" in record:
         yield f"drawn      {record['sheet']}"
     yield from _listed("run next", record["next"])
+    yield from _listed("which takes here, without previews, about", [_takes(each) for each in record.get("takes", ())])
+
+
+def _takes(each: dict[str, Any]) -> str:
+    time, memory = timedelta(seconds=each["seconds"]), each["memory_bytes"] / 1e9
+    what = f"{each['steps']} steps of {each['role']} at {each['side']}x{each['side']}"
+    return f"{what}: {time} and {memory:.1f} GB on {each['device']}"
 
 
 def _class_lines(name: str, facts: dict[str, Any]) -> Iterator[str]:

@@ -1,0 +1,112 @@
+"""Which parts of a mask are objects: touching ones come apart, unsuitable ones are left out and counted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pydantic import ValidationError
+
+from dmix_data.components import label
+from dmix_data.cutouts import cut_objects
+from dmix_data.datasets import ObjectCrops
+from dmix_data.exceptions import DataError
+from dmix_data.loader import Picture
+from dmix_data.objects import box_of, objects_of, why_none
+from dmix_data.options import DataOptions
+from dmix_data.splitting import split
+
+
+def mask_of(*boxes, height=40, width=60):
+    """A mask of rectangles (y, x, height, width)."""
+    mask = np.zeros((height, width), np.uint8)
+    for y, x, h, w in boxes:
+        mask[y : y + h, x : x + w] = 255
+    return mask
+
+
+def picture(mask):
+    return Picture(Path("p"), np.zeros((*mask.shape, 3), np.uint8), mask)
+
+
+CARS = mask_of((10, 5, 12, 20), (10, 27, 12, 20), (15, 25, 3, 2))  # two, joined by a bridge three pixels high
+
+
+def test_parts_that_a_narrow_place_joins_come_apart_and_keep_every_pixel():
+    pieces = split(CARS > 0, 2)
+    assert pieces.max() == 2
+    assert ((pieces > 0) == (CARS > 0)).all()
+    assert sorted(box_of(pieces == number).x for number in (1, 2)) == [5, 26]  # the bridge is shared
+
+
+def test_what_is_nowhere_narrow_stays_one_object():
+    assert split(CARS > 0, 1).max() == 1  # three pixels are more than twice one
+    assert split(mask_of((10, 5, 12, 40)) > 0, 4).max() == 1
+
+
+def test_a_part_of_which_erosion_leaves_nothing_stays_as_it_is():
+    assert split(mask_of((3, 3, 2, 9), (20, 5, 12, 20)) > 0, 2).max() == 2
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))), st.integers(1, 3))
+def test_every_pixel_of_a_mask_has_an_owner_and_pieces_lie_in_one_part(mask, necks):
+    pieces, parts = split(mask, necks), label(mask)
+    assert ((pieces > 0) == mask).all()
+    assert sorted({*np.unique(pieces)} - {0}) == [*range(1, pieces.max() + 1)]
+    assert all(len(np.unique(parts[pieces == number])) == 1 for number in range(1, pieces.max() + 1))
+
+
+def test_objects_are_split_where_that_is_asked_for():
+    assert len(objects_of(picture(CARS), DataOptions()).numbers) == 1
+    assert len(objects_of(picture(CARS), DataOptions(split_necks=2)).numbers) == 2
+
+
+SHAPES = mask_of((0, 0, 8, 8), (15, 5, 6, 24), (14, 40, 18, 6), (30, 20, 8, 8))  # at the border, wide, narrow, square
+
+
+@pytest.mark.parametrize(
+    ("options", "left", "reasons"),
+    [
+        ({}, 4, {}),
+        ({"border": "drop"}, 3, {"at the picture's border": 1}),
+        ({"max_aspect": 2}, 3, {"wider than max_aspect": 1}),
+        ({"min_aspect": 0.5}, 3, {"narrower than min_aspect": 1}),
+        (
+            {"min_aspect": 0.5, "max_aspect": 2, "border": "drop"},
+            1,
+            {"at the picture's border": 1, "wider than max_aspect": 1, "narrower than min_aspect": 1},
+        ),
+    ],
+)
+def test_objects_are_left_out_by_shape_and_border_and_counted(options, left, reasons):
+    crops = ObjectCrops([picture(SHAPES)], (32, 32), DataOptions(**options))
+    others = {"smaller than the crop", "specks", "too large or too close to others"}
+    assert {why: count for why, count in crops.skipped.items() if why not in others} == reasons
+    assert len(crops) + crops.skipped["too large or too close to others"] == left
+
+
+def test_when_all_are_left_out_the_error_names_the_options():
+    with pytest.raises(DataError, match="1 are left out by min_aspect, max_aspect or border"):
+        ObjectCrops([picture(mask_of((0, 0, 8, 8)))], (16, 16), DataOptions(border="drop"))
+    objects = objects_of(picture(mask_of((0, 0, 8, 8))), DataOptions(border="drop"))
+    assert why_none(objects, DataOptions()) == "all objects are left out: 1 at the picture's border"
+
+
+def test_cutting_counts_what_was_left_out_by_reason(tree, tmp_path):
+    for number, at in enumerate([(0, 20, 6, 5), (10, 20, 6, 5), (10, 5, 4, 20)]):
+        tree.picture(f"images/{number}.png", seed=number)
+        tree.mask(f"masks/{number}.png", at=at)
+    cut = cut_objects(tree.root, tmp_path / "out", options=DataOptions(border="drop", max_aspect=3))
+    assert len(cut.entries) == 1
+    assert cut.left_out == {"at the picture's border": 1, "wider than max_aspect": 1}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"min_aspect": 2, "max_aspect": 1}, {"min_aspect": -1}, {"max_aspect": 0}, {"border": "cut"}, {"split_necks": 65}],
+)
+def test_bounds(options):
+    with pytest.raises(ValidationError):
+        DataOptions(**options)
