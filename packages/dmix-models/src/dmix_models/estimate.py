@@ -26,8 +26,8 @@ from .training_setup import TrainingSetup
 
 WARM = 2  # steps that are not timed
 TIMED = 10
-QUICK, SMALL_BATCH = 3, 4
-"""Of a quick estimate: the steps that are timed, and the images in each."""
+QUICK, SMALL_BATCHES = 3, (2, 8)
+"""Of a quick estimate: the steps that are timed, and the images in a step."""
 PREVIEW = 2  # denoising steps of a preview that are timed
 
 
@@ -104,21 +104,31 @@ class QuickEstimate(NamedTuple):
 
 
 def quick_estimate(role: Role, side: int, steps: int) -> QuickEstimate:
-    """A few steps of a small batch, scaled up to the usual batch; needs no data, since what these show costs nothing.
+    """A few steps of two small batches, and from these the usual batch; needs no data, whose content costs nothing.
+
+    A step costs so much, and each of its images so much more: steps of small batches alone would be scaled up too far.
 
     Args:
         side: of the square grid, in pixels.
     """
-    usual = TrainConfig(steps=steps)
-    config = _undisturbed(usual.model_copy(update={"batch_size": SMALL_BATCH, "mixed_precision": "no"}))
-    crops = _blank(role, side)
+    crops, (few, more) = _blank(role, side), SMALL_BATCHES
+    model, batch = preset_model(role, crops, "quick"), TrainConfig(steps=steps).batch_size
+    device, fast = _small(model, crops, few)
+    _, slow = _small(model, crops, more)
+    each = max(slow - fast, 0) / (more - few)
+    config = TrainConfig(steps=steps, batch_size=few, mixed_precision="no")
+    kept = kept_for_backward(model, config, 1, device) * batch // few
+    weights = sum(parameter.nbytes for parameter in new_network(model.network, config.seed).parameters())
+    seconds = steps * (slow + (batch - more) * each)
+    return QuickEstimate(seconds, 5 * weights + kept, device_name(device))
+
+
+def _small(model: ModelConfig, crops: Crops, batch: int) -> tuple[torch.device, float]:
+    """The device, and the seconds of the fastest step of so many images, which other programs disturb least."""
+    config = _undisturbed(TrainConfig(steps=1, batch_size=batch, mixed_precision="no"))
     with TemporaryDirectory() as folder:
-        training = Training(preset_model(role, crops, "quick"), config, crops, Path(folder), UNSTATED)
-        seconds = _pace(training, QUICK)
-        weights = sum(parameter.nbytes for parameter in training.network.parameters())
-        kept = kept_for_backward(training.model, config, training.accelerator.num_processes, training.device)
-    times = usual.batch_size / SMALL_BATCH
-    return QuickEstimate(steps * seconds * times, round(5 * weights + kept * times), device_name(training.device))
+        training = Training(model, config, crops, Path(folder), UNSTATED)
+        return training.device, min(_seconds(training, QUICK))
 
 
 def _blank(role: Role, side: int) -> Crops:
@@ -135,10 +145,15 @@ def _undisturbed(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"steps": never, "save_every": never, "preview_every": never, "keep": 1})
 
 
-def _pace(training: Training, timed: int = TIMED) -> float:
-    """Seconds of a step, the median of so many."""
+def _pace(training: Training) -> float:
+    """Seconds of a step, the median of ten."""
+    return median(_seconds(training, TIMED))
+
+
+def _seconds(training: Training, timed: int) -> list[float]:
+    """Of so many steps, after some that are not timed."""
     times = [time.perf_counter() for _ in islice(training.run(), WARM + timed)]
-    return median(after - before for before, after in pairwise(times[WARM - 1 :]))
+    return [after - before for before, after in pairwise(times[WARM - 1 :])]
 
 
 def _preview_seconds(training: Training) -> float:
