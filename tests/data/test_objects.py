@@ -60,7 +60,7 @@ def test_every_pixel_of_a_mask_has_an_owner_and_pieces_lie_in_one_part(mask, nec
 
 def test_objects_are_split_where_that_is_asked_for():
     assert len(objects_of(picture(CARS), DataOptions()).numbers) == 1
-    assert len(objects_of(picture(CARS), DataOptions(split_necks=2)).numbers) == 2
+    assert len(objects_of(picture(CARS), DataOptions(split_touching=2)).numbers) == 2
 
 
 SHAPES = mask_of((0, 0, 8, 8), (15, 5, 6, 24), (14, 40, 18, 6), (30, 20, 8, 8))  # at the border, wide, narrow, square
@@ -70,13 +70,17 @@ SHAPES = mask_of((0, 0, 8, 8), (15, 5, 6, 24), (14, 40, 18, 6), (30, 20, 8, 8)) 
     ("options", "left", "reasons"),
     [
         ({}, 4, {}),
-        ({"border": "drop"}, 3, {"at the picture's border": 1}),
-        ({"max_aspect": 2}, 3, {"wider than max_aspect": 1}),
-        ({"min_aspect": 0.5}, 3, {"narrower than min_aspect": 1}),
+        ({"skip_truncated": True}, 3, {"truncated by the border of their picture": 1}),
+        ({"max_aspect": 2}, 3, {"with a larger aspect than max_aspect": 1}),
+        ({"min_aspect": 0.5}, 3, {"with a smaller aspect than min_aspect": 1}),
         (
-            {"min_aspect": 0.5, "max_aspect": 2, "border": "drop"},
+            {"min_aspect": 0.5, "max_aspect": 2, "skip_truncated": True},
             1,
-            {"at the picture's border": 1, "wider than max_aspect": 1, "narrower than min_aspect": 1},
+            {
+                "truncated by the border of their picture": 1,
+                "with a larger aspect than max_aspect": 1,
+                "with a smaller aspect than min_aspect": 1,
+            },
         ),
     ],
 )
@@ -88,24 +92,30 @@ def test_objects_are_left_out_by_shape_and_border_and_counted(options, left, rea
 
 
 def test_when_all_are_left_out_the_error_names_the_options():
-    with pytest.raises(DataError, match="1 are left out by min_aspect, max_aspect or border"):
-        ObjectCrops([picture(mask_of((0, 0, 8, 8)))], (16, 16), DataOptions(border="drop"))
-    objects = objects_of(picture(mask_of((0, 0, 8, 8))), DataOptions(border="drop"))
-    assert why_none(objects, DataOptions()) == "all objects are left out: 1 at the picture's border"
+    with pytest.raises(DataError, match="1 are left out by min_aspect, max_aspect, max_occlusion, skip_truncated"):
+        ObjectCrops([picture(mask_of((0, 0, 8, 8)))], (16, 16), DataOptions(skip_truncated=True))
+    objects = objects_of(picture(mask_of((0, 0, 8, 8))), DataOptions(skip_truncated=True))
+    assert why_none(objects, DataOptions()) == "all objects are left out: 1 truncated by the border of their picture"
 
 
 def test_cutting_counts_what_was_left_out_by_reason(tree, tmp_path):
     for number, at in enumerate([(0, 20, 6, 5), (10, 20, 6, 5), (10, 5, 4, 20)]):
         tree.picture(f"images/{number}.png", seed=number)
         tree.mask(f"masks/{number}.png", at=at)
-    cut = cut_objects(tree.root, tmp_path / "out", options=DataOptions(border="drop", max_aspect=3))
+    cut = cut_objects(tree.root, tmp_path / "out", options=DataOptions(skip_truncated=True, max_aspect=3))
     assert len(cut.entries) == 1
-    assert cut.left_out == {"at the picture's border": 1, "wider than max_aspect": 1}
+    assert cut.left_out == {"truncated by the border of their picture": 1, "with a larger aspect than max_aspect": 1}
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"min_aspect": 2, "max_aspect": 1}, {"min_aspect": -1}, {"max_aspect": 0}, {"border": "cut"}, {"split_necks": 65}],
+    [
+        {"min_aspect": 2, "max_aspect": 1},
+        {"min_aspect": -1},
+        {"max_aspect": 0},
+        {"max_occlusion": 1.1},
+        {"split_touching": 65},
+    ],
 )
 def test_bounds(options):
     with pytest.raises(ValidationError):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dmix_data.options import DataOptions
+from dmix_data.options import OBJECTS, DataOptions
 
 from .failures import wrong_use
 from .field_options import options_of, taken
@@ -11,8 +11,6 @@ READING = options_of(DataOptions, "layout", "split", "every", "on_error")
 """Which pictures are read."""
 SCALE = options_of(DataOptions, "scale", "skip_small")
 """At which scale."""
-OBJECTS = ("min_area", "merge_distance", "split_necks", "min_aspect", "max_aspect", "border")
-"""Which parts of a mask are objects, and which of these are taken."""
 MASKS = options_of(DataOptions, "mask_rule", "mask_suffix", *OBJECTS, "skip_empty")
 """How masks are read, and which of their parts are objects."""
 

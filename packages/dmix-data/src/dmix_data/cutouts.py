@@ -154,9 +154,9 @@ class _Cutter:
 
     def _cut_picture(self, picture: Picture, record: Record) -> None:
         objects = objects_of(picture, self.options)
-        for why, count in objects.unsuitable.items():
+        for why, count in objects.left_out.items():
             self._leave_out(why, count)
-        if not objects.numbers and not objects.unsuitable:
+        if not objects.numbers and not objects.left_out:
             whys = [f"smaller than min_area ({self.options.min_area} pixels)"] * len(objects.specks)
             for why in whys or ["the mask shows no object"]:
                 self._leave_out(why)

@@ -19,14 +19,12 @@ from .exceptions import DataError
 from .loader import Picture, reasons
 from .memory import Stored, derived, now, remade, replaced
 from .objects import box_of, objects_of, whole_crops
-from .options import DataOptions
+from .options import FILTERS, OBJECTS, DataOptions
 from .readers import check_classes, read_images, read_pairs
 
 logger = logging.getLogger(__name__)
 
 _DEFAULTS = DataOptions()
-SETTINGS = {"scale", "min_area", "merge_distance", "split_necks", "min_aspect", "max_aspect", "border"}
-"""The options that decide which objects are learned from."""
 
 
 @dataclass(frozen=True)
@@ -200,8 +198,8 @@ class ObjectCrops:
     Args:
         size: of the crops.
         options: `scale` shrinks the pictures first; those smaller than the crop are refused, or left out; parts of a
-            mask smaller than `min_area` are erased; parts at most `merge_distance` apart are one object, and
-            are split by `split_necks`; `min_aspect`, `max_aspect` and `border` leave objects out.
+            mask smaller than `min_area` are erased; parts at most `merge_distance` apart are one object;
+            `split_touching` splits them, and `FILTERS` leave objects out.
 
     Raises:
         DataError: pictures that are too small, or none with an object that fits a crop.
@@ -213,12 +211,13 @@ class ObjectCrops:
         scaled = [shrink(picture, options.scale) for picture in pictures]
         large = _large_enough(scaled, size, options.leaves_out_small)
         self.size = size
-        self.settings: dict[str, object] = options.model_dump(include=SETTINGS)
+        self.settings: dict[str, object] = options.model_dump(include={"scale", "min_area", "merge_distance"})
+        self.settings |= options.model_dump(include={*OBJECTS}, exclude_defaults=True)  # earlier states lack the others
         self.skipped = reasons(pictures) | {"smaller than the crop": len(scaled) - len(large), "specks": 0}
         self.skipped["too large or too close to others"] = 0
         self.pictures: list[Picture] = []
         self.items: list[tuple[Picture, Stored]] = []  # of each object, its picture and the corners of its crops
-        self._largest_speck = self._unsuitable = 0
+        self._largest_speck = self._filtered = 0
         for picture in large:
             self._add(picture, options)
         if not self.items:
@@ -229,9 +228,9 @@ class ObjectCrops:
         if objects.specks:
             picture = replace(picture, stored_mask=replaced(picture.stored_mask, objects.mask))
         self.skipped["specks"] += len(objects.specks)
-        for why, count in objects.unsuitable.items():
+        for why, count in objects.left_out.items():
             self.skipped[why] = self.skipped.get(why, 0) + count
-            self._unsuitable += count
+            self._filtered += count
         self._largest_speck = max(self._largest_speck, *objects.specks, 0)
         for number in objects.numbers:
             make = partial(self._corners, picture, box_of(objects.labels == number))
@@ -248,8 +247,8 @@ class ObjectCrops:
         if specks:
             area = f"min_area, {options.min_area} pixels; the largest of these has {self._largest_speck}"
             why.append(f"{specks} are smaller than {area}")
-        if self._unsuitable:
-            why.append(f"{self._unsuitable} are left out by min_aspect, max_aspect or border")
+        if self._filtered:
+            why.append(f"{self._filtered} are left out by {', '.join(FILTERS)}")
         return (
             f"None of the {len(self.pictures)} pictures has an object that fits a crop of "
             f"{self.size[1]}x{self.size[0]} pixels: {', '.join(why) or 'they show none'}. "

@@ -11,6 +11,7 @@ from dmix_core.geometry import Box
 from .arrays import Pixels, Size
 from .components import label
 from .exceptions import DataError
+from .filters import figure_of, filters, why_left_out
 from .loader import Picture
 from .options import DataOptions
 from .splitting import split
@@ -24,18 +25,18 @@ class Objects(NamedTuple):
         labels: (H, W), the number of the object or speck that owns the pixel; 0 for none.
         numbers: of the objects.
         specks: the areas of those that were erased, in pixels.
-        unsuitable: how many were left out for each other reason. These stay in the mask, so that no crop cuts them.
+        left_out: how many were left out by which filter. These stay in the mask, so that no crop cuts them.
     """
 
     mask: Pixels
     labels: NDArray[np.integer]
     numbers: list[int]
     specks: list[int]
-    unsuitable: Counter[str]
+    left_out: Counter[str]
 
 
 def objects_of(picture: Picture, options: DataOptions) -> Objects:
-    """Number the objects of a picture, by the options' `min_area`, `merge_distance`, `split_necks` and filters.
+    """Number the objects of a picture; of the options, the fields `OBJECTS` decide.
 
     Raises:
         DataError: the picture has no mask.
@@ -48,32 +49,24 @@ def objects_of(picture: Picture, options: DataOptions) -> Objects:
     small = (areas > 0) & (areas < options.min_area)
     if small.any():
         mask = np.where(np.isin(labels, np.flatnonzero(small) + 1), 0, mask).astype(np.uint8)
-    large = (np.flatnonzero(areas >= options.min_area) + 1).tolist()
-    whys = {number: why_unsuitable(box_of(labels == number), labels.shape, options) for number in large}
-    numbers = [number for number, why in whys.items() if why is None]
-    return Objects(mask, labels, numbers, areas[small].tolist(), Counter(why for why in whys.values() if why))
+    numbers = (np.flatnonzero(areas >= options.min_area) + 1).tolist()
+    whys = {number: _why_left_out(labels, number, options) for number in numbers} if filters(options) else {}
+    taken = [number for number in numbers if whys.get(number) is None]
+    return Objects(mask, labels, taken, areas[small].tolist(), Counter(why for why in whys.values() if why))
 
 
 def _parts(mask: NDArray[np.bool_], options: DataOptions) -> NDArray[np.integer]:
-    return split(mask, options.split_necks) if options.split_necks else label(mask, options.merge_distance)
+    return split(mask, options.split_touching) if options.split_touching else label(mask, options.merge_distance)
 
 
-def why_unsuitable(box: Box, size: Size, options: DataOptions) -> str | None:
-    """Why an object with this box, in a picture of this size, is left out; None where it is not."""
-    height, width = size
-    aspect = box.width / box.height
-    if aspect < options.min_aspect:
-        return "narrower than min_aspect"
-    if aspect > options.max_aspect:
-        return "wider than max_aspect"
-    touches = box.x == 0 or box.y == 0 or box.x + box.width == width or box.y + box.height == height
-    return "at the picture's border" if touches and options.border == "drop" else None
+def _why_left_out(labels: NDArray[np.integer], number: int, options: DataOptions) -> str | None:
+    return why_left_out(figure_of(labels, number, box_of(labels == number)), options)
 
 
 def why_none(objects: Objects, options: DataOptions) -> str:
     """Why a mask with these objects, which are none, shows no object."""
-    if objects.unsuitable:
-        return f"all objects are left out: {', '.join(f'{count} {why}' for why, count in objects.unsuitable.items())}"
+    if objects.left_out:
+        return f"all objects are left out: {', '.join(f'{count} {why}' for why, count in objects.left_out.items())}"
     if not objects.specks:
         return "the mask shows no object"
     area = f"min_area, {options.min_area} pixels; the largest has {max(objects.specks)}"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmix_data.options import CutoutOptions, DataOptions
+from dmix_data.options import OBJECTS, CutoutOptions, DataOptions
 
-from ...data_options import OBJECTS, data_options
+from ...data_options import data_options
 from ...field_options import apply, options_of, taken
 from ...parameters import FOLDER, NEW_FOLDER, SizeType
 from ...printing import json_option, print_json, say

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dmix_data.options import DataOptions
+from dmix_data.options import OBJECTS, DataOptions
 
 from ...data_options import data_options
 from ...field_options import apply, options_of
@@ -21,7 +21,7 @@ SHOWN = 10  # files of one kind in the text; --json has them all
 
 @click.command(short_help="What a folder holds, and what to run next.")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@apply(options_of(DataOptions, "layout", layout={"help": "How DIR is laid out.  [default: found out]"}))
+@apply(options_of(DataOptions, "layout", *OBJECTS, layout={"help": "How DIR is laid out.  [default: found out]"}))
 @click.option("-o", "--out", type=NEW_FILE, help="Draw objects of every class, with their masks, into this PNG.")
 @click.option(
     "--timing/--no-timing",
@@ -38,9 +38,9 @@ def inspect(folder: Path, out: Path | None, timing: bool, quiet: bool, as_json: 
     """
     from dmix_data import inspection
 
-    layout = data_options(given).layout
+    options = data_options(given)
     with progress("looking", "picture", quiet or as_json) as bar:
-        found = inspection.inspect(folder, layout, bar.update)
+        found = inspection.inspect(folder, options.layout, bar.update, options)
     record = found.record()
     if out and found.samples:
         from dmix_core.images import write_png
@@ -88,6 +88,10 @@ def _class_lines(name: str, facts: dict[str, Any]) -> Iterator[str]:
         yield f"  longer side  {_counts(facts['longer_side'], ' ')} pixels"
         fits = {f"{side}x{side}": f"{share:.0%}" for side, share in facts["share_that_fits"].items()}
         yield f"  fit a model  {_counts(fits, ' ')}"
+        yield f"  aspect       {_counts(facts['aspect'], ' ')}, width over height"
+        yield f"  of these     {facts['truncated']} truncated, {facts['occluded']} occluded, {facts['narrow']} narrow"
+    if "left_out" in facts:
+        yield f"  left out     {', '.join(f'{count} {why}' for why, count in facts['left_out'].items())}"
     if "mask_values" in facts:
         yield f"  mask values  {_counts(facts['mask_values'])}"
     if facts.get("area_under_other_rules"):
