@@ -1,5 +1,6 @@
 """Which parts of a mask are objects: touching ones come apart, unsuitable ones are left out and counted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from dmix_data.components import label
 from dmix_data.cutouts import cut_objects
 from dmix_data.datasets import ObjectCrops
 from dmix_data.exceptions import DataError
+from dmix_data.filters import figure_of
 from dmix_data.loader import Picture
 from dmix_data.objects import box_of, objects_of, why_none
 from dmix_data.options import DataOptions
@@ -89,6 +91,45 @@ def test_objects_are_left_out_by_shape_and_border_and_counted(options, left, rea
     others = {"smaller than the crop", "specks", "too large or too close to others"}
     assert {why: count for why, count in crops.skipped.items() if why not in others} == reasons
     assert len(crops) + crops.skipped["too large or too close to others"] == left
+
+
+TWO = np.array(
+    [
+        [0, 0, 0, 0, 0, 0, 0],
+        [0, 1, 1, 2, 2, 2, 0],
+        [0, 1, 1, 2, 2, 2, 0],
+        [0, 1, 1, 2, 2, 2, 0],
+        [0, 0, 0, 0, 0, 0, 0],
+    ]
+)
+
+
+def test_an_object_is_occluded_where_others_touch_its_outline():
+    first, second = (figure_of(TWO, number, box_of(number == TWO)) for number in (1, 2))
+    assert (first.aspect, first.occlusion, first.truncated) == (2 / 3, 3 / 6, False)
+    assert (second.aspect, second.occlusion) == (1, 3 / 8)
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.integers(0, 2)))
+def test_occlusion_is_a_share_and_none_without_others(labels):
+    for number in {*np.unique(labels)} - {0}:
+        alone = np.where(labels == number, number, 0)
+        assert 0 <= figure_of(labels, number, box_of(labels == number)).occlusion <= 1
+        assert figure_of(alone, number, box_of(alone == number)).occlusion == 0
+
+
+def test_occluded_objects_are_left_out_where_the_data_set_numbers_them():
+    numbered = replace(picture(mask_of((1, 1, 3, 5))), stored_objects=np.pad(TWO, ((0, 35), (0, 53))))
+    options = DataOptions(min_area=1, max_occlusion=0.4)
+    assert objects_of(numbered, options).numbers == [2]
+    assert objects_of(numbered, options).left_out == {"with a larger occlusion than max_occlusion": 1}
+
+
+def test_settings_of_earlier_trainings_are_what_the_defaults_give():
+    crops = ObjectCrops([picture(CARS)], (40, 60))
+    assert crops.settings == {"scale": 1.0, "min_area": 16, "merge_distance": 4}
+    filtered = ObjectCrops([picture(CARS)], (40, 60), DataOptions(max_aspect=5, split_touching=2))
+    assert filtered.settings == {**crops.settings, "max_aspect": 5, "split_touching": 2}
 
 
 def test_when_all_are_left_out_the_error_names_the_options():

@@ -7,6 +7,7 @@ writes it as JSON, too. The seed is fixed, DMIX_FUZZ_SEED takes another one.
 """
 
 import json
+import math
 import os
 import random
 import signal
@@ -23,11 +24,19 @@ from dmix_core.errors import DmixError
 
 COUNT = int(os.environ.get("DMIX_FUZZ", "0"))
 SEED = int(os.environ.get("DMIX_FUZZ_SEED", "0"))
-CORPORA = ("annotations", "pictures", "command lines", "training folders", "checkpoints", "recipes")
+SHARES = {
+    "annotations": 0.2,
+    "pictures": 0.2,
+    "command lines": 0.25,
+    "training folders": 0.05,
+    "checkpoints": 0.15,
+    "recipes": 0.15,
+}
+"""Of each corpus among all inputs; a training folder takes a hundred times as long as a picture."""
 ENDS = ("inputs", "clean", "traceback", "hang")
 SHOWN = 5  # failures of a corpus
 
-totals = {name: dict.fromkeys(ENDS, 0) for name in CORPORA}
+totals = {name: dict.fromkeys(ENDS, 0) for name in SHARES}
 
 
 class Late(BaseException):
@@ -106,7 +115,7 @@ def inputs(request: pytest.FixtureRequest) -> Callable[..., Inputs]:
     """inputs(corpus, few, of, seconds): one `of` so many parts of a corpus; `few` where no number is asked for."""
 
     def make(corpus: str, few: int, of: int = 1, seconds: int = 30) -> Inputs:
-        count = -(-COUNT // len(CORPORA) // of) if COUNT else few
+        count = math.ceil(SHARES[corpus] * COUNT / of) if COUNT else few
         return Inputs(corpus, request.node.name, count, seconds)
 
     return make

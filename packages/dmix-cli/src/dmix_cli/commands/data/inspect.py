@@ -1,7 +1,6 @@
 """`dmix data inspect`: what a folder holds, and what to run next."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from ...field_options import apply, options_of
 from ...parameters import FOLDER, NEW_FILE
 from ...printing import json_option, print_json, say
 from ...progress import progress
-from .timing import timings
+from .timing import as_line, timings
 
 SHOWN = 10  # files of one kind in the text; --json has them all
 
@@ -73,13 +72,7 @@ def lines(record: dict[str, Any]) -> Iterator[str]:
     if "sheet" in record:
         yield f"drawn      {record['sheet']}"
     yield from _listed("run next", record["next"])
-    yield from _listed("which takes here, without previews, about", [_takes(each) for each in record.get("takes", ())])
-
-
-def _takes(each: dict[str, Any]) -> str:
-    time, memory = timedelta(seconds=each["seconds"]), each["memory_bytes"] / 1e9
-    what = f"{each['steps']} steps of {each['role']} at {each['side']}x{each['side']}"
-    return f"{what}: {time} and {memory:.1f} GB on {each['device']}"
+    yield from _listed("which takes, without previews, about", [as_line(each) for each in record.get("takes", ())])
 
 
 def _class_lines(name: str, facts: dict[str, Any]) -> Iterator[str]:
