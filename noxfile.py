@@ -68,10 +68,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try many hostile inputs: 20,000, or the number after `--`."""
+    """Try many hostile inputs: 20,000, or the number after `--`; their counts are printed, and written to fuzz.json."""
     install(session, *EDITABLE, *TEST_TOOLS)
     count = session.posargs[0] if session.posargs else "20000"
-    session.run("pytest", "tests/fuzz", env={"DMIX_FUZZ": count})
+    session.run("pytest", "tests/fuzz", env={"DMIX_FUZZ": count, "DMIX_FUZZ_JSON": "fuzz.json"})
 
 
 @nox.session(reuse_venv=False)

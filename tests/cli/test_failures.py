@@ -159,6 +159,13 @@ def test_a_folder_called_like_a_plugin_does_not_hide_it(dmix):
         (["plugins", "check", "scene", "--limit", "inf"], "inf is not a finite number"),
         (["compose", "--size", "100000x100000"], "expected at most 65536 pixels a side and 100000000 in all"),
         (["compose", "--size", f"{'9' * 5000}x1"], "is too large"),
+        (["train", "object", ".", "-o", "m", "--steps", 1, "--warmup", 10**30], "less than or equal to 1000000000"),
+        (["train", "object", ".", "-o", "m", "--steps", 1, "--verdict-samples", 10**9], "less than or equal to 10000"),
+        (["train", "object", ".", "-o", "m", "--steps", 1, "--preview-samples", 10**9], "less than or equal to 10000"),
+        (["train", "object", ".", "-o", "m", "--steps", 1, "--merge-distance", 10**9], "1<=x<=1024"),
+        (["compose", "--resamples", 10**9], "1000000000 is more than 10000, the most"),
+        (["compose", "--batch-size", 10**9], "1000000000 is more than 65536, the most"),
+        (["compose", "--plugin", "soft-mask", "--set", f"feather={10**9}"], "to 64 pixels"),
         (["compose", "--listen-from", "blowhole=nan"], "expected REGION=FRACTION"),
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 import dmix_models.trainer as trainer
@@ -482,3 +483,10 @@ def test_an_output_folder_that_cannot_be_is_refused(tmp_path, tiny, crops, setti
     (tmp_path / "file").write_text("")
     with pytest.raises(Exception, match="Cannot write to the output folder"):
         train(tiny, settings, crops, tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "grad_clip", "mask_loss_weight"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_setting_takes_nan_or_infinity(name, value):
+    with pytest.raises(ValidationError, match=name):
+        TrainConfig(**{"steps": 1, name: value})

@@ -29,10 +29,18 @@ from .composer import Composer
 from .devices import check_device
 from .equations import Equations, Others, Seams
 from .errors import RecipeError, did_you_mean
-from .files import write_atomically
+from .files import read_limited, write_atomically
 from .geometry import Box
 from .kinds import Kind
-from .limits import HIGHEST_SEED, LARGEST_BATCH, LONGEST_SIDE, MOST_PIXELS, MOST_SAMPLES, MOST_STEPS
+from .limits import (
+    HIGHEST_SEED,
+    LARGEST_BATCH,
+    LARGEST_RECIPE,
+    LONGEST_SIDE,
+    MOST_PIXELS,
+    MOST_SAMPLES,
+    MOST_STEPS,
+)
 from .loading import Loader
 from .protocols import Denoiser, Region
 from .region import BoxRegion
@@ -178,7 +186,7 @@ class Recipe(_Part):
             RecipeError: the file cannot be read, or what is wrong with it, by key.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_limited(path, LARGEST_RECIPE).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"Cannot read the recipe {str(path)!r} ({error}). Expected a JSON file.") from error
         return cls.from_text(text, repr(str(path)))

@@ -154,7 +154,9 @@ class _Cutter:
 
     def _cut_picture(self, picture: Picture, record: Record) -> None:
         objects = objects_of(picture, self.options)
-        if not objects.numbers:
+        for why, count in objects.left_out.items():
+            self._leave_out(why, count)
+        if not objects.numbers and not objects.left_out:
             whys = [f"smaller than min_area ({self.options.min_area} pixels)"] * len(objects.specks)
             for why in whys or ["the mask shows no object"]:
                 self._leave_out(why)
@@ -196,8 +198,8 @@ class _Cutter:
             )
         )
 
-    def _leave_out(self, why: str) -> None:
-        self.cut.left_out[why] = self.cut.left_out.get(why, 0) + 1
+    def _leave_out(self, why: str, count: int = 1) -> None:
+        self.cut.left_out[why] = self.cut.left_out.get(why, 0) + count
 
     def _random(self, record: Record, class_name: str | None, number: int) -> np.random.Generator:
         """A generator that depends on the object alone, not on what else is cut."""
