@@ -121,6 +121,15 @@ def test_samples_do_not_depend_on_how_many_run_together(compose):
     assert (pixels("one/images/0000.png") != pixels("one/images/0001.png")).any()
 
 
+def test_what_may_not_be_meant_is_told_on_stderr_in_the_words_of_the_options(compose):
+    result = compose("--size", "48x24", "--quiet")
+    assert result.stderr.startswith(
+        "Note: 'background' paints 24x24 pixels and is stretched over 48x24: 2 times in width"
+    )
+    assert "--wrap background=panorama --set panorama.width=48 in the place of --size" in result.stderr
+    assert result.stdout == ""
+
+
 # ---- recipes ----------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..failures import wrong_use
+from ..paper import PaperCommand
 from ..parameters import (
     FILE,
     MOST_RESAMPLES,
@@ -41,13 +42,15 @@ OPTIONS = {
     "wraps": "--wrap",
     "settings": "--set",
     "listen_from": "--listen-from",
+    "size": "--size",
+    "dtype": "--dtype",
 }
 """Which option sets a field of an edit."""
 WALK = ("jump_length", "resamples")
 """Options that are settings of the timestep schedule."""
 
 
-@click.command(short_help="Compose images from models, with masks.")
+@click.command(cls=PaperCommand, short_help="Compose images from models, with masks.")
 @click.argument("recipe", required=False, type=FILE)
 @click.option("--background", type=ModelType(), help="What fills the canvas.  [default: tiles]")
 @click.option(
@@ -66,7 +69,11 @@ WALK = ("jump_length", "resamples")
     help="A wrapper around a region's model; the first given is innermost.",
 )
 @click.option(
-    "--set", "settings", multiple=True, type=SettingType(), help="A setting of a plugin in use or of a region's model."
+    "--set",
+    "settings",
+    multiple=True,
+    type=SettingType(),
+    help="A setting of a plugin in use or of a region's model; `dmix plugins` lists the settings of each plugin.",
 )
 @click.option(
     "--listen-from",
@@ -128,7 +135,8 @@ def compose(
     """Compose images; without arguments, the bundled magnetic tiles with blowholes.
 
     MODEL is the name of a bundled model (see `dmix models`), a checkpoint folder, or NAME or NAME:ARGUMENT of a plugin;
-    for a model of several classes FOLDER:CLASS. Each object's region is called after the last part of what was typed.
+    for a model of several classes FOLDER:CLASS. Each object's region is called after the last part of what was typed,
+    the second of that name blowhole-2, the third blowhole-3; --listen-from, --wrap and --set name one of them.
     IMAGE is a picture: under the hard mask, pixels that no object owns come out as they are. As an object, a
     picture owns what is opaque in it.
 
@@ -150,6 +158,8 @@ def compose(
     if run.changes:
         differences = "; ".join(run.changes)
         say(f"The images may differ from those that {recipe} was made with: {differences}.", err=True)
+    for notice in _notices(run):
+        say(f"Note: {notice}", err=True)
     started = time.monotonic()
     watching = _watching(run, strip, strip_at, gif)
     with run.folder(out) as folder:
@@ -182,6 +192,13 @@ def _planned(path: Path | None, options: dict[str, Any]) -> "Run":
             return Run(RecipeEdit.from_data(_fields(options), source).apply(given, loader, source), loader)
         except RecipeError as error:
             raise RecipeError(_with_options(str(error))) from error
+
+
+def _notices(run: "Run") -> list[str]:
+    """What the user may not have meant, in the words of the options."""
+    from dmix_core.notices import notices
+
+    return [_with_options(notice) for notice in notices(run.composer)]
 
 
 def _fields(options: dict[str, Any]) -> dict[str, Any]:
