@@ -106,7 +106,8 @@ class RecipeEdit(BaseModel):
     def apply(self, recipe: Recipe | None = None, loader: Loader | None = None, source: str = "the edit") -> Recipe:
         """The edited recipe; the one that is given stays as it is.
 
-        Objects without a box are placed in the centre of the canvas, which loads their models.
+        Objects without a box are placed in the centre of the canvas, which loads their models. Where an edit
+        changes what decides an image, nothing is known of the new images: draws and dropped are emptied.
 
         Args:
             recipe: None: the bundled magnetic tiles with a blowhole.
@@ -124,6 +125,7 @@ class RecipeEdit(BaseModel):
         for owner, key, value in [*self.settings, *_walk_settings(self.timesteps, data)]:
             data = _set(SettingEdit(owner, key, value), data, registry)
         edited = Recipe.from_data(data, source)
+        edited = _with_valid_selection(edited, recipe) if recipe else edited
         if recipe is None and self.background and not self.objects:
             check_objects_asked_for(self.background, edited, loader)
         return _placed(edited, loader) if self.objects or recipe is None else edited
@@ -202,6 +204,14 @@ def bundled_pair() -> Recipe:
     """The recipe of the bundled models: magnetic tiles, and a blowhole in the corner of the canvas."""
     background = RegionRecipe(name="background", model="tiles")
     return Recipe(regions=(background, RegionRecipe(name="blowhole", model="blowhole", z=1)))
+
+
+def _with_valid_selection(edited: Recipe, before: Recipe) -> Recipe:
+    """The edited recipe with those draws and dropped samples of the one before that still mean the same images."""
+    numbers = {*edited.samples} if edited.digest() == before.digest() else set()
+    draws = {number: draw for number, draw in before.draws.items() if number in numbers}
+    dropped = tuple(number for number in before.dropped if number in numbers)
+    return edited.model_copy(update={"draws": draws, "dropped": dropped})
 
 
 # ---- settings -------------------------------------------------------------------------------------------------

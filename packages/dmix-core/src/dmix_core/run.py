@@ -7,9 +7,10 @@
 A run composes batch by batch and keeps nothing: memory does not grow with the number of samples.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from .composer import Composer
@@ -17,7 +18,7 @@ from .exporters import Exporter, ExportWriter, RunInfo
 from .files import writable_folder
 from .loading import Loader
 from .output import FOLDERS, SHEET, Pictures
-from .recipe import Recipe, changes, made_with
+from .recipe import SELECTION, Recipe, changes, made_with
 from .registry import Registry
 from .sample import Provenance, Sample
 from .step import Step
@@ -60,8 +61,8 @@ class Run:
         self.recipe = recipe.model_copy(update={"made_with": now})
 
     def __len__(self) -> int:
-        """How many samples it has."""
-        return len(self.recipe.samples)
+        """How many samples it gives."""
+        return len(self.recipe.kept)
 
     def __repr__(self) -> str:
         return f"<Run of {len(self)} samples: {self.composer!r}>"
@@ -78,7 +79,7 @@ class Run:
     def info(self) -> RunInfo:
         """What exporters know of it beforehand."""
         names = tuple(region.name for region in self.composer.regions)
-        data = self.recipe.model_dump(mode="json")
+        data = self.recipe.model_dump(mode="json", exclude={*SELECTION})  # which are not known beforehand
         return RunInfo(self.composer.size, names, self.recipe.samples, self.composer.grey, data)
 
     @property
@@ -92,7 +93,9 @@ class Run:
         Args:
             on_step: called after every step, for progress bars and pictures of the denoising.
         """
-        return samples_of(self.composer, self.recipe.batches(), self.recipe.seed, on_step, self.provenance)
+        recipe, dropped = self.recipe, {*self.recipe.dropped}
+        made = samples_of(self.composer, recipe.batches(), recipe.seed, on_step, self.provenance, recipe.draws)
+        return (sample for sample in made if sample.number not in dropped)
 
     def folder(self, path: str | Path) -> "RunFolder":
         """A folder that is ready to take its samples: recipe.json is written.
@@ -120,13 +123,19 @@ def samples_of(
     seed: int = 0,
     on_step: StepHook | None = None,
     provenance: Provenance | None = None,
+    draws: Mapping[int, int] = MappingProxyType({}),
 ) -> Iterator[Sample]:
-    """The loop of a run, for a composer without a recipe too: the samples of these numbers, batch by batch."""
+    """The loop of a run, for a composer without a recipe too: the samples of these numbers, batch by batch.
+
+    Args:
+        draws: the numbers whose noise some samples have in the place of their own.
+    """
     for batch in batches:
-        for step in composer.steps(batch, seed):
+        for step in composer.steps([draws.get(number, number) for number in batch], seed):
             if on_step:
                 on_step(step, batch)
-        yield from composer.finish(step).samples(batch, provenance or Provenance(seed))
+        for sample in composer.finish(step).samples(batch, provenance or Provenance(seed)):
+            yield replace(sample, draw=draws.get(sample.number))
 
 
 class RunFolder:
@@ -142,6 +151,7 @@ class RunFolder:
 
     def __init__(self, path: Path, run: Run) -> None:
         self.path, info = path, run.info
+        self._run, self._stated = run, run.recipe
         self.pictures = Pictures().open(path, info)
         self.exports = {name: writable_folder(path / folder_of(name)) for name in run.exporters}
         self.recipe = run.recipe.write(path / RECIPE)
@@ -157,6 +167,7 @@ class RunFolder:
 
     def add(self, sample: Sample) -> list[Path]:
         """Write a sample; returns the files that the exporters finished with it."""
+        self._state_draws()
         self.pictures.add(sample)
         return [path for writer in self._writers.values() for path in writer.add(sample)]
 
@@ -165,8 +176,15 @@ class RunFolder:
         if self._closed:
             return []
         self._closed = True
+        self._state_draws()
         self.sheet = next(iter(self.pictures.close()), None)
         return [path for writer in self._writers.values() for path in writer.close()]
+
+    def _state_draws(self) -> None:
+        """Write recipe.json again where samples were drawn again or left out since."""
+        if self._run.recipe is not self._stated:
+            self._run.recipe.write(self.recipe)
+            self._stated = self._run.recipe
 
     def discard(self) -> None:
         """Let the exporters release what is open, after a failure."""

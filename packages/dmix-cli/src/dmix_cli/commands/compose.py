@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .. import unseen
 from ..failures import wrong_use
+from ..field_options import apply
 from ..paper import PaperCommand
 from ..parameters import (
     FILE,
@@ -30,6 +32,7 @@ from ..printing import print_json, reserve_stdout, say
 if TYPE_CHECKING:
     from dmix_core.animation import DenoisingGif
     from dmix_core.output import SampleFiles
+    from dmix_core.redraw import Redraw
     from dmix_core.run import Run, RunFolder
     from dmix_core.sample import Sample
     from dmix_core.step import Step
@@ -106,6 +109,7 @@ WALK = ("jump_length", "resamples")
 @click.option("--device", help="Where to compute: cpu, cuda, mps.  [default: cpu]")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the networks.  [default: float32]")
 @click.option("--backend", metavar="NAME", help="What calls the networks: torch, compile.  [default: torch]")
+@apply(unseen.OPTIONS)
 @click.option("-o", "--out", type=NEW_FOLDER, default="dmix-out", show_default=True, help="The folder to write into.")
 @click.option("--strip/--no-strip", default=True, help="Draw how the first sample came about.  [default: strip]")
 @click.option(
@@ -130,7 +134,7 @@ def compose(
     gif: bool,
     quiet: bool,
     as_json: bool,
-    **edit: Any,
+    **options: Any,
 ) -> None:
     """Compose images; without arguments, the bundled magnetic tiles with blowholes.
 
@@ -147,14 +151,22 @@ def compose(
     background), overlays/, amodal/ (each object's mask as if nothing covered it), strip.png, sheet.png for several
     samples, recipe.json, and a folder for each exporter. Files of the same names are replaced.
 
+    Samples in which a mask is empty or an object has faded are named at the end. Those that --redraw draws again keep
+    their numbers and take other noise, which recipe.json states, as it states what --drop left out.
+
     \b
     Examples:
       dmix compose -n 8 --seed 3
       dmix compose --background wall.png --object blowhole@10,20,32,32 --object blowhole@60,40,48,48
+      dmix compose -n 100 --redraw 3 --drop
       dmix compose --plugin soft-mask --set feather=2 --listen-from blowhole=0.7
       dmix compose dmix-out/recipe.json --resamples 5 -o more
     """
-    run = _planned(recipe, edit)
+    from dmix_core.redraw import Redraw
+
+    asked = {name: options.pop(name) for name in unseen.NAMES}
+    run = _planned(recipe, options)
+    redraw = Redraw(run, **asked)
     if run.changes:
         differences = "; ".join(run.changes)
         say(f"The images may differ from those that {recipe} was made with: {differences}.", err=True)
@@ -163,15 +175,18 @@ def compose(
     started = time.monotonic()
     watching = _watching(run, strip, strip_at, gif)
     with run.folder(out) as folder:
-        samples, exported = _write(run, folder, watching.values(), quiet, as_json)
+        samples, exported = _write(redraw, folder, watching.values(), quiet, as_json)
     drawn = {name: each.write(out / PICTURES[name]) for name, each in watching.items()}
     sheet = {"sheet": folder.sheet} if folder.sheet else {}
     files = drawn | sheet | {"recipe": folder.recipe}
     if as_json:
         seconds = round(time.monotonic() - started, 2)
-        print_json({"folder": out, **files, "exported": exported, "samples": samples, "seconds": seconds})
+        found = {"exported": exported, "samples": samples, **unseen.record(redraw), "seconds": seconds}
+        print_json({"folder": out, **files, **found})
     elif not quiet:
         _report(len(run), folder, files)
+        for line in unseen.report(redraw):
+            say(line)
 
 
 # ---- planning -------------------------------------------------------------------------------------------------
@@ -232,11 +247,12 @@ def _watching(
 
 
 def _write(
-    run: "Run", folder: "RunFolder", watching: "Iterable[DenoisingStrip | DenoisingGif]", quiet: bool, keep: bool
+    redraw: "Redraw", folder: "RunFolder", watching: "Iterable[DenoisingStrip | DenoisingGif]", quiet: bool, keep: bool
 ) -> tuple[list[dict[str, Any]], list[Path]]:
     """Compose and write every sample; returns the samples' facts and the exporters' files if these are to be kept."""
     from ..progress import progress
 
+    run = redraw.run
     first, *_ = run.recipe.batches()
     samples: list[dict[str, Any]] = []
     exported: list[Path] = []
@@ -247,7 +263,12 @@ def _write(
                 each.add(step)
             bar.update()
 
-        for sample in run.samples(on_step):
+        def on_redraw(batch: Sequence[int]) -> None:
+            for each in watching if batch == first else ():
+                each.restart()
+            bar.total += len(run.composer.walk) - 1
+
+        for sample in redraw.samples(on_step, on_redraw):
             finished = folder.add(sample)
             if keep:
                 samples.append(_facts(sample, folder.pictures.files(sample)))
