@@ -40,6 +40,7 @@ class Finite(click.FloatRange):
 
 
 MOST_RESAMPLES = 10_000
+MOST_TRIES = 1000
 SAMPLES = Count(1, "MOST_SAMPLES")
 STEPS = Count(1, "MOST_STEPS")
 SEED = Count(0, "HIGHEST_SEED")

@@ -1,37 +1,13 @@
-"""Samples in which an object does not show: the options of `dmix compose` for them, and what it prints of them."""
+"""Samples in which an object does not show: what `dmix compose` prints of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import click
-
-from .field_options import Decorator
-from .parameters import Count, Finite
 
 if TYPE_CHECKING:
     from dmix_core.redraw import Redraw, Unseen
 
 NAMES = ("tries", "drop", "least_contrast")
-MOST_TRIES = 1000
-OPTIONS: list[Decorator] = [
-    click.option(
-        "--redraw",
-        "tries",
-        type=Count(0, MOST_TRIES),
-        default=0,
-        show_default=True,
-        help="How often a sample is drawn again, at most, in which a mask is empty or an object has faded.",
-    ),
-    click.option("--drop", is_flag=True, help="Leave out samples in which a mask is empty or an object has faded."),
-    click.option(
-        "--min-contrast",
-        "least_contrast",
-        type=Finite(min=0, max=255),
-        default=6.0,
-        show_default=True,
-        help="Below it, in grey levels, an object has faded; of real blowholes 5 % have less than 6.",
-    ),
-]
+"""The options' values, as dmix_core.redraw.Redraw takes them."""
 
 
 def record(done: "Redraw") -> dict[str, Any]:

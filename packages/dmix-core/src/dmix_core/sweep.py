@@ -129,8 +129,7 @@ class Sweep:
     An iterable that can be gone through several times; each time it composes anew, and keeps nothing.
 
     Args:
-        recipe: what the axes change; its seed, samples and batch_size are those of every cell, draws and dropped samples
-            of none.
+        recipe: what the axes change; its seed, samples and batch_size are those of every cell, its draws of none.
         axes: with a merge rule among them, each rule has its own defaults unless its settings are swept, too.
         registry: where names come from; None: everything that is installed. Each model is loaded once.
 

@@ -10,11 +10,11 @@ import click
 
 from .. import unseen
 from ..failures import wrong_use
-from ..field_options import apply
 from ..paper import PaperCommand
 from ..parameters import (
     FILE,
     MOST_RESAMPLES,
+    MOST_TRIES,
     NEW_FOLDER,
     SAMPLES,
     Count,
@@ -109,7 +109,23 @@ WALK = ("jump_length", "resamples")
 @click.option("--device", help="Where to compute: cpu, cuda, mps.  [default: cpu]")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the networks.  [default: float32]")
 @click.option("--backend", metavar="NAME", help="What calls the networks: torch, compile.  [default: torch]")
-@apply(unseen.OPTIONS)
+@click.option(
+    "--redraw",
+    "tries",
+    type=Count(0, MOST_TRIES),
+    default=0,
+    show_default=True,
+    help="How often a sample is drawn again, at most, in which a mask is empty or an object has faded.",
+)
+@click.option("--drop", is_flag=True, help="Leave out samples in which a mask is empty or an object has faded.")
+@click.option(
+    "--min-contrast",
+    "least_contrast",
+    type=Finite(min=0, max=255),
+    default=6.0,
+    show_default=True,
+    help="An object of less, in grey levels, has faded; of real blowholes 5 % have less than 6.",
+)
 @click.option("-o", "--out", type=NEW_FOLDER, default="dmix-out", show_default=True, help="The folder to write into.")
 @click.option("--strip/--no-strip", default=True, help="Draw how the first sample came about.  [default: strip]")
 @click.option(
