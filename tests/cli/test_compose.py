@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +120,57 @@ def test_samples_do_not_depend_on_how_many_run_together(compose):
         difference = pixels(f"one/images/000{i}.png").astype(int) - pixels(f"three/images/000{i}.png")
         assert abs(difference).max() <= 1
     assert (pixels("one/images/0000.png") != pixels("one/images/0001.png")).any()
+
+
+def test_what_may_not_be_meant_is_told_on_stderr_in_the_words_of_the_options(compose):
+    result = compose("--size", "48x24", "--quiet")
+    assert result.stderr.startswith(
+        "Note: 'background' paints 24x24 pixels and is stretched over 48x24: 2 times in width"
+    )
+    assert "--wrap background=panorama --set panorama.width=48 in the place of --size" in result.stderr
+    assert result.stdout == ""
+
+
+# ---- samples that show nothing ---------------------------------------------------------------------------------
+
+
+def test_samples_in_which_nothing_shows_are_named_with_what_can_be_done(dmix):
+    words = ("compose", "--background", "scene", "--object", "nothing", "--object", "thing@0,0,12,12", "--steps", 20)
+    text = dmix(*words, "-n", 2, "--min-contrast", 255).stdout
+    assert "the mask of 'nothing' is empty in 0, 1." in text
+    assert re.search(r"'thing' has faded, with a contrast below 255 grey levels, in 0 \([\d.]+\), 1 \([\d.]+\)\.", text)
+    assert "--redraw 3 draws each of them again, up to 3 times; --drop leaves them out." in text
+
+
+def test_what_was_redrawn_and_dropped_is_told_and_the_recipe_makes_it_again_bit_for_bit(compose, dmix):
+    contrasts = [
+        sample["objects"][0]["contrast"] for sample in json.loads(compose("--json", "-n", 6).stdout)["samples"]
+    ]
+    words = ("-n", 6, "--batch-size", 4, "--min-contrast", sorted(contrasts)[4], "--gif", "-o", "a")
+    text = compose(*words, "--redraw", 1, "--drop").stdout
+    recipe = Recipe.read("a/recipe.json")
+    assert recipe.draws
+    assert recipe.dropped
+    for number in recipe.draws:
+        assert f"{number} (1 time)" in text.partition("Drawn again: ")[2].partition("\n")[0]
+    assert text.count("Left out: 'thing' has faded") == 1
+    assert f"Wrote {6 - len(recipe.dropped)} image" in text
+    dmix("compose", "a/recipe.json", "--gif", "-o", "b")
+    assert written("a") == written("b")
+    for name in written("a"):
+        assert Path("a", name).read_bytes() == Path("b", name).read_bytes(), name
+
+
+def test_json_tells_what_was_redrawn_dropped_and_is_unseen(dmix):
+    words = ("compose", "--background", "scene", "--object", "nothing", "--steps", 20, "--json", "--redraw", 2)
+    facts = json.loads(dmix(*words).stdout)
+    assert facts["redrawn"] == {"0": 2}
+    assert facts["unseen"] == {"0": [{"name": "nothing", "contrast": None}]}
+    assert facts["samples"][0]["draw"] == 2_000_000
+    facts = json.loads(dmix(*words, "--drop").stdout)
+    assert facts["dropped"] == {"0": [{"name": "nothing", "contrast": None}]}
+    assert facts["unseen"] == {}
+    assert facts["samples"] == []
 
 
 # ---- recipes ----------------------------------------------------------------------------------------------------

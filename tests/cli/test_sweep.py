@@ -37,7 +37,7 @@ def test_a_sweep_leaves_a_sheet_and_its_figures(dmix):
         (("--resamples", "0,,1"), "expected values with commas between"),
         (("--merge-from", "0.9:0.5:0.1"), "has no values; expected FIRST:LAST:STEP"),
         (("--steps", "1:100000:1"), "has 100000 values; expected at most 200"),
-        (("--listen-from", "blowhole"), "expected NAME=VALUES"),
+        (("--listen-from", "blowhole"), "expected REGION=VALUES, such as blowhole=0.3,0.5"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(dmix, words, message):

@@ -10,6 +10,8 @@ from .errors import RecipeError, did_you_mean
 from .geometry import Box
 from .loading import Loader
 from .naming import free_name, short_name
+from .offers import listed
+from .questions import PAPER, check_objects_asked_for
 from .recipe import (
     BatchSize,
     CanvasSize,
@@ -27,11 +29,13 @@ from .registry import Registry
 CHOICES = {"merge rule": "merge", "timestep schedule": "timesteps", "stepper": "stepper", "backend": "backend"}
 """Of each kind of plugin a recipe has one, in this field."""
 ELSEWHERE = {
-    "denoiser": "give it to `background` or `objects`",
-    "wrapper": "give it to `wraps` as REGION=WRAPPER",
+    "denoiser": "give it to `background` or `objects`, as in `objects` {name}",
+    "wrapper": "give it to `wraps` as REGION=WRAPPER, as in `wraps` background={name}",
     "classifier": "give it to the setting of a wrapper that takes one, by `settings`",
-    "layout": "data sets are read in it, by --layout of `dmix data` and `dmix train`",
+    "layout": "data sets are read in it, by --layout {name} of `dmix data` and `dmix train`. What writes them is an "
+    "exporter, of which are installed: {exporters}",
 }
+"""Where plugins of other kinds go."""
 PLAIN = ("size", "steps", "merge_from", "others", "seams", "seed", "samples", "batch_size", "device", "dtype")
 
 Data = dict[str, Any]
@@ -103,7 +107,8 @@ class RecipeEdit(BaseModel):
     def apply(self, recipe: Recipe | None = None, loader: Loader | None = None, source: str = "the edit") -> Recipe:
         """The edited recipe; the one that is given stays as it is.
 
-        Objects without a box are placed in the centre of the canvas, which loads their models.
+        Objects without a box are placed in the centre of the canvas, which loads their models. Where an edit
+        changes what decides an image, nothing is known of the new images: draws and dropped are emptied.
 
         Args:
             recipe: None: the bundled magnetic tiles with a blowhole.
@@ -121,6 +126,9 @@ class RecipeEdit(BaseModel):
         for owner, key, value in [*self.settings, *_walk_settings(self.timesteps, data)]:
             data = _set(SettingEdit(owner, key, value), data, registry)
         edited = Recipe.from_data(data, source)
+        edited = _with_valid_selection(edited, recipe) if recipe else edited
+        if recipe is None and self.background and not self.objects:
+            check_objects_asked_for(self.background, edited, loader)
         return _placed(edited, loader) if self.objects or recipe is None else edited
 
     def _plain_fields(self) -> Data:
@@ -153,6 +161,11 @@ class RecipeEdit(BaseModel):
         names = [region["name"] for region in regions]
         for field in ("listen_from", "wraps"):
             for name, what in getattr(self, field):
+                if not name:
+                    raise RecipeError(
+                        f"`{field}` {what}: it is given to a region, as in `{field}` {names[-1]}={what}. "
+                        f"Regions: {', '.join(names)}."
+                    )
                 if name not in names:
                     raise RecipeError(
                         f"`{field}` {name}={what}: no region {name!r}.{did_you_mean(name, names)} "
@@ -176,7 +189,8 @@ class RecipeEdit(BaseModel):
         for name in dict.fromkeys(self.plugins):
             kind = registry.kind_of(name)
             if kind in ELSEWHERE:
-                raise RecipeError(f"`plugins` {name}: it is a {kind}; {ELSEWHERE[kind]}.")
+                advice = ELSEWHERE[kind].format(name=name, exporters=listed(registry.names("exporter")))
+                raise RecipeError(f"`plugins` {name}: it is a {kind}; {advice}.")
             choice = {"use": name, "settings": {}}
             if kind == "exporter":
                 chosen["exporters"] = [*chosen.get("exporters", []), choice]
@@ -191,6 +205,14 @@ def bundled_pair() -> Recipe:
     """The recipe of the bundled models: magnetic tiles, and a blowhole in the corner of the canvas."""
     background = RegionRecipe(name="background", model="tiles")
     return Recipe(regions=(background, RegionRecipe(name="blowhole", model="blowhole", z=1)))
+
+
+def _with_valid_selection(edited: Recipe, before: Recipe) -> Recipe:
+    """The edited recipe with those draws and dropped samples of the one before that still mean the same images."""
+    numbers = {*edited.samples} if edited.digest() == before.digest() else set()
+    draws = {number: draw for number, draw in before.draws.items() if number in numbers}
+    dropped = tuple(number for number in before.dropped if number in numbers)
+    return edited.model_copy(update={"draws": draws, "dropped": dropped})
 
 
 # ---- settings -------------------------------------------------------------------------------------------------
@@ -264,7 +286,7 @@ def _having(key: str, targets: Iterable[Target], registry: Registry) -> list[Tar
     if owners:
         raise RecipeError(f"`settings` {key}: {' and '.join(owners)} have it; write {owners[0]}.{key}.")
     listed = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in known.items() if keys) or "none"
-    close = did_you_mean(key, [key for keys in known.values() for key in keys])
+    close = did_you_mean(PAPER.get(key, key), [key for keys in known.values() for key in keys])
     raise RecipeError(f"`settings` {key}: nothing in use has such a setting.{close} Settings: {listed}.")
 
 

@@ -21,7 +21,7 @@ from .files import write_atomically
 from .geometry import Box
 from .images import read_image
 from .output import PicturesWriter
-from .recipe import Recipe, changes
+from .recipe import SELECTION, Recipe, changes
 from .sample import Figures, Provenance, Sample, SampleObject
 
 JOURNAL = "samples.jsonl"
@@ -109,19 +109,20 @@ def read_lines(path: Path) -> list[Line]:
     return [line for line in map(_line, lines) if line]
 
 
-def check_same(folder: Path, then: Recipe, now: Recipe) -> None:
-    """That what a folder has and what is to be made belong together, bit for bit.
+def resumed(folder: Path, then: Recipe, now: Recipe) -> Recipe:
+    """The recipe that goes on with what a folder has, with the samples drawn again and left out so far.
 
     Raises:
         RecipeError: the recipes differ, or the versions, weights or threads that they were made with.
     """
-    fields = [name for name in Recipe.model_fields if name != "made_with"]
+    fields = [name for name in Recipe.model_fields if name not in {"made_with", *SELECTION}]
     differing = [f"{name} differs" for name in fields if getattr(then, name) != getattr(now, name)]
     if differences := [*differing, *changes(then.made_with, now.made_with)]:
         raise RecipeError(
             f"Cannot go on with the run in {str(folder)!r}: {'; '.join(differences)}. "
             "Expected the recipe, versions and threads that it was begun with; write into another folder."
         )
+    return now.model_copy(update={name: getattr(then, name) for name in SELECTION})
 
 
 def _sha256(path: Path) -> str:

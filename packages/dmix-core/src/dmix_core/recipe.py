@@ -20,7 +20,9 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
 )
 
 from .backends import Compute
@@ -144,6 +146,10 @@ def _different(exporters: tuple[Choice, ...]) -> tuple[Choice, ...]:
     return exporters
 
 
+SELECTION = ("draws", "dropped")
+"""Fields that state what became of samples in which an object did not show."""
+
+
 class Recipe(_Part):
     """Everything that decides a composition; the fields up to `merge_from` are Composer's arguments, `others` and
     `seams` its equations.
@@ -153,6 +159,9 @@ class Recipe(_Part):
         samples: the numbers of the images to make; each image depends on its number and the seed alone.
         batch_size: how many run together; for the same bits on another day it has to be the same.
         backend: what calls the networks: "torch", "compile", or one of a plugin.
+        draws: for each sample that was drawn again, the number whose noise it has in the place of its own.
+        dropped: the numbers of samples that are composed with their batches and left out. These two stand in the file
+            where there are some.
         exporters: what writes the samples beside the pictures; they decide nothing of the images.
         made_with: versions and checksums, as the function `made_with` gives them; for information.
     """
@@ -169,12 +178,19 @@ class Recipe(_Part):
     seams: Seams = "keep-variance"
     seed: Seed = 0
     samples: SampleNumbers = (0,)
+    draws: dict[SampleNumber, SampleNumber] = {}
+    dropped: tuple[SampleNumber, ...] = ()
     batch_size: BatchSize = 8
     device: str = "cpu"
     dtype: str = "float32"
     backend: Choice = Choice(use="torch")
     exporters: Annotated[tuple[Choice, ...], AfterValidator(_different)] = ()
     made_with: dict[str, str] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_empty_selection(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = fields(self)
+        return {key: value for key, value in data.items() if value or key not in SELECTION}
 
     # ---- files ----------------------------------------------------------------------------------------------
 
@@ -296,9 +312,18 @@ class Recipe(_Part):
         return named
 
     def digest(self) -> str:
-        """The sha256 of all that decides an image but its number: samples, exporters and made_with are left out."""
-        text = self.model_dump_json(exclude={"samples", "exporters", "made_with"})
+        """The sha256 of all that decides an image but the number of its noise.
+
+        That is, samples, draws, dropped, exporters and made_with are left out.
+        """
+        text = self.model_dump_json(exclude={"samples", *SELECTION, "exporters", "made_with"})
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The numbers of the samples that are not left out."""
+        dropped = {*self.dropped}
+        return tuple(number for number in self.samples if number not in dropped)
 
     def batches(self) -> list[tuple[int, ...]]:
         """The sample numbers in groups of batch_size, each of them one `composer.compose(samples=...)`."""

@@ -7,18 +7,19 @@
 A run composes batch by batch and keeps nothing: memory does not grow with the number of samples.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from .composer import Composer
 from .exporters import Exporter, ExportWriter, RunInfo
 from .files import remove_all_temporaries, writable_folder
-from .journal import JOURNAL, Journal, check_same
+from .journal import JOURNAL, Journal, resumed
 from .loading import Loader
 from .output import FOLDERS, SHEET, Pictures
-from .recipe import Recipe, changes, made_with
+from .recipe import SELECTION, Recipe, changes, made_with
 from .registry import Registry
 from .sample import Provenance, Sample
 from .step import Step
@@ -62,8 +63,8 @@ class Run:
         self.recipe = recipe.model_copy(update={"made_with": now})
 
     def __len__(self) -> int:
-        """How many samples it has."""
-        return len(self.recipe.samples)
+        """How many samples it gives."""
+        return len(self.recipe.kept)
 
     def __repr__(self) -> str:
         return f"<Run of {len(self)} samples: {self.composer!r}>"
@@ -85,7 +86,7 @@ class Run:
     def info(self) -> RunInfo:
         """What exporters know of it beforehand."""
         names = tuple(region.name for region in self.composer.regions)
-        data = self.recipe.model_dump(mode="json")
+        data = self.recipe.model_dump(mode="json", exclude={*SELECTION})  # which are not known beforehand
         return RunInfo(self.composer.size, names, self.recipe.samples, self.composer.grey, data)
 
     @property
@@ -99,7 +100,14 @@ class Run:
         Args:
             on_step: called after every step, for progress bars and pictures of the denoising.
         """
-        return samples_of(self.composer, self.recipe.batches(), self.recipe.seed, on_step, self.provenance)
+        for batch in self.recipe.batches():
+            yield from self.batch(batch, on_step)
+
+    def batch(self, batch: Sequence[int], on_step: StepHook | None = None) -> list[Sample]:
+        """Compose a batch of the recipe's, less the samples that it leaves out."""
+        recipe, dropped = self.recipe, {*self.recipe.dropped}
+        made = samples_of(self.composer, [batch], recipe.seed, on_step, self.provenance, recipe.draws)
+        return [sample for sample in made if sample.number not in dropped]
 
     def folder(self, path: str | Path, *, resume: bool = False) -> "RunFolder":
         """A folder that is ready to take its samples: recipe.json is written.
@@ -136,13 +144,19 @@ def samples_of(
     seed: int = 0,
     on_step: StepHook | None = None,
     provenance: Provenance | None = None,
+    draws: Mapping[int, int] = MappingProxyType({}),
 ) -> Iterator[Sample]:
-    """The loop of a run, for a composer without a recipe too: the samples of these numbers, batch by batch."""
+    """The loop of a run, for a composer without a recipe too: the samples of these numbers, batch by batch.
+
+    Args:
+        draws: the numbers whose noise some samples have in the place of their own.
+    """
     for batch in batches:
-        for step in composer.steps(batch, seed):
+        for step in composer.steps([draws.get(number, number) for number in batch], seed):
             if on_step:
                 on_step(step, batch)
-        yield from composer.finish(step).samples(batch, provenance or Provenance(seed))
+        for sample in composer.finish(step).samples(batch, provenance or Provenance(seed)):
+            yield replace(sample, draw=draws.get(sample.number))
 
 
 class RunFolder:
@@ -160,14 +174,14 @@ class RunFolder:
     def __init__(self, path: Path, run: Run, resume: bool = False) -> None:
         self.path, self.run, info = path, run, run.info
         if resume and (path / RECIPE).is_file():
-            check_same(path, Recipe.read(path / RECIPE), run.recipe)
+            run.recipe = resumed(path, Recipe.read(path / RECIPE), run.recipe)
         self.pictures = Pictures().open(path, info)
         self.exports = {name: writable_folder(path / folder_of(name)) for name in run.exporters}
         for folder in self.exports.values():
             remove_all_temporaries(folder)
         self._journal = Journal(self.pictures, run.recipe.samples)
         self._journal.start(resume)  # before the recipe: samples of another one must never seem to be of this one
-        self.recipe = run.recipe.write(path / RECIPE)
+        self.recipe, self._stated = run.recipe.write(path / RECIPE), run.recipe
         self.finished = frozenset(self._journal.finished)
         self.sheet: Path | None = None
         self._closed = False
@@ -182,22 +196,31 @@ class RunFolder:
     @property
     def steps(self) -> int:
         """How many steps the batches that are not finished take together."""
-        return sum(not self.finished.issuperset(batch) for batch in self.run.recipe.batches()) * self.run.batch_steps
+        return sum(not self.is_finished(batch) for batch in self.run.recipe.batches()) * self.run.batch_steps
+
+    def is_finished(self, batch: Sequence[int]) -> bool:
+        """Whether all samples of a batch were there already, but for those that the recipe leaves out."""
+        return self.finished.issuperset({*batch} - {*self.run.recipe.dropped})
 
     def samples(self, on_step: StepHook | None = None) -> Iterator[Sample]:
-        """All samples of the run in its order: finished ones are read from their files, the others composed.
-
-        A batch of which any sample is missing is composed as a whole, since a network's last bit may depend on it.
-        """
-        made = self.run.provenance
+        """All samples of the run in its order: finished ones are read from their files, the others composed."""
         for batch in self.run.recipe.batches():
-            if self.finished.issuperset(batch):
-                yield from (self._journal.sample(number, made) for number in batch)
-            else:
-                yield from samples_of(self.run.composer, [batch], self.run.recipe.seed, on_step, made)
+            yield from self.batch(batch, on_step)
+
+    def batch(self, batch: Sequence[int], on_step: StepHook | None = None) -> list[Sample]:
+        """The samples of a batch of the recipe's, read from their files if all of them are finished.
+
+        Otherwise it is composed as a whole, since a network's last bit may depend on its batch.
+        """
+        if not self.is_finished(batch):
+            return self.run.batch(batch, on_step)
+        recipe, made = self.run.recipe, self.run.provenance
+        kept = [number for number in batch if number not in recipe.dropped]
+        return [replace(self._journal.sample(number, made), draw=recipe.draws.get(number)) for number in kept]
 
     def add(self, sample: Sample) -> list[Path]:
         """Write a sample that is not finished, and give it to the exporters; returns the files that these finished."""
+        self._state_draws()
         if sample.number in self.finished:
             self.pictures.keep(sample)
         else:
@@ -212,10 +235,17 @@ class RunFolder:
         if self._closed:
             return []
         self._closed = True
+        self._state_draws()
         self.sheet = next(iter(self.pictures.close()), None)
         exported = [path for writer in self._writers.values() for path in writer.close()]
         self._journal.close()
         return exported
+
+    def _state_draws(self) -> None:
+        """Write recipe.json again where samples were drawn again or left out since."""
+        if self.run.recipe is not self._stated:
+            self.run.recipe.write(self.recipe)
+            self._stated = self.run.recipe
 
     def discard(self) -> None:
         """Let the exporters release what is open, after a failure."""

@@ -129,7 +129,7 @@ class Sweep:
     An iterable that can be gone through several times; each time it composes anew, and keeps nothing.
 
     Args:
-        recipe: what the axes change; its seed, samples and batch_size are those of every cell.
+        recipe: what the axes change; its seed, samples and batch_size are those of every cell, its draws of none.
         axes: with a merge rule among them, each rule has its own defaults unless its settings are swept, too.
         registry: where names come from; None: everything that is installed. Each model is loaded once.
 
@@ -142,6 +142,7 @@ class Sweep:
         self.axes = tuple(Axis(name, tuple(values)) for name, values in axes)
         _check(self.axes, len(recipe.samples))
         loader = registry if isinstance(registry, Loader) else Loader(registry)
+        recipe = recipe.model_copy(update={"draws": {}, "dropped": ()})
         self.runs = [self._run(recipe, values, loader) for values in product(*(axis.values for axis in self.axes))]
 
     def _run(self, recipe: Recipe, values: Sequence[Any], loader: Loader) -> tuple[dict[str, Any], Run]:

@@ -11,6 +11,7 @@ from torch import nn
 from dmix_core.errors import DenoiserError, PluginError
 from dmix_core.hookspecs import DenoiserFactory, hookimpl
 from dmix_core.registry import split_label
+from dmix_data.paths import pictures_in
 
 from .checkpoint import CONFIG, WEIGHTS, bundled, check_sum, find, load, read_config
 from .denoiser import Dtype, UNetDenoiser
@@ -29,7 +30,17 @@ def from_folder(argument: str | Path | None = None, *, device: str = "cpu", dtyp
     if argument is None:
         raise PluginError("'checkpoint' needs a folder; expected checkpoint:FOLDER, such as checkpoint:runs/tiles.")
     folder, label = split_label(str(argument))
+    _check_no_photographs(folder)
     return labelled(_load(find(folder), device, dtype), label, str(folder))
+
+
+def _check_no_photographs(folder: Path) -> None:
+    if not (folder / CONFIG).exists() and (pictures := pictures_in(folder)):
+        raise PluginError(
+            f"The folder {str(folder)!r} holds pictures, not a model. Name one of them, such as {str(pictures[0])!r}, "
+            f"or train a model on all of them and name that: dmix train background {folder} -o MODEL; for pictures of "
+            f"objects with masks, dmix train object {folder} -o MODEL."
+        )
 
 
 def from_bundle(

@@ -7,6 +7,7 @@ import click
 
 from ..failures import wrong_use
 from ..field_options import Decorator, apply
+from ..paper import PaperCommand
 from ..parameters import (
     FILE,
     NEW_FOLDER,
@@ -62,7 +63,7 @@ BASE: list[Decorator] = [
 FIELDS = {"background", "objects", "plugins", "size", "seed", "samples", "batch_size", "device", "dtype"}
 
 
-@click.command(short_help="Compose under several settings, as one sheet.")
+@click.command(cls=PaperCommand, short_help="Compose under several settings, as one sheet.")
 @click.argument("recipe", required=False, type=FILE)
 @apply([*AXES, *BASE])
 @click.option("-o", "--out", type=NEW_FOLDER, default="dmix-sweep", show_default=True, help="The folder to write into.")
