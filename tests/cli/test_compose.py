@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -598,3 +599,38 @@ def test_a_backend_of_the_run_stands_in_the_recipe(dmix):
     assert Recipe.read("dmix-out/recipe.json").backend.use == "torch"
     assert "No backend 'torhc'. Did you mean 'torch'?" in dmix("compose", "--backend", "torhc", exit_code=2).stderr
     assert "has no network" in dmix("compose", "--background", "scene", "--backend", "compile", exit_code=2).stderr
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_killed_run_that_is_resumed_leaves_what_an_uninterrupted_one_leaves(toys, dmix, tmp_path, seed):
+    words = ("compose", "--background", "scene", "--object", "thing", "--steps", "60", "-n", "40", "--batch-size", "2")
+    dmix(*words, "-o", "whole")
+    running = process(toys, *words, "-q", "-o", tmp_path / "out", cwd=tmp_path)
+    lines, wait = tmp_path / "out/samples.jsonl", random.Random(seed)
+    while running.poll() is None and not (lines.exists() and lines.stat().st_size > wait.randrange(20_000)):
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    printed = dmix("compose", "--resume", "-o", tmp_path / "out").stdout
+    assert re.search(r"Wrote 40 images(, \d+ of them before)? to", printed)
+    assert files(tmp_path / "out") == files(Path("whole"))
+    assert "Wrote 40 images, 40 of them before, to" in dmix("compose", "--resume", "-o", tmp_path / "out").stdout
+
+
+def test_resuming_asks_for_a_run_and_refuses_another_one(dmix):
+    error = dmix("compose", "--resume", "-o", "new", exit_code=2).stderr
+    assert "There is no recipe.json in 'new' to go on with" in error
+    dmix("compose", "--background", "scene", "--object", "thing", "--steps", "10", "-o", "out")
+    error = dmix("compose", "--background", "scene", "--steps", "12", "--resume", "-o", "out", exit_code=1).stderr
+    assert "Cannot go on with the run in 'out'" in error
+    assert "steps differs" in error
+
+
+def test_a_folder_with_an_earlier_run_is_named(dmix):
+    words = ("compose", "--background", "scene", "--object", "thing", "--steps", "10", "-n", "2", "-o", "out")
+    assert "earlier run" not in dmix(*words).stderr
+    assert "out holds 2 samples of an earlier run. Files of the same names are replaced" in dmix(*words).stderr

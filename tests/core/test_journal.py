@@ -90,7 +90,7 @@ def test_wherever_a_run_is_cut_off_the_resumed_one_leaves_the_same_files(run, wh
     with killed_at(None) as operations:
         run.save(tmp_path / "counted")
     every = range(1, len(operations) + 1)
-    for number in every if "DMIX_FUZZ" in os.environ else random.Random(0).sample(every, 25):
+    for number in every if "DMIX_FUZZ" in os.environ else random.Random(0).sample(every, 12):
         out = tmp_path / "cut-off"
         with killed_at(number):
             run.save(out)

@@ -1,5 +1,8 @@
 """Samples in which an object does not show are found, drawn again or dropped, and the recipe makes the same again."""
 
+import json
+import random
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -164,3 +167,26 @@ def test_a_sweep_composes_all_samples_of_a_recipe(loader):
     recipe = Recipe.from_data(RECIPE | {"draws": {4: 1000004}, "dropped": [0], "timesteps": {"use": "descent"}})
     (cell,) = Sweep(recipe, [Axis("merge_from", (0.9,))], loader)
     assert [(sample.number, sample.draw) for sample in cell.samples] == [(n, None) for n in RECIPE["samples"]]
+
+
+def tree(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_resumed_run_draws_again_and_drops_what_it_would_have(loader, tmp_path, killed_at, drop):
+    def save(out, resume=False):
+        with run(loader).folder(out, resume=resume) as folder:
+            for sample in Redraw(folder, tries=2, drop=drop, least_contrast=20).samples():
+                folder.add(sample)
+
+    with killed_at(None) as operations:
+        save(tmp_path / "whole")
+    whole = tree(tmp_path / "whole")
+    assert json.loads(whole["recipe.json"])["draws"]
+    for number in random.Random(1).sample(range(1, len(operations) + 1), 6):
+        out = tmp_path / f"cut-off-{number}"
+        with killed_at(number):
+            save(out)
+        save(out, resume=True)
+        assert tree(out) == whole, f"killed at {number}: {operations[number - 1]}"

@@ -338,7 +338,7 @@ def _facts(sample: "Sample", files: "SampleFiles") -> dict[str, Any]:
 
 def _report(folder: "RunFolder", files: dict[str, Path]) -> None:
     count, kept = len(folder.run), len(folder.finished)
-    were = f", {kept} of them before" if kept else ""
+    were = f", {kept} of them before," if kept else ""
     images = folder.path / "images"
     say(f"Wrote {count} image{'s' * (count > 1)}{were} to {images}, beside masks, overlays and amodal.")
     for what, path in files.items():
