@@ -17,14 +17,14 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 SURFACE = Path(__file__).with_name("surface.json")
-ALL = ("dmix_core", "dmix_core.testing", "dmix_data", "dmix_models")
+ALL = ("dmix_core", "dmix_core.testing", "dmix_data", "dmix_data.testing", "dmix_models")
 """Packages whose public names are listed in __all__."""
 MODULES = {
     "dmix_core": (
         *("hookspecs", "protocols", "exporters", "backends", "errors", "testing"),
         *("mattes", "wrapper", "images", "files"),
     ),
-    "dmix_data": ("layouts", "masks", "testing"),
+    "dmix_data": ("formats", "layouts", "masks", "testing"),
     "dmix_models": (),
 }
 PUBLIC = [name for package, modules in MODULES.items() for name in (package, *(f"{package}.{m}" for m in modules))]

@@ -19,7 +19,7 @@ class Form(NamedTuple):
     expected: str = "settings alone"
     """The signature of a factory, for error messages."""
     apart: bool = False
-    """Its names are its own: a layout and an exporter of one format have the same name."""
+    """Its names are its own: a layout, a format and an exporter have the same name where they are of one thing."""
 
 
 _DENOISER = "(argument=None, *, device='cpu', dtype='float32'), and settings"
@@ -35,6 +35,7 @@ KINDS: Mapping[Kind, Form] = MappingProxyType(
         "exporter": Form("dmix_exporters"),
         "backend": Form("dmix_backends"),
         "layout": Form("dmix_layouts", apart=True),
+        "format": Form("dmix_formats", apart=True),
     }
 )
 

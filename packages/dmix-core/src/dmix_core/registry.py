@@ -36,13 +36,16 @@ class Registry(Catalogue):
         """
         return [*self.offer(name).settings]
 
-    def declared_settings(self, name: str) -> list[str]:
+    def declared_settings(self, name: str, kind: Kind | None = None) -> list[str]:
         """Each setting that the name takes, as Python declares it, such as "feather: int = 0".
+
+        Args:
+            kind: of several things of this name, which one.
 
         Raises:
             PluginError: no plugin provides it, or two do.
         """
-        return [*map(str, self.offer(name).settings.values())]
+        return [*map(str, self.offer(name, kind).settings.values())]
 
     def complete_settings(self, name: str, settings: Mapping[str, Any], kind: Kind | None = None) -> dict[str, Any]:
         """These settings, and the default of each that is not among them, for recipes that hold everything.

@@ -42,6 +42,7 @@ CHECKED: Mapping[Kind, Checked] = {
     "exporter": Checked("exporter", check_exporter.of),
     "backend": Checked("backend", check_backend.of, ("device",)),
     "layout": Checked("layout", None),  # dmix_data.testing.check_layout
+    "format": Checked("format", None),  # dmix_data.testing.check_format
     "denoiser": Checked(
         "denoiser", check_denoiser.of, ("device", "limit"), "registry.denoiser({reference!r}, compute, {settings})"
     ),

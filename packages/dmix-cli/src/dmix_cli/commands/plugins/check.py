@@ -85,10 +85,11 @@ def _findings(
 
 
 def _check(part: "Part", registry: "Registry", around: "Surroundings") -> "Check":
-    if part.kind == "layout":
-        from dmix_data.testing import check_layout
+    if part.kind in ("layout", "format"):
+        from dmix_data.testing import check_format, check_layout
 
-        return check_layout.of(registry.create("layout", part.name, part.settings))
+        made = registry.create(part.kind, part.name, part.settings)
+        return check_layout.of(made) if part.kind == "layout" else check_format.of(made)
     from dmix_core.testing.installed import part_check
 
     return part_check(part, registry, around)

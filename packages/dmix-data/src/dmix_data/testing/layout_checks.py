@@ -1,13 +1,4 @@
-"""For plugin authors: what a layout promises.
-
-    from dmix_data.testing import check_layout
-
-    def test_it_is_a_layout(tmp_path):
-        lay_out_a_small_data_set(tmp_path)
-        check_layout(MyLayout(), tmp_path)
-
-It needs hypothesis: `pip install "dmix-core[testing]"`.
-"""
+"""The check of layouts."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dmix_core.errors import DmixError
-from dmix_core.testing import BrokenPromise as BrokenPromise
 from dmix_core.testing.checking import Check, Conformance, Input, Judged, Unanswered, Verdict
 
-from .layouts.base import Layout, Listing, Record
-from .options import Split
+from ..layouts.base import Layout, Listing, Record
+from ..options import Split
 
 T = TypeVar("T")
 
