@@ -1,6 +1,6 @@
 """Whole pictures with their defects, real or generated, as detectors learn from them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,10 +47,15 @@ class Photograph:
 
 
 def photograph(name: str, image: Grey, mask: Mask, group: str) -> Photograph:
-    """A picture whose spots are the objects of its mask."""
+    """A picture whose spots are the connected parts of its mask."""
     labels = label(mask, TOGETHER)
-    spots = tuple(np.argwhere(labels == number) for number in range(1, int(labels.max(initial=0)) + 1))
-    return Photograph(name, image, mask, group, spots)
+    return Photograph(name, image, mask, group, _spots(labels, range(1, int(labels.max(initial=0)) + 1)))
+
+
+def _spots(numbers: NDArray[np.integer], of: Iterable[int]) -> tuple[Pixels, ...]:
+    """The pixels that have each of these numbers, without those that none has."""
+    found = (np.argwhere(numbers == number) for number in of)
+    return tuple(pixels for pixels in found if len(pixels))
 
 
 def grey(path: Path) -> Grey:
@@ -185,8 +190,8 @@ def _add(result: GeneratedSet, entry: SampleEntry, root: Path, classes: Sequence
 
 def _generated(entry: SampleEntry, root: Path, classes: Sequence[str]) -> Photograph:
     values = [each.value for each in entry.objects if not classes or each.class_name in classes]
-    mask = np.isin(_index(root / entry.mask), values)
-    return photograph(entry.image, grey(root / entry.image), mask, entry.group)
+    index = _index(root / entry.mask)
+    return Photograph(entry.image, grey(root / entry.image), np.isin(index, values), entry.group, _spots(index, values))
 
 
 def _asked(entry: SampleEntry) -> tuple[Pixels, ...]:
@@ -207,7 +212,9 @@ def _of_run(root: Path) -> GeneratedSet:
 
 def _pairs(pairs: Sequence[tuple[Path, Path]]) -> Iterator[Photograph]:
     for image, mask in pairs:
-        yield photograph(image.name, grey(image), _index(mask) > 0, image.name)
+        index = _index(mask)
+        spots = _spots(index, range(1, int(index.max()) + 1))
+        yield Photograph(image.name, grey(image), index > 0, image.name, spots)
 
 
 def _index(path: Path) -> Grey:
