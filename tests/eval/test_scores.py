@@ -30,7 +30,7 @@ def scores(maps):
 
 
 def once(scores, name):
-    return float(MEASURES[name](scores, scores.once)[0])
+    return float(scores.figures(scores.once)[name][0])
 
 
 def test_pixel_measures_are_those_of_the_pixels(scores, maps):
@@ -59,9 +59,9 @@ def test_weights_count_pictures_as_often(scores, maps):
     weights = np.random.default_rng(1).integers(0, 3, (1, 12)).astype(float)
     said, masks = (np.repeat(each, weights[0].astype(int), 0) for each in maps)
     expected = average_precision_score(masks.ravel(), said.ravel())
-    assert scores.pixel_ap(weights)[0] == pytest.approx(expected, abs=1e-9)
+    assert scores.figures(weights)["pixel AP"][0] == pytest.approx(expected, abs=1e-9)
     labels = masks.any((1, 2))
-    assert scores.image_auroc(weights)[0] == pytest.approx(roc_auc_score(labels, said.max((1, 2))))
+    assert scores.figures(weights)["image AUROC"][0] == pytest.approx(roc_auc_score(labels, said.max((1, 2))))
 
 
 def test_aupimo_is_recall_over_the_logarithm_of_the_false_positive_rate(maps):

@@ -108,6 +108,7 @@ def _due(share: Share, step: int, steps: int) -> int:
 def augmented(window: Window, random: Random, gain: float) -> Window:
     """A window mirrored, turned by quarters and in other light; its image scaled to [-1, 1]."""
     quarters, mirrored = int(random.integers(4)), bool(random.integers(2))
-    image, mask = (np.rot90(each[:, ::-1] if mirrored else each, quarters) for each in window)
+    columns = np.s_[:, :: -1 if mirrored else 1]
+    image, mask = np.rot90(window.image[columns], quarters), np.rot90(window.mask[columns], quarters)
     light = gain ** random.uniform(-1, 1)
     return Window(np.clip(image * light, 0, 255).astype(np.float32) / 127.5 - 1, mask.copy())

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dmix_models.precision import Precision, choose, images_per_second
+from dmix_models.unet import channels_last
 
 from .detector import Detector, Timed
 from .detector_batches import Batch, Share, batches
@@ -22,7 +23,7 @@ WEIGHT_DECAY = 1e-4
 def faster(training: Training) -> Precision:
     """The precision that is faster on this machine."""
     x = torch.zeros(training.defects + training.elsewhere, 1, training.side, training.side)
-    network = Timed(Detector().to(memory_format=torch.channels_last))
+    network = Timed(channels_last(Detector()))
     return choose(images_per_second(network, x, x, None)).chosen
 
 
@@ -35,7 +36,7 @@ def trained(
 ) -> Detector:
     """A detector of its own seed, trained on batches of the same seed."""
     torch.manual_seed(seed)
-    detector = Detector().to(memory_format=torch.channels_last)
+    detector = channels_last(Detector())
     optimizer = torch.optim.AdamW(detector.parameters(), training.learning_rate, weight_decay=WEIGHT_DECAY)
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, training.learning_rate, total_steps=training.steps + 1, pct_start=WARMING

@@ -43,7 +43,7 @@ def cut(photo: Photograph, centre: Sequence[int], side: int) -> Window:
     lacking = [max(0, side - length) for length in image.shape]
     if any(lacking):
         around = [(each // 2, each - each // 2) for each in lacking]
-        image, mask = (np.pad(each, around, mode="symmetric") for each in (image, mask))
+        image, mask = np.pad(image, around, mode="symmetric"), np.pad(mask, around, mode="symmetric")
     y, x = (min(max(0, c - side // 2), n - side) for c, n in zip(centre, image.shape, strict=True))
     part = np.s_[y : y + side, x : x + side]
     return Window(image[part].astype(np.float32), mask[part])
@@ -57,7 +57,7 @@ class Anywhere:
     side: int
 
     def window(self, random: Random) -> Window:
-        photo = self.photographs[random.integers(len(self.photographs))]
+        photo = self.photographs[int(random.integers(len(self.photographs)))]
         return cut(photo, random.integers(photo.image.shape).tolist(), self.side)
 
 
@@ -102,7 +102,7 @@ def _moved_onto(background: Window, patch: Window, random: Random, poisson: bool
         random.integers(-int(places.min()), length - int(places.max()))
         for places, length in zip((rows, columns), patch.mask.shape, strict=True)
     ]
-    image, mask = (np.roll(each, free, (0, 1)) for each in patch)
+    image, mask = np.roll(patch.image, free, (0, 1)), np.roll(patch.mask, free, (0, 1))
     pasted = blended(background.image, image, mask) if poisson else np.where(mask, image, background.image)
     return Window(pasted.astype(np.float32), background.mask | mask)
 
@@ -147,7 +147,7 @@ class Perlin:
         anywhere = Anywhere(self.photographs, self.side)
         background, texture = anywhere.window(random), anywhere.window(random)
         mask = perlin(self.side, random) > np.quantile(perlin(self.side, random), random.uniform(0.85, 0.97))
-        light = random.uniform(0.4, 1.6) * np.rot90(texture.image, random.integers(4)) + random.uniform(-60, 60)
+        light = random.uniform(0.4, 1.6) * np.rot90(texture.image, int(random.integers(4))) + random.uniform(-60, 60)
         opacity = random.uniform(*OPACITY)
         painted = opacity * np.clip(light, 0, 255) + (1 - opacity) * background.image
         return Window(np.where(mask, painted, background.image).astype(np.float32), mask)
@@ -171,5 +171,5 @@ def perlin(side: int, random: Random) -> Values:
 
 
 def _spot(photographs: Sequence[Photograph], random: Random) -> tuple[Photograph, NDArray[np.intp]]:
-    photo = photographs[random.integers(len(photographs))]
+    photo = photographs[int(random.integers(len(photographs)))]
     return photo, photo.spots[random.integers(len(photo.spots))]

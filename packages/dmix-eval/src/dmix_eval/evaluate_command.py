@@ -1,5 +1,6 @@
 """`dmix evaluate`: is a generated set good?"""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def _write(found: "Evaluation", out: Path) -> list[Path]:
     ]
 
 
-def _print(table: list[tuple[str, ...]]) -> None:
+def _print(table: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     for row in table:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

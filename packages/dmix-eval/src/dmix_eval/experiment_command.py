@@ -10,6 +10,8 @@ from dmix_cli.parameters import FILE, NEW_FOLDER, Count, NamesType
 from dmix_cli.printing import json_option, print_json, say
 
 if TYPE_CHECKING:
+    from dmix_models.precision import Precision
+
     from .experiment_results import Results
 
 
@@ -26,7 +28,7 @@ def experiment(
     file: Path,
     out: Path,
     rows: list[str] | None,
-    precision: str | None,
+    precision: "Precision | None",
     threads: int | None,
     table_only: bool,
     quiet: bool,
@@ -64,15 +66,14 @@ def experiment(
         say(f"Wrote {out / 'table.md'}")
 
 
-def _run(results: "Results", rows: list[str], precision: str | None, threads: int | None, quiet: bool) -> None:
+def _run(results: "Results", rows: list[str], precision: "Precision | None", threads: int | None, quiet: bool) -> None:
     import torch
 
     from .experiment_run import ExperimentRun
 
     if threads is not None:
         torch.set_num_threads(threads)
-    chosen = None if precision is None else ("bf16" if precision == "bf16" else "no")
-    run = ExperimentRun(results.experiment, results.folder, rows, chosen)
+    run = ExperimentRun(results.experiment, results.folder, rows, precision)
     for row, result in run.run():
         _write_tables(results)
         if not quiet:

@@ -1,7 +1,6 @@
 """The results of an experiment: one JSON file for each row and seed, written whole when both tests are done."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +10,7 @@ from dmix_core.files import write_atomically
 
 from .experiment_config import Experiment, ExperimentError, Row
 from .histograms import Seen
-from .scores import MEASURES, Scores
+from .scores import Scores
 
 Part = Literal["validation", "test"]
 Way = Literal["windows", "whole"]
@@ -72,7 +71,7 @@ def _tested(scores: Scores, threshold: float) -> Tested:
         false_pixels=false,
         found_pixels=found,
         defect_pixels=all_of_them,
-        figures={name: float(measure(scores, scores.once)[0]) for name, measure in MEASURES.items()},
+        figures={name: float(values[0]) for name, values in scores.figures(scores.once).items()},
         seen=tuple(scores.seen),
     )
 
@@ -117,6 +116,3 @@ class Results:
         """The results that there are, by seed."""
         found = {seed: self.read(row, seed) for seed in self.experiment.seeds}
         return {seed: result for seed, result in found.items() if result is not None}
-
-
-OnResult = Callable[[Row, Result], object]

@@ -52,7 +52,7 @@ class ExperimentRun:
         self.photographs = {
             part: real_photographs(getattr(experiment, part), experiment.classes) for part in ("train", *PARTS)
         }
-        self.tested = {part: tested_pictures(self.photographs[part], experiment.normals) for part in PARTS}
+        self.tested = {part: pictures_to_test(self.photographs[part], experiment.normals) for part in PARTS}
         check_apart({part: {each.group for each in photos} for part, photos in self.photographs.items()})
         for row in self.rows:
             self._shares(row)
@@ -106,7 +106,7 @@ class ExperimentRun:
         )
 
 
-def tested_pictures(photographs: Sequence[Photograph], normals: int | None) -> list[Photograph]:
+def pictures_to_test(photographs: Sequence[Photograph], normals: int | None) -> list[Photograph]:
     """All pictures of defects, and so many normal ones, or all where there are fewer."""
     normal = [each for each in photographs if each.normal]
     count = None if normals is None else min(normals, len(normal))

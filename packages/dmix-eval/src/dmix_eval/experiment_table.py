@@ -1,12 +1,12 @@
 """The table of an experiment: each row's figures, and its differences from its baseline with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .experiment_config import Experiment, Row
-from .experiment_results import PARTS, WAYS, Part, Result, Results, Way
+from .experiment_config import Experiment
+from .experiment_results import PARTS, WAYS, Part, Result, Results, Tested, Way
 from .scores import MEASURES, Numbers, Scores, resampled
 
 RESAMPLES = 1000
@@ -39,24 +39,44 @@ class Difference(NamedTuple):
         return f"{self.mean:+.3f} tile {group} picture {picture}, {self.wins}/{self.seeds} seeds"
 
 
-def difference(measure: str, row: Sequence[Scores], baseline: Sequence[Scores]) -> Difference:
-    """Compare detectors of the same seeds on the same pictures."""
-    seen = row[0].seen
-    normal = [each.normal for each in seen]
-    each_once = np.ones((1, len(seen)))
-    groups, names = [each.group for each in seen], [each.name for each in seen]
-    by_seed = _differences(measure, row, baseline, each_once)[:, 0]
-    intervals = [
-        _interval(_differences(measure, row, baseline, resampled(units, normal, RESAMPLES)).mean(0))
-        for units in (groups, names)
-    ]
-    return Difference(float(by_seed.mean()), *intervals, int((by_seed > 0).sum()), len(by_seed))
+class Resampled:
+    """The measures of a row's detectors on one part, and on resamples of it.
+
+    Args:
+        scores: of the detector of each seed.
+    """
+
+    def __init__(self, scores: Mapping[int, Scores]) -> None:
+        self.seeds = [*scores]
+        seen = next(iter(scores.values())).seen
+        normal = [each.normal for each in seen]
+        units = [each.group for each in seen], [each.name for each in seen]
+        self.once = {seed: each.figures(each.once) for seed, each in scores.items()}
+        self.by_group, self.by_picture = (
+            {seed: each.figures(resampled(unit, normal, RESAMPLES)) for seed, each in scores.items()} for unit in units
+        )
 
 
-def _differences(measure: str, row: Sequence[Scores], baseline: Sequence[Scores], weights: Numbers) -> Numbers:
-    """(seeds, R)."""
-    figure = MEASURES[measure]
-    return np.stack([figure(one, weights) - figure(other, weights) for one, other in zip(row, baseline, strict=True)])
+def difference(measure: str, row: Resampled, baseline: Resampled) -> Difference | None:
+    """Compare the detectors of the seeds that both have; None where there are none."""
+    seeds = [seed for seed in row.seeds if seed in baseline.seeds]
+    if not seeds:
+        return None
+    once, by_group, by_picture = (
+        np.stack([ours[seed][measure] - theirs[seed][measure] for seed in seeds])
+        for ours, theirs in (
+            (row.once, baseline.once),
+            (row.by_group, baseline.by_group),
+            (row.by_picture, baseline.by_picture),
+        )
+    )
+    return Difference(
+        float(once.mean()),
+        _interval(by_group.mean(0)),
+        _interval(by_picture.mean(0)),
+        int((once > 0).sum()),
+        len(seeds),
+    )
 
 
 def _interval(values: Numbers) -> tuple[float, float]:
@@ -69,40 +89,44 @@ def _interval(values: Numbers) -> tuple[float, float]:
 
 def summary(results: Results) -> list[dict[str, Any]]:
     """A record for each part, way and row that has results."""
-    experiment = results.experiment
-    found = {row.name: results.of_row(row) for row in experiment.rows}
+    found = {row.name: results.of_row(row) for row in results.experiment.rows}
     return [
-        _record(row, experiment, found, part, way)
+        {"part": part, "way": way, **record}
         for part in PARTS
         for way in WAYS
-        for row in experiment.rows
-        if found[row.name]
+        for record in _records(results.experiment, _tested(found, part, way))
     ]
 
 
-def _record(
-    row: Row, experiment: Experiment, found: dict[str, dict[int, Result]], part: Part, way: Way
-) -> dict[str, Any]:
-    mine, baseline = found[row.name], experiment.baseline(row)
-    tests = [result.tested[part][way] for result in mine.values()]
-    record = {
-        "part": part,
-        "way": way,
-        "row": row.name,
-        "seeds": [*mine],
-        "figures": {name: _spread([test.figures[name] for test in tests]) for name in MEASURES},
-        "false_pixels": float(np.mean([test.false_pixels for test in tests])),
-        "found": float(np.mean([test.found_pixels / test.defect_pixels for test in tests])),
-        "against": baseline.name,
-        "differences": {},
+def _tested(found: Mapping[str, Mapping[int, Result]], part: Part, way: Way) -> dict[str, dict[int, Tested]]:
+    return {
+        name: {seed: result.tested[part][way] for seed, result in of_row.items()}
+        for name, of_row in found.items()
+        if of_row
     }
-    shared = [seed for seed in mine if seed in found[baseline.name]]
-    if shared and baseline.name != row.name:
-        ours, theirs = (
-            [Scores(found[name][seed].tested[part][way].seen) for seed in shared] for name in (row.name, baseline.name)
+
+
+def _records(experiment: Experiment, tests: Mapping[str, Mapping[int, Tested]]) -> Iterator[dict[str, Any]]:
+    """Of the rows in one part, tested in one way."""
+    again = {
+        name: Resampled({seed: Scores(test.seen) for seed, test in of_row.items()}) for name, of_row in tests.items()
+    }
+    for name, of_row in tests.items():
+        baseline = experiment.baseline(experiment.row(name)).name
+        differences = (
+            {measure: difference(measure, again[name], again[baseline]) for measure in MEASURES}
+            if baseline in again and baseline != name
+            else {}
         )
-        record["differences"] = {name: difference(name, ours, theirs)._asdict() for name in MEASURES}
-    return record
+        yield {
+            "row": name,
+            "seeds": [*of_row],
+            "figures": {each: _spread([test.figures[each] for test in of_row.values()]) for each in MEASURES},
+            "false_pixels": float(np.mean([test.false_pixels for test in of_row.values()])),
+            "found": float(np.mean([test.found_pixels / test.defect_pixels for test in of_row.values()])),
+            "against": baseline,
+            "differences": {each: value._asdict() for each, value in differences.items() if value},
+        }
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 Weights (R, N) say how often each of N pictures counts in each of R resamples; all figures are (R,).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,10 @@ Numbers = NDArray[np.float64]
 
 FALSE_POSITIVES = (1e-5, 1e-4)
 """Between which shares of a normal picture's pixels AUPIMO integrates."""
+LEVELS = 65  # of them
+
+MEASURES = ("pixel AP", "F1-max", "pixel AUROC", "AUPIMO", "image AUROC")
+"""Of all of them more is better."""
 
 
 class Scores:
@@ -35,37 +39,23 @@ class Scores:
         """(1, N) weights by which each picture counts once."""
         return np.ones((1, len(self.seen)))
 
-    def _found(self, weights: Numbers) -> tuple[Numbers, Numbers]:
-        """(R, BINS) true and false positives at the threshold of each bin, from the highest bin down."""
+    def figures(self, weights: Numbers) -> dict[str, Numbers]:
+        """Every measure, (R,) each."""
         hits, alarms = (_from_the_top(weights @ each) for each in (self.defects, self.rest))
-        return hits, alarms
-
-    def pixel_ap(self, weights: Numbers) -> Numbers:
-        """Average precision over all pixels: the mean of precision weighted by the gain in recall."""
-        hits, alarms = self._found(weights)
-        precision = hits / np.maximum(hits + alarms, 1)
-        gain = np.diff(hits, axis=1, prepend=0) / hits[:, -1:]
-        return np.asarray((precision * gain).sum(1))
-
-    def pixel_auroc(self, weights: Numbers) -> Numbers:
-        """Area under the receiver's curve of all pixels."""
-        hits, alarms = (np.pad(each / each[:, -1:], ((0, 0), (1, 0))) for each in self._found(weights))
-        return np.asarray(np.trapezoid(hits, alarms, axis=1))
-
-    def f1_max(self, weights: Numbers) -> Numbers:
-        """The highest F1 of pixels over all thresholds."""
-        return self._f1(weights).max(1)
+        return {
+            "pixel AP": pixel_ap(hits, alarms),
+            "F1-max": f1(hits, alarms).max(1),
+            "pixel AUROC": pixel_auroc(hits, alarms),
+            "AUPIMO": self._aupimo(weights),
+            "image AUROC": self._image_auroc(weights),
+        }
 
     def threshold(self) -> float:
         """The probability at which F1 is highest."""
-        return float(edges()[::-1][self._f1(self.once)[0].argmax()])
+        hits, alarms = (_from_the_top(self.once @ each) for each in (self.defects, self.rest))
+        return float(edges()[::-1][f1(hits, alarms)[0].argmax()])
 
-    def _f1(self, weights: Numbers) -> Numbers:
-        hits, alarms = self._found(weights)
-        f1: Numbers = 2 * hits / np.maximum(hits + alarms + hits[:, -1:], 1)
-        return f1
-
-    def aupimo(self, weights: Numbers) -> Numbers:
+    def _aupimo(self, weights: Numbers) -> Numbers:
         """The mean over pictures of defects of recall, averaged over the logarithm of the false positive rate.
 
         The rate is the mean over normal pictures, between `FALSE_POSITIVES` (Bertoldo et al., AUPIMO, 2024,
@@ -73,25 +63,22 @@ class Scores:
         """
         recall = _from_the_top(self.defects[~self.normal])
         recall /= recall[:, -1:]
-        pixels = self.rest[self.normal].sum(1, keepdims=True)
+        alarms = _from_the_top(self.rest[self.normal])
         of_normal, of_defects = weights[:, self.normal], weights[:, ~self.normal]
-        rates = of_normal @ (_from_the_top(self.rest[self.normal]) / pixels) / of_normal.sum(1, keepdims=True)
-        levels = np.geomspace(*FALSE_POSITIVES, 65)
-        result = []
-        for rate, share in zip(rates, of_defects, strict=True):
+        rates = of_normal @ (alarms / alarms[:, -1:]) / of_normal.sum(1, keepdims=True)
+        levels, shares = np.geomspace(*FALSE_POSITIVES, LEVELS), _trapezoid(LEVELS)
+        areas = []
+        for rate in rates:
             at = np.searchsorted(rate, levels, side="right") - 1  # the lowest threshold that keeps to the level
-            areas = np.where(at >= 0, recall[:, np.maximum(at, 0)], 0) @ _trapezoid(len(levels))
-            result.append((share @ areas) / share.sum() if share.sum() else np.nan)
-        return np.array(result)
+            areas.append(np.where(at >= 0, recall[:, np.maximum(at, 0)], 0) @ shares)
+        return np.asarray((np.stack(areas) * of_defects).sum(1) / of_defects.sum(1))
 
-    def image_auroc(self, weights: Numbers) -> Numbers:
+    def _image_auroc(self, weights: Numbers) -> Numbers:
         """The probability that a picture of a defect has a higher score than a normal one; ties count half."""
-        above = self.scores[~self.normal, None] > self.scores[None, self.normal]
-        wins = above + 0.5 * (self.scores[~self.normal, None] == self.scores[None, self.normal])
+        defects, normal = self.scores[~self.normal, None], self.scores[None, self.normal]
+        wins = (defects > normal) + 0.5 * (defects == normal)
         of_defects, of_normal = weights[:, ~self.normal], weights[:, self.normal]
-        return np.asarray(
-            np.einsum("rd,dn,rn->r", of_defects, wins, of_normal) / (of_defects.sum(1) * of_normal.sum(1))
-        )
+        return np.asarray(((of_defects @ wins) * of_normal).sum(1) / (of_defects.sum(1) * of_normal.sum(1)))
 
     def pixels_at(self, threshold: float) -> tuple[int, int, int]:
         """False pixels, found pixels, and pixels of defects in all, at a probability."""
@@ -110,14 +97,28 @@ def _trapezoid(count: int) -> Numbers:
     return weights / weights.sum()
 
 
-MEASURES: dict[str, Callable[[Scores, Numbers], Numbers]] = {
-    "pixel AP": Scores.pixel_ap,
-    "F1-max": Scores.f1_max,
-    "pixel AUROC": Scores.pixel_auroc,
-    "AUPIMO": Scores.aupimo,
-    "image AUROC": Scores.image_auroc,
-}
-"""Each measure by its name; more is better in all of them."""
+# ---- of true and false positives (R, BINS) at the threshold of each bin, from the highest down ---------------
+
+
+def pixel_ap(hits: Numbers, alarms: Numbers) -> Numbers:
+    """Average precision: the mean of precision weighted by the gain in recall."""
+    precision = hits / np.maximum(hits + alarms, 1)
+    gain = np.diff(hits, axis=1, prepend=0) / hits[:, -1:]
+    return np.asarray((precision * gain).sum(1))
+
+
+def pixel_auroc(hits: Numbers, alarms: Numbers) -> Numbers:
+    """Area under the receiver's curve."""
+    recall, rate = (np.pad(each / each[:, -1:], ((0, 0), (1, 0))) for each in (hits, alarms))
+    return np.asarray(np.trapezoid(recall, rate, axis=1))
+
+
+def f1(hits: Numbers, alarms: Numbers) -> Numbers:
+    """(R, BINS)."""
+    return np.asarray(2 * hits / np.maximum(hits + alarms + hits[:, -1:], 1))
+
+
+# ---- the bootstrap ------------------------------------------------------------------------------------------
 
 
 def resampled(groups: Sequence[str], strata: Sequence[bool], count: int, seed: int = 0) -> Numbers:

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from .object_figures import FIGURES, OF_TWINS, spectrum
-from .set_distances import INTERVAL, RESAMPLES, Estimate
+from .set_distances import INTERVAL, NONE, RESAMPLES, Estimate
 from .specimens import Specimen, halves
 
 FOLDS = 10  # at most; with fewer groups each is left out alone
@@ -45,6 +45,8 @@ def told_apart(ours: Sequence[Specimen], real: Sequence[Specimen], of_objects: b
     0.5: it cannot tell them apart, 1: always. The interval is of resampled groups.
     """
     features = object_features if of_objects else background_features
+    if min(len(ours), len(real)) < 2:
+        return NONE
     values = np.stack([features(each) for each in (*ours, *real)])
     labels = np.repeat([1, 0], [len(ours), len(real)])
     groups = np.array([each.group for each in (*ours, *real)])
@@ -53,7 +55,7 @@ def told_apart(ours: Sequence[Specimen], real: Sequence[Specimen], of_objects: b
 
 def _said(values: NDArray, labels: NDArray, groups: NDArray) -> NDArray[np.float64]:
     """What a classifier that was trained without a group says of it."""
-    folds = StratifiedGroupKFold(min(FOLDS, len(np.unique(groups))))
+    folds = StratifiedGroupKFold(min(FOLDS, len(np.unique(groups)), int(np.bincount(labels).min())))
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # folds that lack a class, as few groups have them
