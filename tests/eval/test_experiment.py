@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from dmix_cli.main import main
 from dmix_data.exceptions import DataError
@@ -13,7 +14,7 @@ from dmix_eval.detector import Detector
 from dmix_eval.detector_training import by_windows, whole
 from dmix_eval.experiment_config import Experiment, ExperimentError, Row, read_experiment
 from dmix_eval.experiment_results import Results
-from dmix_eval.experiment_run import ExperimentRun, check_apart, pictures_to_test
+from dmix_eval.experiment_run import ExperimentRun, check_apart, highest_alarm, pictures_to_test
 from dmix_eval.experiment_table import Resampled, difference
 from dmix_eval.histograms import Seen, counts
 from dmix_eval.photographs import photograph, real_photographs
@@ -78,7 +79,8 @@ def test_an_unknown_row_is_wrong_use(file):
     assert "Did you mean 'with set'?" in output
 
 
-def test_a_stopped_experiment_goes_on_and_writes_its_tables(file, tmp_path):
+def test_a_stopped_experiment_goes_on_and_writes_its_tables(file, tmp_path, monkeypatch):
+    monkeypatch.setattr("dmix_eval.experiment_table.RESAMPLES", 20)
     out = tmp_path / "out"
     common = ("experiment", file, "-o", out, "--threads", "1", "--precision", "no")
     assert dmix(*common, "--rows", "real only")[0] == 0
@@ -93,6 +95,7 @@ def test_a_stopped_experiment_goes_on_and_writes_its_tables(file, tmp_path):
     assert found["figures"]["pixel AP"]["mean"] > 0.5  # dark discs are easy
     assert set(found["differences"]) == set(found["figures"])
     assert "| with set | 1 |" in (out / "table.md").read_text()
+    assert Image.open(out / "false-alarms.png").height > 2 * 128
 
 
 def test_results_of_another_state_of_the_experiment_are_refused(file, tmp_path):
@@ -116,6 +119,16 @@ def test_a_rows_digest_is_its_own(file):
 def test_a_tile_in_two_parts_is_refused():
     with pytest.raises(DataError, match="'b' is in train and in test"):
         check_apart({"train": {"a", "b"}, "validation": {"c"}, "test": {"b"}})
+
+
+def test_an_alarm_lies_away_from_defects():
+    mask = np.zeros((40, 40), bool)
+    mask[5:10, 5:10] = True
+    photo = photograph("a", np.zeros((40, 40), np.uint8), mask, "a")
+    said = np.zeros((40, 40))
+    said[7, 12], said[30, 31] = 0.9, 0.4
+    assert highest_alarm(said, photo) == (30, 31, 0.4)
+    assert highest_alarm(said, photograph("b", photo.image, np.ones((40, 40), bool), "b")) is None
 
 
 def test_normal_pictures_can_be_fewer(real):

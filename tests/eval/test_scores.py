@@ -45,9 +45,10 @@ def test_pixel_measures_are_those_of_the_pixels(scores, maps):
 def test_the_threshold_is_the_one_of_the_highest_f1(scores, maps):
     said, masks = (each.ravel() for each in maps)
     assert f1_score(masks, said >= scores.threshold()) == pytest.approx(once(scores, "F1-max"), abs=1e-9)
-    false, found, total = scores.pixels_at(scores.threshold())
-    assert (found, total) == ((said >= scores.threshold())[masks].sum(), masks.sum())
-    assert false == (said >= scores.threshold())[~masks].sum()
+    pixels, above = scores.pixels_at(scores.threshold()), said >= scores.threshold()
+    assert (pixels.found, pixels.defects) == (above[masks].sum(), masks.sum())
+    assert pixels.false == above[~masks].sum()
+    assert pixels.false_on_normal == above.reshape(maps[0].shape)[4:].sum()
 
 
 def test_image_auroc_is_that_of_the_scores(scores, maps):

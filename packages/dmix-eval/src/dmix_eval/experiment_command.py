@@ -1,5 +1,6 @@
 """`dmix experiment`: does it help a detector?"""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from dmix_models.precision import Precision
 
     from .experiment_results import Results
+    from .photographs import Photograph
 
 
 @click.command(short_help="Does it help a detector?")
@@ -39,7 +41,8 @@ def experiment(
     FILE is a TOML file that names the folders of real pictures (train, validation, test), the classes, the seeds and
     the rows. Each row and seed is one detector, trained from scratch for the same number of steps, and one file in
     OUT/results; what is there already is not made again, so the command can be stopped and started at any time. After
-    each, OUT/table.md and OUT/table.json are written anew.
+    each, OUT/table.md and OUT/table.json are written anew, and OUT/false-alarms.png, which shows where in the
+    validation pictures detectors see defects that are none.
 
     Pictures are tested at their own scale, both by overlapping windows and in one pass.
 
@@ -76,9 +79,19 @@ def _run(results: "Results", rows: list[str], precision: "Precision | None", thr
     run = ExperimentRun(results.experiment, results.folder, rows, precision)
     for row, result in run.run():
         _write_tables(results)
+        _write_alarms(results, run.tested["validation"])
         if not quiet:
             ap = ", ".join(f"{part} {ways['windows'].figures['pixel AP']:.3f}" for part, ways in result.tested.items())
             say(f"{row.name}, seed {result.seed}: pixel AP by windows {ap}; {result.seconds:.0f} s")
+
+
+def _write_alarms(results: "Results", photographs: "Sequence[Photograph]") -> None:
+    from dmix_core.images import write_png
+
+    from .false_alarms import alarm_sheet, alarms
+
+    if found := alarms(results, photographs):
+        write_png(results.folder.parent / "false-alarms.png", alarm_sheet(found))
 
 
 def _write_tables(results: "Results") -> list[dict]:

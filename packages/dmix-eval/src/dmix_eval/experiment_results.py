@@ -10,7 +10,7 @@ from dmix_core.files import write_atomically
 
 from .experiment_config import Experiment, ExperimentError, Row
 from .histograms import Seen
-from .scores import Scores
+from .scores import PixelCounts, Scores
 
 Part = Literal["validation", "test"]
 Way = Literal["windows", "whole"]
@@ -23,16 +23,14 @@ class Tested(BaseModel):
 
     Attributes:
         threshold: the probability at which F1 is highest on the validation part.
-        false_pixels, found_pixels, defect_pixels: at that threshold.
+        pixels: at that threshold.
         figures: each measure by its name.
     """
 
     model_config = ConfigDict(frozen=True)
 
     threshold: float
-    false_pixels: int
-    found_pixels: int
-    defect_pixels: int
+    pixels: PixelCounts
     figures: dict[str, float]
     seen: tuple[Seen, ...]
 
@@ -65,12 +63,9 @@ def tested(seen: dict[Part, dict[Way, list[Seen]]]) -> dict[Part, dict[Way, Test
 
 
 def _tested(scores: Scores, threshold: float) -> Tested:
-    false, found, all_of_them = scores.pixels_at(threshold)
     return Tested(
         threshold=threshold,
-        false_pixels=false,
-        found_pixels=found,
-        defect_pixels=all_of_them,
+        pixels=scores.pixels_at(threshold),
         figures={name: float(values[0]) for name, values in scores.figures(scores.once).items()},
         seen=tuple(scores.seen),
     )

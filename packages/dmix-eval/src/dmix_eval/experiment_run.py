@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 from skimage.filters import gaussian
 
 from dmix_data.exceptions import DataError
@@ -20,6 +22,8 @@ from .histograms import Seen, counts
 from .photographs import Photograph, chosen, real_photographs
 
 SMOOTHING = 2.0  # pixels, the standard deviation by which maps are smoothed before their maximum is a picture's score
+
+NEAR = 5  # pixels around a defect, where a mask's outline may be disputed
 
 Advance = Callable[[str], object]
 """Called before each row and seed, with what is done."""
@@ -103,7 +107,17 @@ class ExperimentRun:
             score=float(np.max(gaussian(said, SMOOTHING))),
             defects=counts(said[photo.mask]),
             rest=counts(said[~photo.mask]),
+            alarm=highest_alarm(said, photo),
         )
+
+
+def highest_alarm(said: NDArray[np.floating], photo: Photograph) -> tuple[int, int, float] | None:
+    """Row, column and probability of the surest pixel that is not near a defect."""
+    far = ~binary_dilation(photo.mask, iterations=NEAR) if photo.mask.any() else np.ones(photo.mask.shape, bool)
+    if not far.any():
+        return None
+    row, column = np.unravel_index(np.argmax(np.where(far, said, -1)), said.shape)
+    return int(row), int(column), float(said[row, column])
 
 
 def pictures_to_test(photographs: Sequence[Photograph], normals: int | None) -> list[Photograph]:

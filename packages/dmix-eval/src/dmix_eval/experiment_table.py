@@ -122,8 +122,9 @@ def _records(experiment: Experiment, tests: Mapping[str, Mapping[int, Tested]]) 
             "row": name,
             "seeds": [*of_row],
             "figures": {each: _spread([test.figures[each] for test in of_row.values()]) for each in MEASURES},
-            "false_pixels": float(np.mean([test.false_pixels for test in of_row.values()])),
-            "found": float(np.mean([test.found_pixels / test.defect_pixels for test in of_row.values()])),
+            "false_pixels": float(np.mean([test.pixels.false for test in of_row.values()])),
+            "false_on_normal": float(np.mean([test.pixels.false_on_normal for test in of_row.values()])),
+            "found": float(np.mean([test.pixels.found / test.pixels.defects for test in of_row.values()])),
             "against": baseline,
             "differences": {each: value._asdict() for each, value in differences.items() if value},
         }
@@ -152,7 +153,14 @@ _NOTE = (
 
 
 def _table(records: Sequence[dict[str, Any]], title: str) -> str:
-    head = ["row", "seeds", *MEASURES, "false pixels", "found", *(f"{name}: difference" for name in COMPARED)]
+    head = [
+        "row",
+        "seeds",
+        *MEASURES,
+        "false pixels (on normal)",
+        "found",
+        *(f"{name}: difference" for name in COMPARED),
+    ]
     lines = [head, ["---"] * len(head), *map(_cells, records)]
     return f"\n## {title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -160,7 +168,7 @@ def _table(records: Sequence[dict[str, Any]], title: str) -> str:
 def _cells(record: dict[str, Any]) -> list[str]:
     figures = [f"{record['figures'][name]['mean']:.3f}" for name in MEASURES]
     differences = [_difference(record["differences"].get(name)) for name in COMPARED]
-    found = [f"{record['false_pixels']:.0f}", f"{record['found']:.2f}"]
+    found = [f"{record['false_pixels']:.0f} ({record['false_on_normal']:.0f})", f"{record['found']:.2f}"]
     return [record["row"], str(len(record["seeds"])), *figures, *found, *differences]
 
 

@@ -58,6 +58,8 @@ class Seen(BaseModel):
         group: pictures of one thing share it.
         score: of the picture: the highest probability after smoothing.
         defects, rest: how many of the pixels with and without a defect lie in each bin.
+        alarm: row and column of the highest probability that is not near a defect, and this probability; None where
+            all is near one.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -67,6 +69,7 @@ class Seen(BaseModel):
     score: float
     defects: Stored
     rest: Stored
+    alarm: tuple[int, int, float] | None = None
 
     @property
     def normal(self) -> bool:

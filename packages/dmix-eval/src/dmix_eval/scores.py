@@ -4,6 +4,7 @@ Weights (R, N) say how often each of N pictures counts in each of R resamples; a
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,22 @@ LEVELS = 65  # of them
 
 MEASURES = ("pixel AP", "F1-max", "pixel AUROC", "AUPIMO", "image AUROC")
 """Of all of them more is better."""
+
+
+class PixelCounts(NamedTuple):
+    """Pixels that are said to be defects.
+
+    Attributes:
+        false: those that are none.
+        false_on_normal: of these, those of normal pictures.
+        found: those that are defects.
+        defects: how many there are to be found.
+    """
+
+    false: int
+    false_on_normal: int
+    found: int
+    defects: int
 
 
 class Scores:
@@ -80,10 +97,12 @@ class Scores:
         of_defects, of_normal = weights[:, ~self.normal], weights[:, self.normal]
         return np.asarray(((of_defects @ wins) * of_normal).sum(1) / (of_defects.sum(1) * of_normal.sum(1)))
 
-    def pixels_at(self, threshold: float) -> tuple[int, int, int]:
-        """False pixels, found pixels, and pixels of defects in all, at a probability."""
+    def pixels_at(self, threshold: float) -> PixelCounts:
+        """How many pixels there are at and above a probability."""
         above = edges() >= threshold
-        return int(self.rest[:, above].sum()), int(self.defects[:, above].sum()), int(self.defects.sum())
+        false = self.rest[:, above].sum(1)
+        found = self.defects[:, above].sum()
+        return PixelCounts(*map(int, (false.sum(), false[self.normal].sum(), found, self.defects.sum())))
 
 
 def _from_the_top(counts: Numbers) -> Numbers:
