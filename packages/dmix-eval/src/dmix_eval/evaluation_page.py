@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dmix_core.images import png_bytes
-from dmix_core.pictures import contact_sheet, overlay
+from dmix_core.images import png_bytes, to_picture
+from dmix_core.pictures import contact_sheet, enlarge, overlay
 from dmix_models.memorisation import pairs
 from dmix_models.page import STYLE, table
 
@@ -57,14 +57,16 @@ def _sheet(ours: Sequence[Specimen], values: np.ndarray, order: np.ndarray) -> I
     captions: list[str] = []
     for some in chosen:
         empty = SHOWN - len(some)
-        tiles += [*(_tile(ours[number]) for number in some), *[None] * empty]
-        captions += [*(f"{values[number]:.3g}" for number in some), *[""] * empty]
-    return contact_sheet(tiles, SHOWN, captions, ["best", "median", "worst"])
+        tiles += [*(tile for number in some for tile in _tiles(ours[number])), *[None] * (2 * empty)]
+        captions += [*(text for number in some for text in (f"{values[number]:.3g}", "")), *[""] * (2 * empty)]
+    return contact_sheet(tiles, 2 * SHOWN, captions, ["best", "median", "worst"])
 
 
-def _tile(specimen: Specimen) -> Image.Image:
-    image = torch.from_numpy(specimen.image / 127.5 - 1)[None].expand(3, -1, -1)
-    return overlay(image, torch.from_numpy(specimen.mask.astype(np.uint8)))
+def _tiles(specimen: Specimen) -> tuple[Image.Image, Image.Image]:
+    """An object as it is, and with its mask."""
+    picture = to_picture(torch.from_numpy(specimen.image / 127.5 - 1)[None].expand(3, -1, -1))
+    shown = overlay(picture, torch.from_numpy(specimen.mask.astype(np.uint8)))
+    return enlarge(picture), shown
 
 
 def _novelty(found: Evaluation) -> Iterable[str]:
