@@ -81,11 +81,12 @@ def pasted_specimens(photographs: Sequence[Photograph], side: int, count: int) -
 
 
 def backgrounds(photographs: Sequence[Photograph], side: int, count: int, seed: int = 0) -> list[Specimen]:
-    """Windows without any object, from as many pictures as there are; fewer where pictures are full."""
+    """Windows without any object, from pictures in random order; fewer where pictures are full of objects."""
     random = np.random.default_rng(seed)
+    order = random.permutation(len(photographs))
     result: list[Specimen] = []
     for number in range(4 * count):
-        photo = photographs[number % len(photographs)]
+        photo = photographs[order[number % len(order)]]
         window = cut(photo, random.integers(photo.image.shape).tolist(), side)
         if not window.mask.any() and len(result) < count:
             result.append(Specimen(photo.name, photo.group, window.image, window.mask))
