@@ -11,7 +11,13 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint", "types"]
 
 ROOT = Path(__file__).parent
-PACKAGES = ["packages/dmix-core", "packages/dmix-data", "packages/dmix-models", "packages/dmix-cli"]
+PACKAGES = [
+    "packages/dmix-core",
+    "packages/dmix-data",
+    "packages/dmix-models",
+    "packages/dmix-cli",
+    "packages/dmix-eval",
+]
 PLUGINS = [
     "plugins/dmix-diffusers",
     "plugins/dmix-fewsteps",

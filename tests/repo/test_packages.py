@@ -26,8 +26,8 @@ def ours(folder: Path) -> list[str]:
 VERSION = project(REPO / "packages/dmix-core")["version"]
 
 
-def test_the_four_packages_are_there():
-    assert NAMES["packages"] == ["dmix-cli", "dmix-core", "dmix-data", "dmix-models"]
+def test_the_packages_are_there():
+    assert NAMES["packages"] == ["dmix-cli", "dmix-core", "dmix-data", "dmix-eval", "dmix-models"]
     assert "dmix-soft-mask" in NAMES["plugins"]
 
 
@@ -43,6 +43,7 @@ def test_packages_pin_each_other_exactly(folder):
         "dmix-data": ["core"],
         "dmix-models": ["core", "data"],
         "dmix-cli": ["core", "data", "models"],
+        "dmix-eval": ["cli", "core", "data", "models"],
     }[folder.name]
     assert sorted(ours(folder)) == [f"dmix-{name}=={VERSION}" for name in pins]
 
