@@ -30,9 +30,9 @@ class WebDataset:
 
     def detect(self, root: Path) -> str | None:
         first = min(root.glob(f"*{MASK}"), default=None)
-        return (
-            first and f"{first.name} with {_facts_file(first).name}" if first and _facts_file(first).is_file() else None
-        )
+        if first is None or not _facts_file(first).is_file():
+            return None
+        return f"{first.name} with {_facts_file(first).name}"
 
     def read(self, root: Path) -> Listing:
         listing = Listing([])
