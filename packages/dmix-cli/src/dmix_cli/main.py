@@ -29,8 +29,8 @@ class Main(Commands, LazyGroup):
         except click.UsageError as error:
             from dmix_core.errors import did_you_mean
 
-            error.message += did_you_mean(args[0], self.list_commands(ctx))
-            raise
+            close = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"{error.message}{close}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_commands(ctx, formatter)
