@@ -69,9 +69,10 @@ WRONG_OPTIONS = {
     "a model as plugin": (["--plugin", "thing"], "it is a denoiser; give it to --background or --object"),
     "two merge rules": (["--plugin", "hard-mask", "--plugin", "lift-mask"], "'hard-mask' is a merge rule too"),
     "unknown setting": (["--set", "treshold=0.6"], "nothing in use has such a setting. Did you mean 'threshold'?"),
+    "setting of what is not installed": (["--set", "lift-mas.lift=1"], "'lift-mas' is not in use. In use: hard-mask,"),
     "setting of a plugin not in use": (
         ["--set", "lift-mask.lift=1"],
-        "'lift-mask' is not in use. Did you mean 'hard-mask'?",
+        "--set lift-mask.lift: 'lift-mask' is not in use. To use it add --plugin lift-mask. In use: hard-mask,",
     ),
     "unknown setting of a plugin": (["--set", "hard-mask.lift=1"], "it has no setting 'lift'. Its settings: threshold"),
     "setting of the wrong type": (["--set", "threshold=high"], "threshold is 'high'; Input should be a valid number"),
@@ -100,6 +101,14 @@ def test_wrong_use_ends_with_2_and_says_what_to_try(compose, words, message):
     assert message in " ".join(result.stderr.split())
     assert result.stdout == ""
     assert not Path("dmix-out").exists()
+
+
+def test_a_path_with_a_slip_is_answered_with_the_files_beside_it(compose, photo):
+    assert "Did you mean 'photo.png'?" in compose("--background", "photo.jpg", exit_code=2).stderr
+
+
+def test_a_command_with_a_slip(dmix):
+    assert "No such command 'composee'. Did you mean 'compose'?" in dmix("composee", exit_code=2).stderr
 
 
 def test_a_photograph_alone_asks_what_to_put_into_it(dmix, photo):

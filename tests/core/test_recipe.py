@@ -123,6 +123,8 @@ recipes = st.builds(
     seed=st.integers(-HIGHEST_SEED - 1, HIGHEST_SEED),
     samples=st.lists(st.integers(0, HIGHEST_SEED), min_size=1, max_size=4, unique=True),
     batch_size=st.integers(1, LARGEST_BATCH),
+    draws=st.dictionaries(st.integers(0, HIGHEST_SEED), st.integers(0, HIGHEST_SEED), max_size=2),
+    dropped=st.tuples() | st.tuples(st.integers(0, HIGHEST_SEED)),
     made_with=st.dictionaries(st.text(), st.text(), max_size=2),
 )
 
@@ -137,9 +139,9 @@ def test_a_file_and_back_is_equal(recipe, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]
 
 
-def test_every_default_is_written_out(recipe):
+def test_every_default_is_written_out_but_that_nothing_was_drawn_again_or_left_out(recipe):
     written = json.loads(Recipe.from_data({"regions": REGIONS}).text())
-    assert written.keys() == Recipe.model_fields.keys()
+    assert written.keys() == Recipe.model_fields.keys() - {"draws", "dropped"}
     assert written["timesteps"]["settings"] == vars(TailResampling())
     assert written["merge"]["settings"] == vars(HardMask())
 

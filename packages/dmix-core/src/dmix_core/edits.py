@@ -237,7 +237,7 @@ def _set(setting: SettingEdit, data: Data, registry: Registry) -> Data:
     """The data with one more setting, in each place where it belongs."""
     owner, key, value = setting
     targets = _targets(data, registry)
-    for target in _named_so(owner, key, targets) if owner else _having(key, targets, registry):
+    for target in _named_so(owner, key, targets, registry) if owner else _having(key, targets, registry):
         reference = isinstance(value, str) and key in registry.model_settings(target.plugin)
         data = _put(data, (*target.place, key), registry.absolute(value) if reference else value)
     return data
@@ -267,14 +267,14 @@ def _targets(data: Data, registry: Registry) -> list[Target]:
     return targets
 
 
-def _named_so(name: str, key: str, targets: Iterable[Target]) -> list[Target]:
+def _named_so(name: str, key: str, targets: Iterable[Target], registry: Registry) -> list[Target]:
     """What is called so: one thing, or a wrapper in each of the regions that have it."""
     found = [target for target in targets if name in target.names]
     if not found:
         known = dict.fromkeys(name for target in targets for name in target.names)
-        raise RecipeError(
-            f"`settings` {name}.{key}: {name!r} is not in use.{did_you_mean(name, known)} In use: {', '.join(known)}."
-        )
+        installed = name in [each for kind in (*CHOICES, "exporter") for each in registry.names(kind)]
+        advice = f" To use it add `plugins` {name}." if installed else did_you_mean(name, known)
+        raise RecipeError(f"`settings` {name}.{key}: {name!r} is not in use.{advice} In use: {', '.join(known)}.")
     return found
 
 

@@ -125,10 +125,11 @@ class Registry(Catalogue):
             return "checkpoint", reference
         if os.path.isfile(path):
             return "photo", reference
+        close = did_you_mean(reference, [*known, *_beside(reference)])
         raise PluginError(
-            f"No denoiser {reference!r}: it is neither a known name nor an existing file or folder."
-            f"{did_you_mean(name, known)} Expected NAME or NAME:ARGUMENT with one of {listed(known)}, "
-            f"a checkpoint folder, or a picture.{self._absent()}"
+            f"No denoiser {reference!r}: it is neither a known name nor an existing file or folder.{close} "
+            f"Expected NAME or NAME:ARGUMENT with one of {listed(known)}, a checkpoint folder, or a picture."
+            f"{self._absent()}"
         )
 
     def absolute(self, reference: str) -> str:
@@ -195,6 +196,15 @@ class Registry(Catalogue):
                 PluginWarning,
                 stacklevel=4,
             )
+
+
+def _beside(reference: str) -> list[str]:
+    """What lies in the folder in which a path was looked for, as it would be typed."""
+    folder = os.path.dirname(reference)
+    try:
+        return [os.path.join(folder, name) for name in os.listdir(folder or ".")]
+    except (OSError, ValueError):  # there is no such folder, or no path is called so
+        return []
 
 
 def split_label(text: str) -> tuple[Path, str | None]:
