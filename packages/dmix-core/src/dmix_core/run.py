@@ -19,6 +19,7 @@ from .loading import Loader
 from .output import FOLDERS, SHEET, Pictures
 from .recipe import Recipe, changes, made_with
 from .registry import Registry
+from .returned import paths_of, writer_of
 from .sample import Provenance, Sample
 from .step import Step
 
@@ -150,7 +151,7 @@ class RunFolder:
         self._writers: dict[str, ExportWriter] = {}
         try:
             for name, exporter in run.exporters.items():
-                self._writers[name] = exporter.open(self.exports[name], info)
+                self._writers[name] = writer_of(exporter, exporter.open(self.exports[name], info))
         except BaseException:
             self.discard()
             raise
@@ -158,7 +159,7 @@ class RunFolder:
     def add(self, sample: Sample) -> list[Path]:
         """Write a sample; returns the files that the exporters finished with it."""
         self.pictures.add(sample)
-        return [path for writer in self._writers.values() for path in writer.add(sample)]
+        return [path for writer in self._writers.values() for path in paths_of(writer, writer.add(sample))]
 
     def close(self) -> list[Path]:
         """Write the sheet and finish the exporters; returns the files that these wrote. Repeated, it does nothing."""
@@ -166,7 +167,7 @@ class RunFolder:
             return []
         self._closed = True
         self.sheet = next(iter(self.pictures.close()), None)
-        return [path for writer in self._writers.values() for path in writer.close()]
+        return [path for writer in self._writers.values() for path in paths_of(writer, writer.close())]
 
     def discard(self) -> None:
         """Let the exporters release what is open, after a failure."""
