@@ -68,7 +68,8 @@ def network_of(backend: Backend, returned: Any) -> Network:
     """
     if not callable(returned):
         _refuse(BackendError, "backend", backend, returned, "a function in the network's place")
-    return returned
+    network: Network = returned
+    return network
 
 
 def writer_of(exporter: Exporter, returned: Any) -> ExportWriter:
@@ -79,7 +80,8 @@ def writer_of(exporter: Exporter, returned: Any) -> ExportWriter:
     """
     if not all(hasattr(returned, method) for method in ("add", "close", "discard")):
         _refuse(PluginError, "exporter", exporter, returned, "an ExportWriter from `open`")
-    return returned
+    writer: ExportWriter = returned
+    return writer
 
 
 def paths_of(writer: ExportWriter, returned: Any) -> Sequence[Path]:
