@@ -12,6 +12,7 @@ from .errors import PluginError, PluginWarning, did_you_mean
 from .kinds import Kind
 from .offers import listed
 from .protocols import Classifier, Denoiser
+from .returned import returned_in_words
 from .settings import checked, explained, json_defaults, mentions, unknown_setting
 
 DEFAULT = Compute()
@@ -172,8 +173,9 @@ class Registry(Catalogue):
             made = checked(offer.factory, references)(*one, **settings, **given)
         except ValueError as error:
             raise PluginError(problem(explained(error, known))) from error
-        if made is None:
-            raise PluginError(problem(f"its factory returned None; expected a {kind}."))
+        if lacking := [part for part in offer.form.parts if not hasattr(made, part)]:
+            what = f"its factory returned {returned_in_words(made)}; expected {'an' if kind[0] == 'e' else 'a'} {kind}"
+            raise PluginError(problem(f"{what}, which has {' and '.join(lacking)}."))
         return made
 
     def _on_backend(self, denoiser: Denoiser, name: str, compute: Compute) -> Denoiser:

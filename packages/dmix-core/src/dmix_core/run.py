@@ -21,6 +21,7 @@ from .loading import Loader
 from .output import FOLDERS, SHEET, Pictures
 from .recipe import SELECTION, Recipe, changes, made_with
 from .registry import Registry
+from .returned import paths_of, writer_of
 from .sample import Provenance, Sample
 from .step import Step
 
@@ -188,7 +189,7 @@ class RunFolder:
         self._writers: dict[str, ExportWriter] = {}
         try:
             for name, exporter in run.exporters.items():
-                self._writers[name] = exporter.open(self.exports[name], info)
+                self._writers[name] = writer_of(exporter, exporter.open(self.exports[name], info))
         except BaseException:
             self.discard()
             raise
@@ -225,7 +226,7 @@ class RunFolder:
             self.pictures.keep(sample)
         else:
             self.pictures.add(sample)
-        exported = [path for writer in self._writers.values() for path in writer.add(sample)]
+        exported = [path for writer in self._writers.values() for path in paths_of(writer, writer.add(sample))]
         if sample.number not in self.finished:
             self._journal.add(sample)
         return exported
@@ -237,7 +238,7 @@ class RunFolder:
         self._closed = True
         self._state_draws()
         self.sheet = next(iter(self.pictures.close()), None)
-        exported = [path for writer in self._writers.values() for path in writer.close()]
+        exported = [path for writer in self._writers.values() for path in paths_of(writer, writer.close())]
         self._journal.close()
         return exported
 

@@ -29,6 +29,9 @@ from .readers import check_complete, incomplete, pairs_layout, pairs_listing, th
 if TYPE_CHECKING:
     from dmix_core.registry import Registry
 
+LONGEST_NAME = 60
+"""Characters of a class's name in that of its folder; file systems take 255 bytes."""
+
 
 class Cut(NamedTuple):
     """What was cut out of a data set, and what was not and why."""
@@ -173,7 +176,7 @@ class _Cutter:
 
     def _write(self, window: Window, box: Box, picture: Picture, record: Record, checksum: str) -> None:
         class_name = picture.class_name or "object"
-        folder = re.sub(r"[^\w-]+", "_", class_name)
+        folder = re.sub(r"[^\w-]+", "_", class_name)[:LONGEST_NAME]
         file = Path(folder, f"{self.counts[folder]:06d}.png")
         self.counts[folder] += 1
         (self.out / folder).mkdir(exist_ok=True)

@@ -49,6 +49,8 @@ SPLIT = 2
 """How deep masks are eroded to see whether they fall apart, in pixels."""
 OFTEN = 0.1
 """The share of objects from which a filter is advised."""
+MOSTLY_NARROW = 0.25
+"""The same for splitting, since many single objects have a narrow place too."""
 THINNING = 10
 """Of groups of such pictures, every so many-th one is advised."""
 
@@ -224,15 +226,13 @@ class Inspection:
     def _about_objects(self, name: str, of: OfClass) -> list[str]:
         """Which filters would leave out what."""
         count, options = len(of.sides), self.options
+        narrow = 0 if options.split_touching else of.narrow
         advised = [
-            (of.truncated, "touch the border of their picture: --skip-truncated leaves them out"),
-            (of.occluded, f"are touched by others, which may cover them: --max-occlusion {OCCLUSION} leaves them out"),
-            (
-                0 if options.split_touching else of.narrow,
-                f"have a narrow place, where several may touch: try --split-touching {SPLIT}",
-            ),
+            (of.truncated, OFTEN, "touch the border of their picture: --skip-truncated leaves them out"),
+            (of.occluded, OFTEN, f"have others at their outline: --max-occlusion {OCCLUSION} leaves them out"),
+            (narrow, MOSTLY_NARROW, f"have a narrow place, where several may touch: try --split-touching {SPLIT}"),
         ]
-        return [f"{name}: {some} of {count} objects {what}." for some, what in advised if some > OFTEN * count]
+        return [f"{name}: {some} of {count} objects {what}." for some, share, what in advised if some > share * count]
 
     def advice(self) -> list[str]:
         """What to run next."""

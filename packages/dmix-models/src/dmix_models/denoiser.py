@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dmix_core.backends import Arithmetic, Backend, Eager, Inputs, Network, arithmetic
 from dmix_core.errors import DenoiserError, did_you_mean
 from dmix_core.protocols import Prediction
+from dmix_core.returned import network_of
 
 from .config import ModelConfig, Variance
 
@@ -120,7 +121,7 @@ class UNetDenoiser:
         running = _RUNNING.get(key)
         if running is None:
             inputs = Inputs(self.spec.channels, self.spec.size, len(self.config.classes), self.device, self.dtype)
-            running = _RUNNING[key] = backend(self.network, inputs)
+            running = _RUNNING[key] = network_of(backend, backend(self.network, inputs))
         self._running = running
 
     def _labels(self, x_t: Tensor) -> Tensor | None:

@@ -47,7 +47,8 @@ def inspect(folder: Path, out: Path | None, timing: bool, quiet: bool, as_json: 
 
         record["sheet"] = str(write_png(out, sheet(found.samples)))
     if timing:
-        record["takes"] = timings(record["next"])
+        with progress("timing", "training", quiet or as_json) as bar:
+            record["takes"] = timings(record["next"], bar.update)
     if as_json:
         print_json(record)
     else:

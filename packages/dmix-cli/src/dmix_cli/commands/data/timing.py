@@ -1,7 +1,7 @@
 """What the trainings that `dmix data inspect` advises would take on this machine."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +13,20 @@ SMALLEST = 32
 """The side of the smallest grid that is offered."""
 
 
-def timings(commands: Sequence[str]) -> list[dict[str, Any]]:
+def timings(commands: Sequence[str], seen: Callable[[], object] = lambda: None) -> list[dict[str, Any]]:
     """Command, seconds, bytes and device of each training among the commands; those of equal cost are measured once.
 
     Where one takes more than a day, the same on half the grid follows it, until that takes less.
+
+    Args:
+        seen: called after each training.
     """
     known: dict[tuple[str, ...], dict[str, Any]] = {}
-    return [each for command in commands if TRAINING.match(command) for each in _down_to_a_day(command, known)]
+    found = []
+    for command in filter(TRAINING.match, commands):
+        found += _down_to_a_day(command, known)
+        seen()
+    return found
 
 
 def _down_to_a_day(command: str, known: dict[tuple[str, ...], dict[str, Any]]) -> Iterator[dict[str, Any]]:
