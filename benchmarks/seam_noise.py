@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from dmix_core import BoxRegion, Composer, NoiseSchedule, Prediction, Spec
-from dmix_core.equations import Equations
+from dmix_core.exchange import Exchange
 from dmix_core.mattes import blend, stack
 
 SIZE, SAMPLES, STEPS = (16, 16), 64, 250
@@ -39,7 +39,7 @@ def soft(layers, progress):
 def deviations(weight: float, others: str, seams: str) -> dict[int, tuple[float, float]]:
     """For each level the background's and the object's noise inside the box, relative to what the level should have."""
     regions = [BoxRegion(Black(Spec(SIZE))), BoxRegion(Black(Spec(SIZE, 3, 1), weight), name="object", z=1)]
-    composer = Composer(regions, steps=STEPS, timesteps=descent, merge=soft, equations=Equations(others, seams))
+    composer = Composer(regions, steps=STEPS, timesteps=descent, merge=soft, exchange=Exchange(others, seams))
     found = {}
     for step in composer.steps(SAMPLES, seed=0):
         if step.s in LEVELS:

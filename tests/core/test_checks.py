@@ -17,7 +17,7 @@ from dmix_core import (
     StillImage,
     TailResampling,
 )
-from dmix_core.equations import Equations
+from dmix_core.exchange import Exchange
 from dmix_core.errors import CompositionError, DenoiserError, DmixError, GeometryError, ScheduleError
 from dmix_core.testing import GaussianDenoiser
 
@@ -108,7 +108,7 @@ def test_listen_from_is_a_fraction_and_names_its_region():
 )
 def test_settings_with_names(setting, given, message):
     with pytest.raises(CompositionError, match=message):
-        Equations(**{setting: given})
+        Exchange(**{setting: given})
 
 
 @pytest.mark.parametrize("samples", [0, -2, []])

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmix_core import BoxRegion, Composer, NoiseSchedule, Spec, StillImage, TailResampling
-from dmix_core.equations import Equations
+from dmix_core.exchange import Exchange
 from dmix_core.testing import GaussianDenoiser
 
 CANVAS = (8, 10)
@@ -70,7 +70,7 @@ def test_a_photograph_keeps_every_pixel_that_no_object_owns(drawn, others, seams
     above, options = drawn
     photo = torch.linspace(-1, 1, 3 * CANVAS[0] * CANVAS[1]).view(3, *CANVAS)
     composition = Composer(
-        [BoxRegion(StillImage(photo)), *above], **options, equations=Equations(others, seams)
+        [BoxRegion(StillImage(photo)), *above], **options, exchange=Exchange(others, seams)
     ).compose(2)
     for image, own in zip(composition.image, composition.regions[0].visible, strict=True):
         assert torch.equal(image[own.expand_as(photo)], photo[own.expand_as(photo)])

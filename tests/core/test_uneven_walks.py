@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dmix_core import Box, BoxRegion, Composer, NoiseSchedule, Spec, StillImage
 from dmix_core.draws import normal
-from dmix_core.equations import Equations
+from dmix_core.exchange import Exchange
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser, noise_schedules
 
 LINEAR = NoiseSchedule.linear()
@@ -197,7 +197,7 @@ def test_a_photograph_keeps_every_pixel_that_no_object_owns(drawn, others, seams
     above, options = drawn
     photo = torch.linspace(-1, 1, 240).view(3, 8, 10)
     composition = Composer(
-        [BoxRegion(StillImage(photo)), *above], **options, equations=Equations(others, seams)
+        [BoxRegion(StillImage(photo)), *above], **options, exchange=Exchange(others, seams)
     ).compose(2)
     for image, own in zip(composition.image, composition.regions[0].visible, strict=True):
         assert torch.equal(image[own.expand_as(photo)], photo[own.expand_as(photo)])

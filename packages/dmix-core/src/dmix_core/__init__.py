@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .composer import Composer
     from .composition import Composition, RegionResult
-    from .equations import Equations
+    from .exchange import Exchange
     from .errors import DmixError
     from .exporters import Exporter, ExportWriter, RunInfo
     from .geometry import Box, Size
@@ -53,7 +53,7 @@ __all__ = [
     "Denoiser",
     "Descent",
     "DmixError",
-    "Equations",
+    "Exchange",
     "ExportWriter",
     "Exporter",
     "HardMask",
@@ -91,7 +91,7 @@ _ELSEWHERE = {
     "Box": "geometry",
     "BoxRegion": "region",
     "Composer": "composer",
-    "Equations": "equations",
+    "Exchange": "exchange",
     "Composition": "composition",
     "Descent": "timesteps",
     "DmixError": "errors",

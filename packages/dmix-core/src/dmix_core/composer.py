@@ -23,7 +23,7 @@ from .checks import (
 from .composition import Composition, finish
 from .devices import device_of, dtype_of, move
 from .draws import RegionNoise
-from .equations import Equations
+from .exchange import Exchange
 from .errors import CompositionError, check_fraction
 from .geometry import Size, moved
 from .meeting import Canvas, Meeting
@@ -77,7 +77,7 @@ class Composer:
         stepper: Stepper = Ancestral(),
         merge: MergeRule = HardMask(),
         merge_from: float = 0.9,
-        equations: Equations = Equations(),  # noqa: B008 - frozen
+        exchange: Exchange = Exchange(),  # noqa: B008 - frozen
     ) -> None:
         self.regions = check_regions(numbered(sorted(regions, key=lambda region: region.z)))
         self.size = size or self.regions[0].denoiser.spec.picture.size
@@ -88,9 +88,9 @@ class Composer:
         self.stepper = stepper
         self.merge = merge
         self.merge_from = check_fraction("merge_from", merge_from)
-        self.equations = equations
+        self.exchange = exchange
         self.device = device_of([region.denoiser for region in self.regions])
-        check_others(equations.others, self.regions)
+        check_others(exchange.others, self.regions)
         check_still(self.regions, self.device)
         self._supports = check_cover(self.regions, self.size, self.device)
         self._windows = windows(self.regions, self.size, self.merge)
@@ -105,7 +105,7 @@ class Composer:
             stepper=self.stepper,
             merge=self.merge,
             merge_from=self.merge_from,
-            equations=self.equations,
+            exchange=self.exchange,
         )
 
     def __repr__(self) -> str:
@@ -246,7 +246,7 @@ class Composer:
         """The windows as the regions see each other in them: clean, as the rule has changed them, or noisy."""
         if canvas is None:
             return []
-        if self.equations.others == "clean":
+        if self.exchange.others == "clean":
             return [replace(meeting, layers=meeting.repainted()) for meeting in canvas.meetings]
         laid = [walker.region.lay(walker.x) for walker in walkers]
         return [meeting.mixed(self._in(meeting.window, laid)) for meeting in canvas.meetings]
@@ -258,7 +258,7 @@ class Composer:
             if walkers[i].listening and not walkers[i].still:
                 box = self.regions[i].place.seen_from(window.box)
                 w, image, merged = box.crop(weights), box.crop(layer.image), box.crop(canvas)
-                walkers[i].meet(w, merged - w * image, merged, s, index, self.equations.seams)
+                walkers[i].meet(w, merged - w * image, merged, s, index, self.exchange.seams)
 
     @cached_property
     def _batches(self) -> list[tuple[Denoiser, list[int]]]:

@@ -29,7 +29,7 @@ from .backends import Compute
 from .checks import check_regions
 from .composer import Composer
 from .devices import check_device
-from .equations import Equations, Others, Seams
+from .exchange import Exchange, Others, Seams
 from .errors import RecipeError, did_you_mean
 from .files import read_limited, write_atomically
 from .geometry import Box
@@ -256,7 +256,7 @@ class Recipe(_Part):
             stepper=create("stepper", self.stepper.use, self.stepper.settings),
             merge=create("merge rule", self.merge.use, self.merge.settings),
             merge_from=self.merge_from,
-            equations=Equations(self.others, self.seams),
+            exchange=Exchange(self.others, self.seams),
         ).to(self.device)
 
     def completed(self, registry: Registry) -> Self:
