@@ -9,6 +9,7 @@ from dmix_core import (
     BoxRegion,
     Composer,
     Descent,
+    Exchange,
     HardMask,
     Merged,
     NoiseSchedule,
@@ -107,7 +108,7 @@ def test_listen_from_is_a_fraction_and_names_its_region():
 )
 def test_settings_with_names(setting, given, message):
     with pytest.raises(CompositionError, match=message):
-        Composer(regions(), steps=10, **{setting: given})
+        Exchange(**{setting: given})
 
 
 @pytest.mark.parametrize("samples", [0, -2, []])

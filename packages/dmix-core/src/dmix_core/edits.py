@@ -1,11 +1,12 @@
 """Edits of recipes: what to change, and the recipe that comes of it. Nothing is computed yet."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from .errors import RecipeError, did_you_mean
+from .exchange import Others, Seams
 from .geometry import Box
 from .loading import Loader
 from .naming import free_name, short_name
@@ -82,8 +83,8 @@ class RecipeEdit(BaseModel):
     size: CanvasSize | None = None
     steps: Steps | None = None
     merge_from: Fraction | None = None
-    others: Literal["clean", "noisy"] | None = None
-    seams: Literal["keep-variance", "literal"] | None = None
+    others: Others | None = None
+    seams: Seams | None = None
     seed: Seed | None = None
     samples: SampleNumbers | None = None
     batch_size: BatchSize | None = None

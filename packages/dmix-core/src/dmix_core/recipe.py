@@ -28,6 +28,7 @@ from .checks import check_regions
 from .composer import Composer
 from .devices import check_device
 from .errors import RecipeError, did_you_mean
+from .exchange import Exchange, Others, Seams
 from .files import write_atomically
 from .geometry import Box
 from .limits import HIGHEST_SEED, LARGEST_BATCH, LONGEST_SIDE, MOST_PIXELS, MOST_SAMPLES, MOST_STEPS
@@ -125,7 +126,8 @@ def _different(exporters: tuple[Choice, ...]) -> tuple[Choice, ...]:
 
 
 class Recipe(_Part):
-    """Everything that decides a composition; the fields up to `seams` are Composer's arguments.
+    """Everything that decides a composition; the fields up to `seams` are Composer's arguments, `others` and
+    `seams` in an Exchange.
 
     Attributes:
         size: (height, width) of the canvas; None: the grid of the bottom region.
@@ -144,8 +146,8 @@ class Recipe(_Part):
     stepper: Choice = Choice(use="ancestral")
     merge: Choice = Choice(use="hard-mask", settings={"threshold": 0.5})
     merge_from: Fraction = 0.9
-    others: Literal["clean", "noisy"] = "clean"
-    seams: Literal["keep-variance", "literal"] = "keep-variance"
+    others: Others = "clean"
+    seams: Seams = "keep-variance"
     seed: Seed = 0
     samples: SampleNumbers = (0,)
     batch_size: BatchSize = 8
@@ -219,10 +221,8 @@ class Recipe(_Part):
             stepper=create("stepper", self.stepper.use, self.stepper.settings),
             merge=create("merge rule", self.merge.use, self.merge.settings),
             merge_from=self.merge_from,
-            others=self.others,
-            seams=self.seams,
-            device=self.device,
-        )
+            exchange=Exchange(self.others, self.seams),
+        ).to(self.device)
 
     def compute(self, registry: Registry) -> Compute:
         """Where and how its networks are computed.
