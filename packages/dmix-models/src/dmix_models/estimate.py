@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .config import ModelConfig
-from .denoiser import UNetDenoiser
+from .denoiser import NetworkDenoiser
 from .preview import sample
 from .trainer import TrainConfig, Training, new_network
 from .training_setup import TrainingSetup
@@ -101,7 +101,7 @@ def _pace(training: Training) -> float:
 
 def _preview_seconds(training: Training) -> float:
     config = training.config
-    denoiser = UNetDenoiser(
+    denoiser = NetworkDenoiser(
         training.model, training.network, dtype="bfloat16" if config.mixed_precision == "bf16" else "float32"
     )
     kinds = denoiser.kinds().values()
