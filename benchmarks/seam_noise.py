@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dmix_core import BoxRegion, Composer, NoiseSchedule, Prediction, Spec
-from dmix_core.exchange import Exchange
+from dmix_core import BoxRegion, Composer, Exchange, NoiseSchedule, Prediction, Spec
 from dmix_core.mattes import blend, stack
 
 SIZE, SAMPLES, STEPS = (16, 16), 64, 250

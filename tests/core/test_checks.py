@@ -9,6 +9,7 @@ from dmix_core import (
     BoxRegion,
     Composer,
     Descent,
+    Exchange,
     HardMask,
     Merged,
     NoiseSchedule,
@@ -17,8 +18,8 @@ from dmix_core import (
     StillImage,
     TailResampling,
 )
-from dmix_core.exchange import Exchange
 from dmix_core.errors import CompositionError, DenoiserError, DmixError, GeometryError, ScheduleError
+from dmix_core.exchange import Exchange
 from dmix_core.testing import GaussianDenoiser
 
 

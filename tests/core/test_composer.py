@@ -13,6 +13,7 @@ from dmix_core import (
     BoxRegion,
     Composer,
     Descent,
+    Exchange,
     HardMask,
     Layer,
     Merged,

@@ -10,11 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dmix_core.composer
-from dmix_core import Box, BoxRegion, Composer, Descent, HardMask, Merged, NoiseSchedule, Spec, StillImage, Wrapper
+from dmix_core import (
+    Box,
+    BoxRegion,
+    Composer,
+    Descent,
+    Exchange,
+    HardMask,
+    Merged,
+    NoiseSchedule,
+    Spec,
+    StillImage,
+    Wrapper,
+)
 from dmix_core import TailResampling as Tail
 from dmix_core.draws import normal
-from dmix_core.exchange import Exchange
 from dmix_core.errors import CompositionError, GeometryError
+from dmix_core.exchange import Exchange
 from dmix_core.hookspecs import hookimpl
 from dmix_core.mattes import blend, stack
 from dmix_core.recipe import Recipe

@@ -10,8 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmix_core import Ancestral, BoxRegion, Composer, Denoiser, HardMask, Prediction, Spec, TailResampling
-from dmix_core.exchange import Exchange
+from dmix_core import Ancestral, BoxRegion, Composer, Denoiser, Exchange, HardMask, Prediction, Spec, TailResampling
 from dmix_core.errors import CompositionError, DeviceError, DmixError, GeometryError, PluginError, RecipeError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.images import read_image, to_uint8, write_png

@@ -6,8 +6,18 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmix_core import Box, BoxRegion, Composer, HardMask, NoiseSchedule, Prediction, Spec, StillImage, TailResampling
-from dmix_core.exchange import Exchange
+from dmix_core import (
+    Box,
+    BoxRegion,
+    Composer,
+    Exchange,
+    HardMask,
+    NoiseSchedule,
+    Prediction,
+    Spec,
+    StillImage,
+    TailResampling,
+)
 from dmix_core.testing import ConstantDenoiser, boxes
 from dmix_core.windows import Window, windows
 from dmix_multidiffusion import MultiDiffusion

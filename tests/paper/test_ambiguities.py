@@ -8,8 +8,7 @@ import math
 import pytest
 import torch
 
-from dmix_core import Box, BoxRegion, Composer, Descent, NoiseSchedule, Prediction, Spec, TailResampling
-from dmix_core.exchange import Exchange
+from dmix_core import Box, BoxRegion, Composer, Descent, Exchange, NoiseSchedule, Prediction, Spec, TailResampling
 from dmix_core.mattes import blend, stack
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from dmix_core import BoxRegion, Composer, Descent, NoiseSchedule, Spec, TailResampling
+from dmix_core import BoxRegion, Composer, Descent, Exchange, NoiseSchedule, Spec, TailResampling
 from dmix_core.draws import normal
 from dmix_core.exchange import Exchange
 from dmix_core.mattes import blend, stack

@@ -19,7 +19,7 @@ from dmix_diffusers.schedulers import Scheduling
 from dmix_diffusers.unet2d import from_unet2d, to_unet2d, unet2d_config
 from dmix_models.checkpoint import ModelCard, find, load, read_config, read_weights, save
 from dmix_models.config import ModelConfig, NoiseConfig
-from dmix_models.denoiser import UNetDenoiser
+from dmix_models.denoiser import NetworkDenoiser
 from dmix_models.importers import PRESETS
 from dmix_models.unet import UNet, UNetConfig
 from dmix_models.weights import shapes_of
@@ -75,7 +75,7 @@ def model(classes=(), variance="learned-range", prediction="epsilon", masks=0, *
         variance=variance,
         network=UNetConfig(**{**TINY, **fits, **changes}),
     )
-    return UNetDenoiser(config, network(config.network))
+    return NetworkDenoiser(config, network(config.network))
 
 
 # ---- networks and weights -------------------------------------------------------------------------------------

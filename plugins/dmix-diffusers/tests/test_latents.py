@@ -138,6 +138,40 @@ def test_regions_with_prompts_of_their_own_run_as_one_batch(model):
     assert torch.allclose(together, torch.cat([cat(x[:2], 900).clean, dog(x[2:], 900).clean]), atol=1e-4)
 
 
+def test_a_backend_runs_its_network(model):
+    cat, dog = (LatentDenoiser(model, words, "red", 3) for words in ("a cat", "a dog"))
+    called, made = [], []
+
+    def backend(network, inputs):
+        made.append(inputs)
+        return lambda *given: called.append(given) or network(*given)
+
+    x = torch.randn(2, 4, 8, 8)
+    other = cat.with_backend(backend)
+    assert other.family != cat.family
+    assert torch.equal(other(x, 900).clean, cat(x, 900).clean)
+    together, expected = other.joined([other, dog.with_backend(backend)]), cat.joined([cat, dog])
+    assert torch.equal(together(x, 900).clean, expected(x, 900).clean)
+    assert {inputs.classes for inputs in made} == {2, 4}  # texts, of which a label is the number
+    assert [(times.tolist(), labels.tolist()) for _, times, labels in called] == [
+        ([899], [0, 0, 1, 1]),
+        ([899], [0, 1, 2, 3]),
+    ]
+
+
+def test_it_is_moved_as_torch_moves(latent_pipeline):
+    folder, x = latent_pipeline(), torch.randn(1, 4, 8, 8)
+    model = LatentModel.load(folder)
+    denoiser = LatentDenoiser(model, "a cat")
+    full = denoiser(x, 900).clean
+    assert not torch.equal(denoiser.to(dtype=torch.bfloat16)(x, 900).clean, full)
+    assert torch.equal(denoiser.to("cpu", "float32")(x, 900).clean, full)
+    assert denoiser.to("meta").device == model.device == torch.device("meta")
+    plain = denoiser.with_backend(lambda network, inputs: network)  # autocast knows no meta tensors
+    assert plain(x.to("meta"), 900).clean.device == torch.device("meta")
+    assert LatentModel.load(folder).device == torch.device("cpu")  # not the one that has moved away
+
+
 def test_a_model_that_nobody_has_any_more_is_let_go(latent_pipeline):
     folder = latent_pipeline()
     held = LatentModel.load(folder)

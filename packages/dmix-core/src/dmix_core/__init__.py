@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .composer import Composer
     from .composition import Composition, RegionResult
-    from .exchange import Exchange
     from .errors import DmixError
+    from .exchange import Exchange
     from .exporters import Exporter, ExportWriter, RunInfo
     from .geometry import Box, Size
     from .mattes import blend, stack

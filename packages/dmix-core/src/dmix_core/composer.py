@@ -14,17 +14,17 @@ import torch
 
 from .checks import (
     check_cover,
+    check_exchange,
     check_finite,
     check_merged,
-    check_others,
     check_regions,
     check_still,
 )
 from .composition import Composition, finish
 from .devices import device_of, dtype_of, move
 from .draws import RegionNoise
-from .exchange import Exchange
 from .errors import CompositionError, check_fraction
+from .exchange import Exchange
 from .geometry import Size, moved
 from .meeting import Canvas, Meeting
 from .merge import HardMask
@@ -58,10 +58,11 @@ class Composer:
             pastes at the end. A step merges by the level t that it leaves: t <= (1 - merge_from) T, or the level that
             the last step leaves where that is higher. So a long step across the border is still taken alone. Once a
             region has begun, it goes on in every later descent, resampling included.
-        equations: how eqs. 9 and 11 are read.
+        exchange: how eqs. 9 and 11 are read: which tensors of the others a region is shown, and how noise is mixed.
 
-    The canvas is computed where the denoisers are, see `device_of`; `to` moves both. Noise is drawn on the CPU, so that
-    it does not depend on this.
+    Attributes:
+        device: where the denoisers state that they are, or where `to` has moved them; the CPU if none states it. Noise
+            is drawn on the CPU, so that it does not depend on this.
 
     Raises:
         CompositionError, GeometryError, ScheduleError: what does not fit, before any network is called.
@@ -77,7 +78,7 @@ class Composer:
         stepper: Stepper = Ancestral(),
         merge: MergeRule = HardMask(),
         merge_from: float = 0.9,
-        exchange: Exchange = Exchange(),  # noqa: B008 - frozen
+        exchange: Exchange = Exchange(),
     ) -> None:
         self.regions = check_regions(numbered(sorted(regions, key=lambda region: region.z)))
         self.size = size or self.regions[0].denoiser.spec.picture.size
@@ -88,9 +89,8 @@ class Composer:
         self.stepper = stepper
         self.merge = merge
         self.merge_from = check_fraction("merge_from", merge_from)
-        self.exchange = exchange
-        self.device = device_of([region.denoiser for region in self.regions])
-        check_others(exchange.others, self.regions)
+        self.exchange = check_exchange(exchange, self.regions)
+        self.device = device_of(region.denoiser for region in self.regions)
         check_still(self.regions, self.device)
         self._supports = check_cover(self.regions, self.size, self.device)
         self._windows = windows(self.regions, self.size, self.merge)
@@ -106,7 +106,7 @@ class Composer:
             merge=self.merge,
             merge_from=self.merge_from,
             exchange=self.exchange,
-        )
+        ).to(self.device)
 
     def __repr__(self) -> str:
         height, width = self.size

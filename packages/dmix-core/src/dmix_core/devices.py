@@ -30,7 +30,7 @@ def move(denoiser: Denoiser, device: torch.device | str | None, dtype: torch.dty
 
 
 def device_of(denoisers: Iterable[Denoiser]) -> torch.device:
-    """Where they compute: the attribute `device` of the first that has one, or of a denoiser inside; else the CPU."""
+    """Where they compute: the attribute `device` of the first that has one, or of one inside it; else the CPU."""
     stated = (getattr(part, "device", None) for denoiser in denoisers for part in parts(denoiser))
     return torch.device(next(filter(None, stated), "cpu"))
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from .equations import Others, Seams
 from .errors import RecipeError, did_you_mean
+from .exchange import Others, Seams
 from .geometry import Box
 from .loading import Loader
 from .naming import free_name, short_name

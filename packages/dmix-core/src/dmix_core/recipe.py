@@ -29,8 +29,8 @@ from .backends import Compute
 from .checks import check_regions
 from .composer import Composer
 from .devices import check_device
-from .exchange import Exchange, Others, Seams
 from .errors import RecipeError, did_you_mean
+from .exchange import Exchange, Others, Seams
 from .files import read_limited, write_atomically
 from .geometry import Box
 from .kinds import Kind
@@ -151,8 +151,8 @@ SELECTION = ("draws", "dropped")
 
 
 class Recipe(_Part):
-    """Everything that decides a composition; the fields up to `merge_from` are Composer's arguments, `others` and
-    `seams` its equations.
+    """Everything that decides a composition; the fields up to `seams` are Composer's arguments, `others` and
+    `seams` in an Exchange.
 
     Attributes:
         size: (height, width) of the canvas; None: the grid of the bottom region.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .checks import check_prediction, check_stepped, still_prediction
 from .draws import RegionNoise
-from .equations import Seams
+from .exchange import Seams
 from .noise import NoiseSchedule
 from .protocols import Denoiser, Layer, Prediction, Region, StatefulDenoiser, Stepper
 from .region import encoded

@@ -18,7 +18,7 @@ from dmix_data.datasets import Crops, ObjectCrops, Windows
 from dmix_data.loader import Picture
 
 from .config import ModelConfig, Role
-from .denoiser import UNetDenoiser
+from .denoiser import NetworkDenoiser
 from .presets import preset_model
 from .preview import sample
 from .trainer import UNSTATED, TrainConfig, Training, new_network
@@ -158,7 +158,7 @@ def _seconds(training: Training, timed: int) -> list[float]:
 
 def _preview_seconds(training: Training) -> float:
     config = training.config
-    denoiser = UNetDenoiser(
+    denoiser = NetworkDenoiser(
         training.model, training.network, dtype="bfloat16" if config.mixed_precision == "bf16" else "float32"
     )
     kinds = denoiser.kinds().values()
