@@ -19,7 +19,6 @@ from dmix_core import (
     TailResampling,
 )
 from dmix_core.errors import CompositionError, DenoiserError, DmixError, GeometryError, ScheduleError
-from dmix_core.exchange import Exchange
 from dmix_core.testing import GaussianDenoiser
 
 

@@ -24,7 +24,6 @@ from dmix_core import (
     TailResampling,
 )
 from dmix_core.draws import normal
-from dmix_core.exchange import Exchange
 from dmix_core.images import read_image, to_uint8, write_png
 from dmix_core.mattes import blend, stack
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser

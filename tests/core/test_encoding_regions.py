@@ -26,7 +26,6 @@ from dmix_core import (
 from dmix_core import TailResampling as Tail
 from dmix_core.draws import normal
 from dmix_core.errors import CompositionError, GeometryError
-from dmix_core.exchange import Exchange
 from dmix_core.hookspecs import hookimpl
 from dmix_core.mattes import blend, stack
 from dmix_core.recipe import Recipe

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from dmix_core import Box, BoxRegion, Composer, Exchange, NoiseSchedule, Spec, StillImage
 from dmix_core.draws import normal
-from dmix_core.exchange import Exchange
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser, noise_schedules
 
 LINEAR = NoiseSchedule.linear()

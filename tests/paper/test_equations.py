@@ -16,7 +16,6 @@ import torch
 
 from dmix_core import BoxRegion, Composer, Descent, Exchange, NoiseSchedule, Spec, TailResampling
 from dmix_core.draws import normal
-from dmix_core.exchange import Exchange
 from dmix_core.mattes import blend, stack
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 

@@ -22,7 +22,7 @@ def timings(commands: Sequence[str], seen: Callable[[], object] = lambda: None) 
         seen: called after each training.
     """
     known: dict[tuple[str, ...], dict[str, Any]] = {}
-    found = []
+    found: list[dict[str, Any]] = []
     for command in filter(TRAINING.match, commands):
         found += _down_to_a_day(command, known)
         seen()
