@@ -34,7 +34,7 @@ def test_it_writes_images_masks_overlays_amodal_masks_strip_sheet_and_recipe(com
     result = compose("-n", 2, "-o", "out")
     names = ["amodal/0000-1-thing.png", "amodal/0001-1-thing.png"]
     names += [f"{kind}/000{i}.png" for kind in ("images", "masks", "overlays") for i in (0, 1)]
-    assert written("out") == sorted([*names, "recipe.json", "sheet.png", "strip.png"])
+    assert written("out") == sorted([*names, "recipe.json", "samples.jsonl", "sheet.png", "strip.png"])
     assert "Wrote 2 images to out/images" in result.stdout
     for name in ("strip.png", "sheet.png", "recipe.json"):
         assert f"out/{name}" in result.stdout
@@ -341,7 +341,8 @@ def test_settings_go_to_the_plugin_that_has_them(compose):
     words = ("--plugin", "lift-mask", "--plugin", "listing", "--set", "lift=2", "--set", "lift-mask.on=false")
     compose(*words, "--set", "label=plain", "--set", "resamples=1", "--set", "listing.indent=4")
     recipe = Recipe.read("dmix-out/recipe.json")
-    assert recipe.merge.model_dump() == {"use": "lift-mask", "settings": {"lift": 2, "on": False, "label": "plain"}}
+    given = {"lift": 2, "on": False, "label": "plain"}
+    assert recipe.merge.model_dump() == {"use": "lift-mask", "settings": {"threshold": 0.5} | given}
     assert recipe.timesteps.settings == {"jump_length": 3, "resamples": 1}
     assert "\n    " in Path("dmix-out/listing/list.json").read_text()
 
@@ -411,12 +412,19 @@ def test_a_regions_model_takes_settings(dmix):
     words += ("--plugin", "descent")
     dmix("compose", *words, "--set", "shaded.shade=0.6", "--set", "shaded-2.shade=-0.6", "-o", "a")
     regions = Recipe.read("a/recipe.json").regions
-    assert [region.settings for region in regions] == [{}, {"shade": 0.6}, {"shade": -0.6}]
+    assert [region.settings for region in regions] == [
+        {},
+        {"shade": 0.6, "hue": "none"},
+        {"shade": -0.6, "hue": "none"},
+    ]
     image = pixels("a/images/0000.png")
     assert (image[:12, :12] == 204).all()
     assert (image[12:, 12:] == 51).all()
     dmix("compose", "a/recipe.json", "--set", "shaded-2.shade=1", "-o", "b")
-    assert [region.settings for region in Recipe.read("b/recipe.json").regions][1:] == [{"shade": 0.6}, {"shade": 1}]
+    assert [region.settings for region in Recipe.read("b/recipe.json").regions][1:] == [
+        {"shade": 0.6, "hue": "none"},
+        {"shade": 1, "hue": "none"},
+    ]
     assert (pixels("b/images/0000.png")[12:, 12:] == 255).all()
 
 
@@ -434,7 +442,7 @@ def test_a_key_alone_finds_the_model_that_takes_it(dmix):
         "--set",
         "shade=1",
     )
-    assert Recipe.read("dmix-out/recipe.json").regions[1].settings == {"shade": 1}
+    assert Recipe.read("dmix-out/recipe.json").regions[1].settings == {"shade": 1, "hue": "none"}
 
 
 def test_a_regions_model_is_wrapped_from_the_inside_out(dmix, photo, tmp_path):
@@ -461,7 +469,7 @@ def test_a_wrapper_in_two_regions_is_set_in_both_or_in_one(dmix):
     words += ("--plugin", "descent", "--wrap", "shaded=towards", "--wrap", "shaded-2=towards")
     dmix("compose", *words, "--set", "other=shaded", "--set", "shaded-2.towards.share=0.75")
     settings = [region.wrap[0].settings for region in Recipe.read("dmix-out/recipe.json").regions[1:]]
-    assert settings == [{"other": "shaded"}, {"other": "shaded", "share": 0.75}]
+    assert settings == [{"share": 0.5, "other": "shaded"}, {"share": 0.75, "other": "shaded"}]
 
 
 def test_a_region_of_latents_is_as_large_as_its_picture(dmix):
@@ -591,7 +599,7 @@ print(*loaded(), *loaded("compose"), *sorted(loaded("train", "object")))
 
 def test_help_is_answered_without_what_is_slow_to_import():
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=120)
-    assert (done.stdout.strip(), done.stderr) == ("dmix_core pydantic", "")  # what states the options of data sets
+    assert (done.stdout.strip(), done.stderr) == ("dmix_core dmix_core dmix_core pydantic", "")  # what states the options of data sets
 
 
 def test_a_backend_of_the_run_stands_in_the_recipe(dmix):
@@ -616,7 +624,7 @@ def test_a_killed_run_that_is_resumed_leaves_what_an_uninterrupted_one_leaves(to
     running.kill()
     running.wait()
     printed = dmix("compose", "--resume", "-o", tmp_path / "out").stdout
-    assert re.search(r"Wrote 40 images(, \d+ of them before)? to", printed)
+    assert re.search(r"Wrote 40 images(, \d+ of them before,)? to", printed)
     assert files(tmp_path / "out") == files(Path("whole"))
     assert "Wrote 40 images, 40 of them before, to" in dmix("compose", "--resume", "-o", tmp_path / "out").stdout
 
@@ -624,8 +632,9 @@ def test_a_killed_run_that_is_resumed_leaves_what_an_uninterrupted_one_leaves(to
 def test_resuming_asks_for_a_run_and_refuses_another_one(dmix):
     error = dmix("compose", "--resume", "-o", "new", exit_code=2).stderr
     assert "There is no recipe.json in 'new' to go on with" in error
-    dmix("compose", "--background", "scene", "--object", "thing", "--steps", "10", "-o", "out")
-    error = dmix("compose", "--background", "scene", "--steps", "12", "--resume", "-o", "out", exit_code=1).stderr
+    words = ("compose", "--background", "scene", "--object", "thing")
+    dmix(*words, "--steps", "10", "-o", "out")
+    error = dmix(*words, "--steps", "12", "--resume", "-o", "out", exit_code=1).stderr
     assert "Cannot go on with the run in 'out'" in error
     assert "steps differs" in error
 

@@ -26,7 +26,7 @@ def test_a_sweep_leaves_a_sheet_and_its_figures(dmix):
     assert [axis["values"] for axis in report["axes"]] == [[12], [2], [0, 1], [0.5, 0.9]]
     cells = json.loads(Path("out/sweep.json").read_text(encoding="utf-8"))["cells"]
     assert len(cells) == 4
-    assert cells[0]["figures"]["seconds"]["number"] == 2
+    assert cells[0]["figures"]["contrast"]["number"] == 2
     assert Image.open("out/sheet.png").width > 400
 
 

@@ -73,7 +73,7 @@ def sweep(recipe: Path | None, out: Path, quiet: bool, as_json: bool, **given: A
     """Compose a recipe, or the bundled pair, under every combination of the values given, from the same noise.
 
     VALUES are a list, such as 0,2,5, or a range FIRST:LAST:STEP with both ends, such as 0.8:0.95:0.05. The last option
-    swept, in the order of this help, makes the columns, all others the rows.
+    swept, in the order of this help, makes the columns, all others the rows; what has one value stands in the title.
 
     Into the output folder go sheet.png, whose cells show the first image and the figures of all, and sweep.json, which
     has one record for each cell with its figures and the recipe that makes it again. Figures are means over the objects
