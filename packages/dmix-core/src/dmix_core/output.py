@@ -66,17 +66,22 @@ class PicturesWriter(ExportWriter):
 
     def files(self, sample: Sample) -> SampleFiles:
         """Where the sample's pictures are written."""
-        name = self.run.file_name(sample.number)
-        image, mask, tinted = (self.folder / folder / name for folder in FOLDERS[:3])
-        return SampleFiles(image, mask, tinted, tuple(self._amodal(sample)))
+        return self._files(sample.number, [each.name for each in sample.objects])
+
+    def remove(self, number: int) -> None:
+        """Remove the pictures that an earlier run has written of a sample which this one leaves out."""
+        files = self._files(number, self.run.regions[1:])
+        for path in (files.image, files.mask, files.overlay, *files.amodal):
+            path.unlink(missing_ok=True)
 
     def close(self) -> Sequence[Path]:
         return [write_png(self.folder / SHEET, self._sheet.picture())] if len(self._sheet) > 1 else []
 
-    def _amodal(self, sample: Sample) -> Sequence[Path]:
-        stem = self.run.stem(sample.number)
-        names = (f"{stem}-{i}-{safe(each.name)}.png" for i, each in enumerate(sample.objects, 1))
-        return [self.folder / "amodal" / name for name in names]
+    def _files(self, number: int, objects: Sequence[str]) -> SampleFiles:
+        name, stem = self.run.file_name(number), self.run.stem(number)
+        image, mask, tinted = (self.folder / folder / name for folder in FOLDERS[:3])
+        amodal = (f"{stem}-{i}-{safe(each)}.png" for i, each in enumerate(objects, 1))
+        return SampleFiles(image, mask, tinted, tuple(self.folder / "amodal" / name for name in amodal))
 
 
 class Sheet:
