@@ -140,7 +140,13 @@ def test_samples_in_which_nothing_shows_are_named_with_what_can_be_done(dmix):
     text = dmix(*words, "-n", 2, "--min-contrast", 255).stdout
     assert "the mask of 'nothing' is empty in 0, 1." in text
     assert re.search(r"'thing' has faded, with a contrast below 255 grey levels, in 0 \([\d.]+\), 1 \([\d.]+\)\.", text)
-    assert "--redraw 3 draws each of them again, up to 3 times; --drop leaves them out." in text
+    assert "To draw each of them again, up to 3 times: dmix compose dmix-out/recipe.json -o dmix-out --redraw 3" in text
+
+
+def test_what_is_left_out_is_in_the_folder_no_longer(compose, dmix):
+    compose("-n", 2, "-o", "a")
+    dmix("compose", "a/recipe.json", "-o", "a", "--drop", "--min-contrast", 255)
+    assert [name for name in written("a") if "/" in name] == []
 
 
 def test_what_was_redrawn_and_dropped_is_told_and_the_recipe_makes_it_again_bit_for_bit(compose, dmix):

@@ -1,10 +1,12 @@
 """Samples in which an object does not show: what `dmix compose` prints of them."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dmix_core.redraw import Redraw, Unseen
+    from dmix_core.run import RunFolder
 
 NAMES = ("tries", "drop", "least_contrast")
 """The options' values, as dmix_core.redraw.Redraw takes them."""
@@ -19,8 +21,8 @@ def record(done: "Redraw") -> dict[str, Any]:
     }
 
 
-def report(done: "Redraw") -> Iterator[str]:
-    """Lines that name such samples by their numbers, and what can be done about those that are left."""
+def report(done: "Redraw", folder: "RunFolder") -> Iterator[str]:
+    """Lines that name such samples by their numbers, and what to type to have others in the place of those left."""
     if done.redrawn:
         counts = (f"{number} ({tries} time{'s' * (tries > 1)})" for number, tries in done.redrawn.items())
         yield f"Drawn again: {', '.join(counts)}."
@@ -28,7 +30,8 @@ def report(done: "Redraw") -> Iterator[str]:
         yield f"Left out: {line}"
     yield from _lines(done.unseen, done.least_contrast)
     if done.unseen:
-        yield "--redraw 3 draws each of them again, up to 3 times; --drop leaves them out."
+        again = f"dmix compose {shlex.quote(str(folder.recipe))} -o {shlex.quote(str(folder.path))} --redraw 3"
+        yield f"To draw each of them again, up to 3 times: {again}; with --drop, what is no better is left out."
 
 
 def _lines(samples: "Mapping[int, Sequence[Unseen]]", least: float) -> Iterator[str]:

@@ -74,6 +74,12 @@ class PicturesWriter(ExportWriter):
         image, mask, tinted = (self.folder / folder / name for folder in FOLDERS[:3])
         return SampleFiles(image, mask, tinted, tuple(self._amodal(number)))
 
+    def remove(self, number: int) -> None:
+        """Remove the pictures that an earlier run has written of a sample which this one leaves out."""
+        files = self.files(number)
+        for path in (files.image, files.mask, files.overlay, *files.amodal):
+            path.unlink(missing_ok=True)
+
     def close(self) -> Sequence[Path]:
         return [write_png(self.folder / SHEET, self._sheet.picture())] if len(self._sheet) > 1 else []
 

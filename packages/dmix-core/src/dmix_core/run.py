@@ -232,11 +232,16 @@ class RunFolder:
         return exported
 
     def close(self) -> list[Path]:
-        """Write the sheet and finish the exporters; returns the files that these wrote. Repeated, it does nothing."""
+        """Write the sheet and finish the exporters; returns the files that these wrote. Repeated, it does nothing.
+
+        Pictures that an earlier run has left of samples which this one leaves out are removed.
+        """
         if self._closed:
             return []
         self._closed = True
         self._state_draws()
+        for number in self._run.recipe.dropped:
+            self.pictures.remove(number)
         self.sheet = next(iter(self.pictures.close()), None)
         exported = [path for writer in self._writers.values() for path in paths_of(writer, writer.close())]
         self._journal.close()

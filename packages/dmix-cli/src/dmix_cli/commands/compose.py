@@ -212,7 +212,7 @@ def compose(
         print_json({"folder": out, **files, **found})
     elif not quiet:
         _report(folder, files)
-        for line in unseen.report(redraw):
+        for line in unseen.report(redraw, folder):
             say(line)
 
 
