@@ -605,7 +605,9 @@ print(*loaded(), *loaded("compose"), *sorted(loaded("train", "object")))
 
 def test_help_is_answered_without_what_is_slow_to_import():
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=120)
-    assert (done.stdout.strip(), done.stderr) == ("dmix_core dmix_core dmix_core pydantic", "")  # what states the options of data sets
+    # dmix_core for commands of plugins, where some are installed; pydantic for what states the options of data sets
+    assert done.stdout.split() in (["dmix_core", "pydantic"], [*["dmix_core"] * 3, "pydantic"])
+    assert done.stderr == ""
 
 
 def test_a_backend_of_the_run_stands_in_the_recipe(dmix):

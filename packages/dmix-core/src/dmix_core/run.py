@@ -240,7 +240,7 @@ class RunFolder:
             return []
         self._closed = True
         self._state_draws()
-        for number in self._run.recipe.dropped:
+        for number in self.run.recipe.dropped:
             self.pictures.remove(number)
         self.sheet = next(iter(self.pictures.close()), None)
         exported = [path for writer in self._writers.values() for path in paths_of(writer, writer.close())]
