@@ -82,6 +82,13 @@ def fuzz(session: nox.Session) -> None:
     session.run("pytest", "tests/fuzz", env={"DMIX_FUZZ": count, "DMIX_FUZZ_JSON": "fuzz.json"})
 
 
+@nox.session
+def kills(session: nox.Session) -> None:
+    """End compose and train at random moments and start them again: 20 times each, or the number after `--`."""
+    install(session, *EDITABLE, *TEST_TOOLS)
+    session.run("python", "tests/fuzz/kills.py", *session.posargs)
+
+
 @nox.session(reuse_venv=False)
 def release(session: nox.Session) -> None:
     """Build every wheel and sdist into dist/, check them, install the wheels afresh and run the tests against them."""

@@ -144,7 +144,6 @@ def test_wherever_saving_is_cut_off_there_is_a_checkpoint_and_a_state(tmp_path, 
     shutil.copytree(before, tmp_path / "whole")
     with killed_at(10**6, monkeypatch) as operations:
         save(tmp_path / "whole", model, 2)
-    assert len(operations) > 30
     seen = set()
     for number in range(1, len(operations) + 1):
         out = tmp_path / f"cut-off-{number}"
@@ -160,7 +159,11 @@ def test_wherever_saving_is_cut_off_there_is_a_checkpoint_and_a_state(tmp_path, 
         save(out, model, 2)
         assert scratch(out) == []
         assert sorted(path.name for path in (out / "training").iterdir()) == ["state-00000002"]
-    assert seen == {(1, 1), (2, 1), (2, 2)}  # where the checkpoint is newer, its last steps are done again
+    assert seen == {
+        (1, 1),
+        (2, 1),
+        (2, 2),
+    }  # before, between and after its two renames; where the checkpoint is newer, its last steps are done again
 
 
 # ---- a full disk ------------------------------------------------------------------------------------------------

@@ -117,12 +117,13 @@ def _write(planned: "Sweep", out: Path, quiet: bool) -> dict[str, Any]:
     """Compose all cells; write the sheet and the figures, and return these with the files' paths."""
     import json
 
-    from dmix_core.files import writable_folder, write_atomically
+    from dmix_core.files import remove_temporaries, writable_folder, write_atomically
     from dmix_core.sweep_sheet import SweepSheet
 
     from ..progress import progress
 
     folder = writable_folder(out)
+    remove_temporaries(folder)  # of a killed sweep
     sheet = SweepSheet(planned.axes, _title(planned))
     cells = []
     with progress("sweeping", "step", quiet, total=planned.steps) as bar:
