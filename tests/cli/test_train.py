@@ -193,6 +193,6 @@ def test_every_setting_is_an_option_with_the_same_default(command, function, tmp
     if command is background:
         for name in ("mask_rule", "mask_suffix", "classes", "min_area", "merge_distance", "skip_empty"):
             del settings[name]
-        del settings["mask_loss_weight"], settings["label_dropout"]
+        del settings["mask_loss_weight"], settings["mask_target"], settings["label_dropout"]
     options = command.make_context("train", [str(tmp_path), "-o", "run", "--steps", "1"]).params
     assert {name: options.get(name, "no such option") for name in settings} == settings

@@ -235,3 +235,18 @@ def test_a_write_error_says_what_refused_it(tmp_path):
     with largest_file(10), pytest.raises(WriteError, match=r"Cannot write .*a\.txt' \(File too large\)"):
         checkpoint.write_atomically(tmp_path / "a.txt", bytes(100))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_of_an_earlier_version_goes_on(discs, tmp_path):
+    whole = [step.loss for step in train_object(discs, tmp_path / "whole", settings(), SIZE)]
+    begun = train_object(discs, tmp_path / "begun", settings(), SIZE)
+    assert [step.loss for step in islice(begun, 4)] == whole[:4]
+    begun.close()
+    for record in (tmp_path / "begun/training").glob("state-*/state.json"):
+        state = json.loads(record.read_text())
+        model, training = state["settings"]["model"], state["settings"]["training"]
+        model["unet"] = model.pop("network")
+        model["format_version"] = 1
+        del model["unet"]["kind"], training["mask_target"]
+        record.write_text(json.dumps(state))
+    assert [step.loss for step in train_object(discs, tmp_path / "begun", settings(), SIZE)] == whole[4:]

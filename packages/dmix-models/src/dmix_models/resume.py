@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from dmix_core.errors import DmixError, WriteError
 from dmix_core.files import sync_folder, write_atomically
 
+from .config import ModelConfig
 from .metrics import Pending
+from .migration import migrated
 
 logger = logging.getLogger(__name__)
 
@@ -289,7 +291,10 @@ def check_same(earlier: Settings, now: Settings, out: Path) -> None:
     Raises:
         ResumeError: naming each setting that differs, and the pictures.
     """
-    differing = [*changed_settings(earlier, now), *changed_pictures(earlier.get(PICTURES, {}), now[PICTURES])]
+    differing = [
+        *changed_settings(migrated_settings(earlier), now),
+        *changed_pictures(earlier.get(PICTURES, {}), now[PICTURES]),
+    ]
     if differing:
         lines = "".join(f"\n  {each}" for each in differing)
         raise ResumeError(
@@ -297,6 +302,19 @@ def check_same(earlier: Settings, now: Settings, out: Path) -> None:
             "Expected the same ones, to go on with it. Train into a new folder otherwise; with this one as init, if "
             "what it has learned is to be kept."
         )
+
+
+BEFORE = {"training": {"mask_target": "hard"}}
+"""What settings stood for in trainings that began before there were any."""
+
+
+def migrated_settings(settings: Settings) -> Settings:
+    """The settings that a training state was saved with, as today's are written."""
+    before = {group: values | settings.get(group, {}) for group, values in BEFORE.items()}
+    model = migrated(settings.get("model", {}))
+    with suppress(ValidationError):  # a damaged one is compared as it is, and its differences are listed
+        model = ModelConfig.model_validate(model).model_dump(mode="json")
+    return {**settings, **before, "model": model}
 
 
 def changed_settings(earlier: Settings, now: Settings) -> list[str]:

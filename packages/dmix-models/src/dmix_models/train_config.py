@@ -9,6 +9,7 @@ from dmix_data.augment import Augmentation
 from dmix_data.datasets import Crops
 
 from .config import ModelConfig
+from .mask_target import MaskTarget
 from .tensorboard import check_installed
 
 
@@ -25,6 +26,7 @@ class TrainConfig(BaseModel):
         warmup: steps over which the learning rate rises; `decay` "cosine" lets it fall to zero at the last step.
         ema_decay: of the average of the weights, which is what gets saved and sampled.
         mask_loss_weight: of the mask channel's loss; that of the image is 1.
+        mask_target: "soft" trains on masks with soft edges, see `mask_target`: sampled masks have fewer holes.
         init: the name or folder of a model whose weights to begin with, see `transfer`; None: random ones.
         label_dropout: of a class-conditional model, how often a class is hidden, so that it learns "any" as well.
         mixed_precision: "bf16" computes the network in bfloat16. "auto" measures both for some steps at the start and
@@ -50,6 +52,7 @@ class TrainConfig(BaseModel):
     ema_decay: float = Field(0.999, ge=0, lt=1)
     grad_clip: PositiveFloat = 1.0
     mask_loss_weight: PositiveFloat = 1.0
+    mask_target: MaskTarget = "soft"
     label_dropout: float = Field(0.1, ge=0, lt=1)
     init: str | None = None
     compile: bool = False

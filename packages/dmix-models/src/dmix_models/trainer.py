@@ -24,6 +24,7 @@ from .config import ModelConfig
 from .denoiser import Dtype, NetworkDenoiser
 from .ema import EMA
 from .losses import hybrid_loss
+from .mask_target import mask_target
 from .metrics import METRICS, Measured, Metrics, Pending, Quarters, TrainStep
 from .networks import NetworkConfig
 from .ownership import Ownership
@@ -237,6 +238,7 @@ class Training:
 
     def _loss(self, batch: Batch) -> Tensor:
         clean, noise, t, labels = batch
+        clean = mask_target(self.config.mask_target, clean, self.model.image_channels)
         x_t = self.schedule.diffuse(clean, 0, t, noise).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.mixed_precision == "bf16"):
             # the network counts its times from 0

@@ -130,6 +130,13 @@ OBJECTS: list[Decorator] = [
     click.option(
         "--mask-loss-weight", type=POSITIVE, default=1.0, show_default=True, help="Of the mask beside the image's 1."
     ),
+    click.option(
+        "--mask-target",
+        type=click.Choice(["hard", "soft"]),
+        default="soft",
+        show_default=True,
+        help="Learn masks with soft edges, which gives sampled masks fewer holes, or as they are.",
+    ),
 ]
 
 

@@ -1,0 +1,145 @@
+"""manifest.jsonl: what a generated set holds, one line for each sample; all formats are made from it alone.
+
+A set's folder has images/ and masks/, a manifest.jsonl of committed samples, and set.json with what all of them share.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .exceptions import DataError
+from .options import Split
+
+MANIFEST, SET = "manifest.jsonl", "set.json"
+
+Kind = Literal["composite", "twin", "near-miss", "real"]
+Box = tuple[int, int, int, int]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ObjectEntry(_Part):
+    """One object of a sample.
+
+    Attributes:
+        class_name: what it is, the label of detectors.
+        value: its value in the sample's mask, 1 or more.
+        box: the tight box (x, y, width, height) of its visible pixels; None where none show.
+        area: its visible pixels.
+        asked: the box in which it was to be painted.
+        model: what painted it.
+        contrast, edge, grain: how it stands out, as `dmix_core.quality` measures; None where that is undefined.
+        flags: what the checks found, such as "border" or "faint".
+    """
+
+    class_name: str
+    value: Annotated[int, Field(ge=1, le=255)]
+    box: Box | None
+    area: Annotated[int, Field(ge=0)]
+    asked: Box | None = None
+    model: str = ""
+    contrast: float | None = None
+    edge: float | None = None
+    grain: float | None = None
+    flags: tuple[str, ...] = ()
+
+
+class SampleEntry(_Part):
+    """A line of manifest.jsonl. Files are relative to the set's folder, with forward slashes.
+
+    Attributes:
+        number: its place in the plan.
+        image, mask: the picture, and its mask: 0 where no object shows, and each object's value.
+        twin: the picture of the same background without objects.
+        kind: a twin shows no object and is a sample of its own; a near-miss shows one too faint to be labelled.
+        background: the model's name, or the photograph relative to the folder of photographs.
+        group: samples of one group show the same background or share states, and never stand on both sides of a split.
+        recipe: the digest of what it was made from.
+        sha256: of each of its files.
+        phash: a 64-bit perceptual hash of the image, 16 hexadecimal digits.
+    """
+
+    format_version: Literal[1] = 1
+    number: Annotated[int, Field(ge=0)]
+    image: str
+    mask: str
+    twin: str | None = None
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+    kind: Kind = "composite"
+    objects: tuple[ObjectEntry, ...] = ()
+    background: str = ""
+    group: str
+    split: Split = "train"
+    seed: int = 0
+    recipe: str = ""
+    strength: float = 1.0
+    sha256: dict[str, str] = {}
+    phash: str = ""
+    flags: tuple[str, ...] = ()
+
+
+class SetInfo(_Part):
+    """set.json: what all samples of a set share.
+
+    Attributes:
+        classes: the names of the classes, in the order of their ids.
+        recipe: digest of what the set was made from.
+        made_with: versions and checksums.
+        source: the content of the file that states what to generate.
+        licences: of the models and of the photographs, by their names.
+        real: whether backgrounds are photographs.
+    """
+
+    format_version: Literal[1] = 1
+    name: str
+    classes: tuple[str, ...]
+    recipe: str = ""
+    made_with: dict[str, str] = {}
+    source: dict[str, object] = {}
+    licences: dict[str, str] = {}
+    real: bool = False
+
+
+def entries(folder: str | Path) -> Iterator[SampleEntry]:
+    """The samples of a set, line by line, so that a set of any length can be read.
+
+    Raises:
+        DataError: no manifest, or a line that is none, with its number.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{str(folder)!r} has no {MANIFEST}; expected a folder that `dmix generate` wrote.")
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            yield _entry(line, number, path)
+
+
+def _entry(line: str, number: int, path: Path) -> SampleEntry:
+    try:
+        return SampleEntry.model_validate_json(line)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "the line"
+        raise DataError(
+            f"Line {number} of {str(path)!r} is no sample: {where}: {problem['msg']}. "
+            "Make the missing samples again with `dmix generate --resume`."
+        ) from error
+
+
+def read_info(folder: str | Path) -> SetInfo:
+    """What set.json states.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    path = Path(folder) / SET
+    try:
+        return SetInfo.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read {str(path)!r}: {error}. Expected what `dmix generate` writes.") from error
