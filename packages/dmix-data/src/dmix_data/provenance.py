@@ -32,4 +32,4 @@ def stamped(
     """
     drawn = to_picture(picture, grey=grey) if isinstance(picture, Tensor) else picture
     mark = Mark(COMPOSITE if real else GENERATED, recipe)
-    return Stamped(png_bytes(drawn, grey=grey, mark=mark), phash(drawn.convert("L") if grey else drawn))
+    return Stamped(png_bytes(drawn, grey=grey, mark=mark), phash(drawn))
