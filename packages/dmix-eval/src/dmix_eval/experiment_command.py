@@ -13,7 +13,8 @@ from dmix_cli.printing import json_option, print_json, say
 if TYPE_CHECKING:
     from dmix_models.precision import Precision
 
-    from .experiment_results import Results
+    from .experiment_config import Row
+    from .experiment_results import Result, Results
     from .photographs import Photograph
 
 
@@ -72,17 +73,25 @@ def experiment(
 def _run(results: "Results", rows: list[str], precision: "Precision | None", threads: int | None, quiet: bool) -> None:
     import torch
 
+    from dmix_cli.progress import progress
+
     from .experiment_run import ExperimentRun
 
     if threads is not None:
         torch.set_num_threads(threads)
     run = ExperimentRun(results.experiment, results.folder, rows, precision)
-    for row, result in run.run():
-        _write_tables(results)
-        _write_alarms(results, run.tested["validation"])
-        if not quiet:
-            ap = ", ".join(f"{part} {ways['windows'].figures['pixel AP']:.3f}" for part, ways in result.tested.items())
-            say(f"{row.name}, seed {result.seed}: pixel AP by windows {ap}; {result.seconds:.0f} s")
+    steps = len(run.due()) * results.experiment.training.steps
+    with progress("training", "step", quiet, total=steps) as bar:
+        for row, result in run.run(bar.update):
+            _write_tables(results)
+            _write_alarms(results, run.tested["validation"])
+            if not quiet:
+                say(_line(row, result))
+
+
+def _line(row: "Row", result: "Result") -> str:
+    ap = ", ".join(f"{part} {ways['windows'].figures['pixel AP']:.3f}" for part, ways in result.tested.items())
+    return f"{row.name}, seed {result.seed}: pixel AP by windows {ap}; {result.seconds:.0f} s"
 
 
 def _write_alarms(results: "Results", photographs: "Sequence[Photograph]") -> None:
