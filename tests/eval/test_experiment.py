@@ -93,6 +93,7 @@ def test_a_stopped_experiment_goes_on_and_writes_its_tables(file, tmp_path, monk
     assert len(records) == 8  # parts, ways, rows
     (found,) = [each for each in records if (each["part"], each["way"], each["row"]) == ("test", "windows", "with set")]
     assert found["figures"]["pixel AP"]["mean"] > 0.5  # dark discs are easy
+    assert found["pictures"] == {"defects": 6, "normal": 6, "defects_groups": 6, "normal_groups": 6}
     assert set(found["differences"]) == set(found["figures"])
     assert "| with set | 1 |" in (out / "table.md").read_text()
     assert Image.open(out / "false-alarms.png").height > 2 * 128
