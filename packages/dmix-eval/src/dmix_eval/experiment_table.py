@@ -159,7 +159,8 @@ _PICTURES = "{defects} pictures of defects on {defects_groups} tiles, {normal} n
 _NOTE = (
     "Figures are means over seeds. Differences are against the row with as many real pictures and nothing added: the "
     "mean over seeds, 95 % intervals over resampled tiles and over resampled pictures, and how many seeds agree in "
-    "being better; of few tiles an interval over tiles says little. False pixels and the found share are at the threshold of the highest F1 on validation."
+    "being better; of few tiles an interval over tiles says little. False pixels and the found share are at the "
+    "threshold of the highest F1 on validation."
 )
 
 
