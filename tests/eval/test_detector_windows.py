@@ -100,6 +100,15 @@ def test_a_fraction_of_a_window_is_due_every_few_steps(photos):
     assert sum(len(batch.images) - 8 for batch in batches(shares(row, training, photos, ()), training, 0)) == 2
 
 
+def test_rows_of_one_seed_learn_from_the_same_real_windows(photos):
+    training = Training(steps=3, side=SIDE)
+    rows = Row(name="a"), Row(name="b", add=(Addition(use="copy-paste", ratio=2),))
+    plain, more = ([*batches(shares(row, training, photos, ()), training, 5)] for row in rows)
+    for one, other in zip(plain, more, strict=True):
+        assert (one.images == other.images[:8]).all()
+        assert (one.masks == other.masks[:8]).all()
+
+
 def test_synthetic_first_ends_with_real_windows_alone(photos):
     training = Training(steps=4, side=SIDE)
     row = Row(name="a", add=(Addition(use="perlin"),), schedule="synthetic-first")

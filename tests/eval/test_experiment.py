@@ -74,7 +74,7 @@ def test_a_file_that_does_not_fit_is_refused(file, text, message):
 
 
 def test_an_unknown_row_is_wrong_use(file):
-    code, output = dmix("experiment", file, "--rows", "with sat")
+    code, output = dmix("experiment", file, "--row", "with sat")
     assert code == 2
     assert "Did you mean 'with set'?" in output
 
@@ -83,7 +83,7 @@ def test_a_stopped_experiment_goes_on_and_writes_its_tables(file, tmp_path, monk
     monkeypatch.setattr("dmix_eval.experiment_table.RESAMPLES", 20)
     out = tmp_path / "out"
     common = ("experiment", file, "-o", out, "--threads", "1", "--precision", "no")
-    assert dmix(*common, "--rows", "real only")[0] == 0
+    assert dmix(*common, "--row", "real only")[0] == 0
     (first,) = (out / "results").iterdir()
     written = first.stat().st_mtime_ns
     code, output = dmix(*common)
@@ -93,6 +93,7 @@ def test_a_stopped_experiment_goes_on_and_writes_its_tables(file, tmp_path, monk
     assert len(records) == 8  # parts, ways, rows
     (found,) = [each for each in records if (each["part"], each["way"], each["row"]) == ("test", "windows", "with set")]
     assert found["figures"]["pixel AP"]["mean"] > 0.5  # dark discs are easy
+    assert found["pictures"] == {"defects": 6, "normal": 6, "defects_groups": 6, "normal_groups": 6}
     assert set(found["differences"]) == set(found["figures"])
     assert "| with set | 1 |" in (out / "table.md").read_text()
     assert Image.open(out / "false-alarms.png").height > 2 * 128

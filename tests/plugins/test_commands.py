@@ -33,7 +33,9 @@ def test_a_command_of_a_plugin_runs_and_has_help(dmix):
 
 def test_help_lists_it_with_its_distribution_and_imports_nothing_of_it(dmix):
     text = dmix("--help")
-    assert "Commands of plugins: absent From acme-tools 2.1.0. greet From acme-tools 2.1.0." in text
+    listed = text.partition("Commands of plugins: ")[2]
+    assert "absent From acme-tools 2.1.0." in listed
+    assert "greet From acme-tools 2.1.0." in listed
     assert "acme_tools" not in sys.modules
 
 
@@ -59,7 +61,7 @@ def test_a_name_of_dmix_itself_stays(dmix):
 
 def test_the_allow_list_limits_commands(dmix, monkeypatch):
     monkeypatch.setenv("DMIX_PLUGINS", "soft-mask")
-    assert "Commands of plugins" not in dmix("--help")
+    assert "acme-tools" not in dmix("--help")
     assert "acme-tools 2.1.0: left out by the environment variable DMIX_PLUGINS" in dmix("greet", exit_code=2)
     monkeypatch.setenv("DMIX_PLUGINS", "acme-tools:greet")
     assert dmix("greet") == "Hello, world."

@@ -8,19 +8,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WIDTHS = (16, 32, 64, 128)
-"""Channels at each scale, from the finest; 0.49 million parameters."""
+"""Channels at each scale, from the finest; 0.44 million parameters."""
 
 
 class Detector(nn.Module):
     """A U-Net (Ronneberger et al., 2015) over grey pictures, batch-normalised.
 
-    Batch normalisation uses the same statistics for windows and for whole pictures, which group normalisation does not.
+    Two convolutions at each scale on the way down and one on the way up: two would take a third longer. Batch
+    normalisation uses the same statistics for windows and for whole pictures, which group normalisation does not.
     """
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        self.down = nn.ModuleList(map(_block, (1, *widths[:-1]), widths))
-        self.up = nn.ModuleList(_block(fine + coarse, fine) for fine, coarse in pairwise(widths))
+        self.down = nn.ModuleList(map(_twice, (1, *widths[:-1]), widths))
+        self.up = nn.ModuleList(_convolution(fine + coarse, fine) for fine, coarse in pairwise(widths))
         self.out = nn.Conv2d(widths[0], 1, 1)
 
     @property
@@ -41,11 +42,13 @@ class Detector(nn.Module):
         return logits
 
 
-def _block(before: int, after: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (before, after):
-        layers += [nn.Conv2d(channels, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+def _twice(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(*_convolution(before, after), *_convolution(after, after))
+
+
+def _convolution(before: int, after: int) -> nn.Sequential:
+    convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
 
 
 class Timed(nn.Module):

@@ -84,12 +84,15 @@ def _generated(folder: Path, classes: tuple[str, ...]) -> GeneratedSet:
 
 
 def batches(shares: Sequence[Share], training: Training, seed: int) -> Iterator[Batch]:
-    """As many batches as there are steps; windows are mirrored, turned and brought into other light."""
-    random = np.random.default_rng(seed)
+    """As many batches as there are steps; windows are mirrored, turned and brought into other light.
+
+    Each share has its own random numbers, so that rows of one seed learn from the same real windows.
+    """
+    randoms = [np.random.default_rng([seed, number]) for number in range(len(shares))]
     for step in range(training.steps):
         windows = [
             augmented(share.source.window(random), random, training.gain)
-            for share in shares
+            for share, random in zip(shares, randoms, strict=True)
             for _ in range(_due(share, step, training.steps))
         ]
         yield Batch(

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 import click
 
 from dmix_cli.failures import wrong_use
-from dmix_cli.parameters import FILE, NEW_FOLDER, Count, NamesType
+from dmix_cli.parameters import FILE, NEW_FOLDER, Count
 from dmix_cli.printing import json_option, print_json, say
 
 if TYPE_CHECKING:
     from dmix_models.precision import Precision
 
-    from .experiment_results import Results
+    from .experiment_config import Row
+    from .experiment_results import Result, Results
     from .photographs import Photograph
 
 
 @click.command(short_help="Does it help a detector?")
 @click.argument("file", type=FILE)
 @click.option("-o", "--out", type=NEW_FOLDER, default="dmix-experiment", show_default=True, help="The folder to write.")
-@click.option("--rows", type=NamesType(), help="Take these rows alone.  [default: all]")
+@click.option("--row", "rows", multiple=True, metavar="NAME", help="Take these rows alone.  [default: all]")
 @click.option("--precision", type=click.Choice(["no", "bf16"]), help="Of the networks.  [default: the faster one]")
 @click.option("--threads", type=Count(1, 1024), help="For the networks.  [default: as many as there are cores]")
 @click.option("--table-only", is_flag=True, help="Train nothing; write the tables of what there is.")
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def experiment(
     file: Path,
     out: Path,
-    rows: list[str] | None,
+    rows: tuple[str, ...],
     precision: "Precision | None",
     threads: int | None,
     table_only: bool,
@@ -57,11 +58,11 @@ def experiment(
 
     with wrong_use(ExperimentError):
         planned = read_experiment(file)
-        for name in rows or ():
+        for name in rows:
             planned.row(name)
     results = Results(writable_folder(out / "results"), planned)
     if not table_only:
-        _run(results, rows or [], precision, threads, quiet)
+        _run(results, rows, precision, threads, quiet)
     records = _write_tables(results)
     if as_json:
         print_json({"rows": records})
@@ -69,20 +70,30 @@ def experiment(
         say(f"Wrote {out / 'table.md'}")
 
 
-def _run(results: "Results", rows: list[str], precision: "Precision | None", threads: int | None, quiet: bool) -> None:
+def _run(
+    results: "Results", rows: Sequence[str], precision: "Precision | None", threads: int | None, quiet: bool
+) -> None:
     import torch
+
+    from dmix_cli.progress import progress
 
     from .experiment_run import ExperimentRun
 
     if threads is not None:
         torch.set_num_threads(threads)
     run = ExperimentRun(results.experiment, results.folder, rows, precision)
-    for row, result in run.run():
-        _write_tables(results)
-        _write_alarms(results, run.tested["validation"])
-        if not quiet:
-            ap = ", ".join(f"{part} {ways['windows'].figures['pixel AP']:.3f}" for part, ways in result.tested.items())
-            say(f"{row.name}, seed {result.seed}: pixel AP by windows {ap}; {result.seconds:.0f} s")
+    steps = len(run.due()) * results.experiment.training.steps
+    with progress("training", "step", quiet, total=steps) as bar:
+        for row, result in run.run(bar.update):
+            _write_tables(results)
+            _write_alarms(results, run.tested["validation"])
+            if not quiet:
+                say(_line(row, result))
+
+
+def _line(row: "Row", result: "Result") -> str:
+    ap = ", ".join(f"{part} {ways['windows'].figures['pixel AP']:.3f}" for part, ways in result.tested.items())
+    return f"{row.name}, seed {result.seed}: pixel AP by windows {ap}; {result.seconds:.0f} s"
 
 
 def _write_alarms(results: "Results", photographs: "Sequence[Photograph]") -> None:

@@ -22,11 +22,10 @@ from .histograms import Seen, counts
 from .photographs import Photograph, chosen, real_photographs
 
 SMOOTHING = 2.0  # pixels, the standard deviation by which maps are smoothed before their maximum is a picture's score
-
 NEAR = 5  # pixels around a defect, where a mask's outline may be disputed
 
-Advance = Callable[[str], object]
-"""Called before each row and seed, with what is done."""
+OnStep = Callable[[], object]
+"""Called after each step of training."""
 
 
 class ExperimentRun:
@@ -70,18 +69,17 @@ class ExperimentRun:
         wanted = [(row, seed) for seed in self.experiment.seeds for row in self.rows]
         return [(row, seed) for row, seed in wanted if self.results.read(row, seed) is None]
 
-    def run(self, advance: Advance = lambda what: None) -> Iterator[tuple[Row, Result]]:
+    def run(self, on_step: OnStep = lambda: None) -> Iterator[tuple[Row, Result]]:
         """Make what is due; each result is on disk before it is yielded."""
         for row, seed in self.due():
-            advance(f"{row.name}, seed {seed}")
-            result = self.result(row, seed)
+            result = self.result(row, seed, on_step)
             self.results.write(row, result)
             yield row, result
 
-    def result(self, row: Row, seed: int) -> Result:
+    def result(self, row: Row, seed: int, on_step: OnStep = lambda: None) -> Result:
         """Train a detector and test it."""
         start = time.perf_counter()
-        detector = trained(self._shares(row), self.experiment.training, seed, self.precision)
+        detector = trained(self._shares(row), self.experiment.training, seed, self.precision, on_step)
         seen = {part: {way: self._seen(detector, part, way) for way in WAYS} for part in PARTS}
         return Result(
             row=row.name,

@@ -7,6 +7,7 @@ import numpy as np
 
 from .experiment_config import Experiment
 from .experiment_results import PARTS, WAYS, Part, Result, Results, Tested, Way
+from .histograms import Seen
 from .scores import MEASURES, Numbers, Scores, resampled
 
 RESAMPLES = 1000
@@ -121,6 +122,7 @@ def _records(experiment: Experiment, tests: Mapping[str, Mapping[int, Tested]]) 
         yield {
             "row": name,
             "seeds": [*of_row],
+            "pictures": _counts(next(iter(of_row.values())).seen),
             "figures": {each: _spread([test.figures[each] for test in of_row.values()]) for each in MEASURES},
             "false_pixels": float(np.mean([test.pixels.false for test in of_row.values()])),
             "false_on_normal": float(np.mean([test.pixels.false_on_normal for test in of_row.values()])),
@@ -128,6 +130,14 @@ def _records(experiment: Experiment, tests: Mapping[str, Mapping[int, Tested]]) 
             "against": baseline,
             "differences": {each: value._asdict() for each, value in differences.items() if value},
         }
+
+
+def _counts(seen: Sequence[Seen]) -> dict[str, int]:
+    """On how many pictures of how many groups a row was tested."""
+    kinds = {"defects": [each for each in seen if not each.normal], "normal": [each for each in seen if each.normal]}
+    return {name: len(those) for name, those in kinds.items()} | {
+        f"{name}_groups": len({each.group for each in those}) for name, those in kinds.items()
+    }
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
@@ -145,10 +155,12 @@ def markdown(records: Sequence[dict[str, Any]], experiment: Experiment) -> str:
 
 
 _WAYS = {"windows": "by windows", "whole": "in one pass"}
+_PICTURES = "{defects} pictures of defects on {defects_groups} tiles, {normal} normal ones of {normal_groups}.\n\n"
 _NOTE = (
     "Figures are means over seeds. Differences are against the row with as many real pictures and nothing added: the "
     "mean over seeds, 95 % intervals over resampled tiles and over resampled pictures, and how many seeds agree in "
-    "being better. False pixels and the found share are at the threshold of the highest F1 on validation."
+    "being better; of few tiles an interval over tiles says little. False pixels and the found share are at the "
+    "threshold of the highest F1 on validation."
 )
 
 
@@ -162,7 +174,8 @@ def _table(records: Sequence[dict[str, Any]], title: str) -> str:
         *(f"{name}: difference" for name in COMPARED),
     ]
     lines = [head, ["---"] * len(head), *map(_cells, records)]
-    return f"\n## {title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    tested = _PICTURES.format(**records[0]["pictures"]) if records else ""
+    return f"\n## {title}\n\n{tested}" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _cells(record: dict[str, Any]) -> list[str]:

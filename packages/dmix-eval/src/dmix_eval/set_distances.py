@@ -113,6 +113,8 @@ def between_halves(real: Sequence[Specimen], values: Sequence[float]) -> Estimat
 
 def erased_share(ours: Values, real: Values) -> Estimate:
     """The share of objects that are fainter than the 5th percentile of real ones; of real ones it is 5 %."""
+    if not len(ours) or not len(real):
+        return NONE
     below = float(np.quantile(np.abs(real.values), ERASED))
     random = np.random.default_rng(0)
     again = [(np.abs(ours.resampled(random)) < below).mean() for _ in range(RESAMPLES)]
