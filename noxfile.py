@@ -17,6 +17,7 @@ PACKAGES = [
     "packages/dmix-models",
     "packages/dmix-cli",
     "packages/dmix-factory",
+    "packages/dmix-eval",
 ]
 PLUGINS = [
     "plugins/dmix-diffusers",
@@ -76,10 +77,17 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try many hostile inputs: 20,000, or the number after `--`."""
+    """Try many hostile inputs: 20,000, or the number after `--`; their counts are printed, and written to fuzz.json."""
     install(session, *EDITABLE, *TEST_TOOLS)
     count = session.posargs[0] if session.posargs else "20000"
-    session.run("pytest", "tests/fuzz", env={"DMIX_FUZZ": count})
+    session.run("pytest", "tests/fuzz", env={"DMIX_FUZZ": count, "DMIX_FUZZ_JSON": "fuzz.json"})
+
+
+@nox.session
+def kills(session: nox.Session) -> None:
+    """End compose and train at random moments and start them again: 20 times each, or the number after `--`."""
+    install(session, *EDITABLE, *TEST_TOOLS)
+    session.run("python", "tests/fuzz/kills.py", *session.posargs)
 
 
 @nox.session(reuse_venv=False)

@@ -55,7 +55,7 @@ def is_own(module: object, key: str) -> bool:
 
 def described(name: str, value: object) -> dict[str, list[str]]:
     if not isinstance(value, type):
-        return {name: parameters(value)} if inspect.isfunction(value) else {name: []}
+        return {name: parameters(value)} if callable(value) else {name: []}
     own = (key for key in vars(value) if key == "__call__" or not key.startswith(("_", "model_config")))  # pydantic's
     methods = {key: vars(value)[key] for key in own}
     bare = getattr(value, "_is_protocol", False) or issubclass(value, Exception)

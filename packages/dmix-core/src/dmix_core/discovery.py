@@ -17,7 +17,7 @@ GROUP = "dmix"
 COMMANDS = "dmix_commands"
 """Entry points that name click commands; the name is the command's."""
 ALLOW_LIST = "DMIX_PLUGINS"
-_OWN = {"dmix-core", "dmix-data", "dmix-models", "dmix-cli", "dmix-factory"}
+_OWN = {"dmix-core", "dmix-data", "dmix-models", "dmix-cli", "dmix-eval", "dmix-factory"}
 
 
 @dataclass(frozen=True)

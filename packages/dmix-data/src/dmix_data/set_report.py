@@ -205,7 +205,7 @@ def _select(name: str, values: Iterable[str]) -> str:
 def _card(sample: StoredSample) -> str:
     """A sample with the outlines of its objects, and what the filters ask for."""
     entry = sample.entry
-    facts: dict[str, set[str]] = {
+    facts: dict[str, Iterable[str]] = {
         "class": {each.entry.class_name for each in sample.shown},
         "flag": flags_of(entry),
         "part": {entry.split},
@@ -214,8 +214,8 @@ def _card(sample: StoredSample) -> str:
     data = "".join(f' data-{name}="{escape(BETWEEN.join(sorted(values)))}"' for name, values in facts.items())
     paths = "".join(_path(each) for each in sample.shown)
     drawn = f'<svg viewBox="0 0 {entry.width} {entry.height}" aria-hidden="true">{paths}</svg>' if paths else ""
-    said = "; ".join(", ".join(sorted(facts[name])) for name in ("class", "flag") if facts[name])
-    caption = f"{entry.number} {entry.kind}{f': {said}' if said else ''}"
+    found = "; ".join(", ".join(sorted(facts[name])) for name in ("class", "flag") if facts[name])
+    caption = f"{entry.number} {entry.kind}{f': {found}' if found else ''}"
     picture = image_tag(_small(sample.picture()), f"sample {entry.number}", "jpeg")
     return (
         f'<figure{data}><span class="frame">{picture}{drawn}</span><figcaption>{escape(caption)}</figcaption></figure>'

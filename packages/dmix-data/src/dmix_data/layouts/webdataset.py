@@ -30,8 +30,9 @@ class WebDataset:
 
     def detect(self, root: Path) -> str | None:
         first = min(root.glob(f"*{MASK}"), default=None)
-        there = first is not None and _facts_file(first).is_file()
-        return f"{first.name} with {_facts_file(first).name}" if first and there else None
+        if first is None or not _facts_file(first).is_file():
+            return None
+        return f"{first.name} with {_facts_file(first).name}"
 
     def read(self, root: Path) -> Listing:
         listing = Listing([])

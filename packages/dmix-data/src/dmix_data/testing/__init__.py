@@ -14,8 +14,8 @@ It needs hypothesis: `pip install "dmix-core[testing]"`.
 
 from dmix_core.testing import BrokenPromise
 
-from .format_checks import check_format, format_check
-from .layout_checks import check_layout, layout_check
+from .format_checks import check_format
+from .layout_checks import check_layout
 from .toy_sets import write_set
 
-__all__ = ["BrokenPromise", "check_format", "check_layout", "format_check", "layout_check", "write_set"]
+__all__ = ["BrokenPromise", "check_format", "check_layout", "write_set"]

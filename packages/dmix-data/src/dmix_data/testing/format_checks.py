@@ -2,13 +2,12 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from hypothesis import strategies as st
 
 from dmix_core.errors import DmixError
-from dmix_core.testing.promises import Check, Judged, Unanswered, Verdict
+from dmix_core.testing.checking import Check, Conformance, Input, Judged, Unanswered, Verdict
 
 from ..formats.writing import Format
 from ..stored_set import StoredSet
@@ -18,7 +17,8 @@ Files = dict[str, bytes]
 """The content of each file below a folder."""
 
 
-def check_format(form: Format) -> None:
+@Conformance
+def check_format(form: Format) -> Check:
     """Check a format on small sets.
 
     Promises: it has a name and a title; it yields each sample of a set once, in their order, and returns a list of
@@ -27,43 +27,30 @@ def check_format(form: Format) -> None:
     Raises:
         BrokenPromise: which promise, by which set; an AssertionError.
     """
-    format_check(form).run()
 
-
-@dataclass(frozen=True)
-class _Toys:
-    """A small set of so many samples."""
-
-    samples: int
-
-    def __str__(self) -> str:
-        return f"a set of {self.samples} samples"
-
-    @property
-    def code(self) -> str:
-        return (
-            "from dmix_data.stored_set import StoredSet\n"
-            "from dmix_data.testing import write_set\n"
-            f"[*format.write(StoredSet.open(write_set('toys', {self.samples})), folder)]"
-        )
-
-
-def format_check(form: Format) -> Check[_Toys]:
-    """What check_format runs."""
-
-    def judge(case: _Toys) -> Iterator[Verdict]:
+    def judge(samples: int) -> Iterator[Verdict]:
         for fact in ("name", "title"):
             value = getattr(form, fact, None)
             kept = isinstance(value, str) and bool(value)
             yield Verdict(f"it has a {fact}: text that is not empty", kept, f"it is {value!r}")
         with tempfile.TemporaryDirectory() as temporary:
-            yield from _judge_set(form, case, Path(temporary))
+            yield from _judge_set(form, samples, Path(temporary))
 
-    return Check(st.sampled_from([_Toys(3)]), judge, examples=1, first=[_Toys(3)], last=[_Toys(9)])
+    return Check(st.just(_toys(3)), judge, examples=1, first=[_toys(3)], last=[_toys(9)])
 
 
-def _judge_set(form: Format, case: _Toys, folder: Path) -> Iterator[Verdict]:
-    source = StoredSet.open(write_set(folder / "toys", case.samples))
+def _toys(samples: int) -> Input:
+    """A small set of so many samples."""
+    code = (
+        "from dmix_data.stored_set import StoredSet\n"
+        "from dmix_data.testing import write_set\n"
+        f"[*format.write(StoredSet.open(write_set('toys', {samples})), folder)]"
+    )
+    return Input((samples,), f"a set of {samples} samples", code)
+
+
+def _judge_set(form: Format, samples: int, folder: Path) -> Iterator[Verdict]:
+    source = StoredSet.open(write_set(folder / "toys", samples))
     before = _files(source.root)
     first = yield from _written(form, source, folder / "first")
     again = yield from _written(form, source, folder / "again")
@@ -81,14 +68,14 @@ def _written(form: Format, source: StoredSet, folder: Path) -> Judged[Files]:
         while True:
             seen.append(next(steps).name)
     except StopIteration as end:
-        told = end.value
+        listed = end.value
     except Exception as error:
         yield Verdict("write raises nothing but a DmixError", isinstance(error, DmixError), repr(error), error)
         raise Unanswered from error
     expected = [sample.name for sample in source.samples()]
     yield Verdict("it yields each sample once, in their order", seen == expected, f"it yielded {seen[:4]}")
-    listed = isinstance(told, list) and all(isinstance(each, str) for each in told)
-    yield Verdict("it returns a list of texts", listed, f"it returned {told!r:.80}")
+    texts = isinstance(listed, list) and all(isinstance(each, str) for each in listed)
+    yield Verdict("it returns a list of texts", texts, f"it returned {listed!r:.80}")
     return _files(folder)
 
 

@@ -1,0 +1,73 @@
+"""`dmix evaluate`: is a generated set good?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dmix_cli.parameters import FOLDER, NEW_FOLDER, Count, NamesType
+from dmix_cli.printing import json_option, print_json, say
+
+if TYPE_CHECKING:
+    from .evaluation import Evaluation
+
+
+@click.command(short_help="Is a generated set good?")
+@click.argument("folder", metavar="SET", type=FOLDER)
+@click.option("--real", type=FOLDER, required=True, help="Real pictures: defects with masks, and normal ones.")
+@click.option("--classes", type=NamesType(), help="The objects that count.  [default: all]")
+@click.option("--side", type=Count(16, 512), default=64, show_default=True, help="Of the windows that show an object.")
+@click.option("-o", "--out", type=NEW_FOLDER, help="The folder to write into.  [default: SET]")
+@click.option("-q", "--quiet", is_flag=True, help="Print no table.")
+@json_option
+def evaluate(
+    folder: Path, real: Path, classes: list[str] | None, side: int, out: Path | None, quiet: bool, as_json: bool
+) -> None:
+    """Measure a generated set against real pictures, with intervals, beside what real pictures have among themselves.
+
+    SET is a folder of `dmix generate` or `dmix compose`. Is each object there, is its mask true, does it sit in the
+    scene, can it be told from real ones, is it new and varied? Into the output folder go evaluation.json and
+    evaluation.html, which shows best, median and worst objects by each measure.
+
+    Real pictures that no model has learned from make all but the last question fair; for that one give what the models
+    have learned from.
+
+    \b
+    Example:
+      dmix evaluate set --real photos/validation --classes blowhole
+    """
+    from dmix_core.files import writable_folder
+
+    from . import evaluation
+
+    out = writable_folder(out or folder)
+    found = evaluation.evaluate(folder, real, tuple(classes or ()), side)
+    files = _write(found, out)
+    if as_json:
+        print_json({**found.record(), "files": files})
+    elif not quiet:
+        _print(evaluation.rows(found))
+        if found.novelty:
+            say(f"\n{found.novelty.verdict}")
+        say(f"\nWrote {', '.join(map(str, files))}")
+
+
+def _write(found: "Evaluation", out: Path) -> list[Path]:
+    import json
+
+    from dmix_core.files import write_atomically
+
+    from .evaluation_page import evaluation_page
+
+    text = f"{json.dumps(found.record(), indent=1)}\n"
+    return [
+        write_atomically(out / "evaluation.json", text.encode()),
+        write_atomically(out / "evaluation.html", evaluation_page(found).encode()),
+    ]
+
+
+def _print(table: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    for row in table:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,182 @@
+"""An experiment from its file to its tables."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from dmix_cli.main import main
+from dmix_data.exceptions import DataError
+from dmix_eval.detector import Detector
+from dmix_eval.detector_training import by_windows, whole
+from dmix_eval.experiment_config import Experiment, ExperimentError, Row, read_experiment
+from dmix_eval.experiment_results import Results
+from dmix_eval.experiment_run import ExperimentRun, check_apart, highest_alarm, pictures_to_test
+from dmix_eval.experiment_table import Resampled, difference
+from dmix_eval.histograms import Seen, counts
+from dmix_eval.photographs import photograph, real_photographs
+from dmix_eval.scores import Scores
+
+FILE = """
+name = "discs"
+train = "real/train"
+validation = "real/validation"
+test = "real/test"
+classes = ["blowhole"]
+seeds = [0]
+stride = 32
+training = {steps = 40, side = 32, defects = 2, elsewhere = 2, learning_rate = 0.01}
+rows = [
+  {name = "real only"},
+  {name = "with set", add = [{use = "set", folder = "set", ratio = 1, negatives = 0.5}]},
+]
+"""
+
+
+@pytest.fixture
+def file(tmp_path, real, generated):
+    (tmp_path / "real").symlink_to(real)
+    (tmp_path / "set").symlink_to(generated)
+    path = tmp_path / "discs.toml"
+    path.write_text(FILE)
+    return path
+
+
+def dmix(*words):
+    done = CliRunner().invoke(main, list(map(str, words)))
+    return done.exit_code, done.output
+
+
+def test_a_file_states_paths_beside_itself(file, real):
+    planned = read_experiment(file)
+    assert planned.train.resolve() == (real / "train").resolve()
+    assert planned.rows[1].add[0].folder == file.parent / "set"
+    assert planned.baseline(planned.rows[1]).name == "real only"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = ", "no TOML"),
+        (FILE.replace("ratio = 1,", "ratios = 1,"), "rows.1.add.0.ratios"),
+        (FILE.replace('use = "set", folder = "set",', 'use = "set",'), "a folder belongs to"),
+        (FILE.replace("with set", "real only"), "two rows have the same name"),
+        (FILE.replace("stride = 32", "stride = 33"), "leaves gaps"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(file, text, message):
+    file.write_text(text)
+    with pytest.raises(ExperimentError, match=message):
+        read_experiment(file)
+
+
+def test_an_unknown_row_is_wrong_use(file):
+    code, output = dmix("experiment", file, "--row", "with sat")
+    assert code == 2
+    assert "Did you mean 'with set'?" in output
+
+
+def test_a_stopped_experiment_goes_on_and_writes_its_tables(file, tmp_path, monkeypatch):
+    monkeypatch.setattr("dmix_eval.experiment_table.RESAMPLES", 20)
+    out = tmp_path / "out"
+    common = ("experiment", file, "-o", out, "--threads", "1", "--precision", "no")
+    assert dmix(*common, "--row", "real only")[0] == 0
+    (first,) = (out / "results").iterdir()
+    written = first.stat().st_mtime_ns
+    code, output = dmix(*common)
+    assert (code, output.count("seed 0")) == (0, 1)
+    assert first.stat().st_mtime_ns == written
+    records = json.loads((out / "table.json").read_text())
+    assert len(records) == 8  # parts, ways, rows
+    (found,) = [each for each in records if (each["part"], each["way"], each["row"]) == ("test", "windows", "with set")]
+    assert found["figures"]["pixel AP"]["mean"] > 0.5  # dark discs are easy
+    assert found["pictures"] == {"defects": 6, "normal": 6, "defects_groups": 6, "normal_groups": 6}
+    assert set(found["differences"]) == set(found["figures"])
+    assert "| with set | 1 |" in (out / "table.md").read_text()
+    assert Image.open(out / "false-alarms.png").height > 2 * 128
+
+
+def test_results_of_another_state_of_the_experiment_are_refused(file, tmp_path):
+    planned = read_experiment(file)
+    run = ExperimentRun(planned, tmp_path, ["real only"], "no")
+    run.results.write(planned.rows[0], run.result(planned.rows[0], 0))
+    assert run.due() == []
+    file.write_text(FILE.replace("steps = 40", "steps = 41"))
+    changed = read_experiment(file)
+    with pytest.raises(ExperimentError, match="another state"):
+        Results(tmp_path, changed).read(changed.rows[0], 0)
+
+
+def test_a_rows_digest_is_its_own(file):
+    planned = read_experiment(file)
+    more = Experiment(**{**planned.__dict__, "rows": (*planned.rows, Row(name="five", real=5)), "seeds": (0, 1)})
+    assert [more.digest(row) for row in planned.rows] == [planned.digest(row) for row in planned.rows]
+    assert len({more.digest(row) for row in more.rows}) == 3
+
+
+def test_a_tile_in_two_parts_is_refused():
+    with pytest.raises(DataError, match="'b' is in train and in test"):
+        check_apart({"train": {"a", "b"}, "validation": {"c"}, "test": {"b"}})
+
+
+def test_an_alarm_lies_away_from_defects():
+    mask = np.zeros((40, 40), bool)
+    mask[5:10, 5:10] = True
+    photo = photograph("a", np.zeros((40, 40), np.uint8), mask, "a")
+    said = np.zeros((40, 40))
+    said[7, 12], said[30, 31] = 0.9, 0.4
+    assert highest_alarm(said, photo) == (30, 31, 0.4)
+    assert highest_alarm(said, photograph("b", photo.image, np.ones((40, 40), bool), "b")) is None
+
+
+def test_normal_pictures_can_be_fewer(real):
+    photographs = real_photographs(real / "test", ("blowhole",))
+    assert [each.normal for each in pictures_to_test(photographs, 2)] == [False] * 6 + [True] * 2
+    assert len(pictures_to_test(photographs, 100)) == 12
+
+
+@pytest.mark.parametrize("size", [(40, 70), (20, 33), (32, 32)])
+def test_both_ways_of_testing_cover_pictures_of_any_size(size):
+    torch.manual_seed(0)
+    detector = Detector((8, 8, 8)).eval()
+    random = np.random.default_rng(0)
+    photo = photograph("a", random.integers(0, 255, size).astype(np.uint8), np.zeros(size, bool), "a")
+    one, other = whole(detector, photo, "no"), by_windows(detector, photo, 32, 16, "no")
+    assert one.shape == other.shape == size
+    if size == (32, 32):  # one window is the whole picture
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def detected(quality, seed):
+    """Scores of a detector on four tiles of two pictures each, half of them normal."""
+    random = np.random.default_rng(seed)
+    seen = []
+    for number in range(16):
+        mask = np.zeros((20, 20), bool)
+        mask[5:10, 5:10] = number < 8
+        said = 1 / (1 + np.exp(-(random.normal(-2, 1, mask.shape) + quality * mask)))
+        one = Seen(
+            name=str(number),
+            group=str(number // 2),
+            score=said.max(),
+            defects=counts(said[mask]),
+            rest=counts(said[~mask]),
+        )
+        seen.append(one)
+    return Scores(seen)
+
+
+def test_a_better_detector_is_surely_better_and_the_same_is_not():
+    worse, better = (Resampled({seed: detected(quality, seed) for seed in range(2)}) for quality in (1, 3))
+    found = difference("pixel AP", better, worse)
+    assert found is not None
+    assert found.sure
+    assert found.by_group[0] > 0.2
+    assert (found.wins, found.seeds) == (2, 2)
+    same = difference("pixel AP", worse, worse)
+    assert same is not None
+    assert same.mean == 0
+    assert not same.sure
