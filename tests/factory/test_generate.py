@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,6 +125,23 @@ def test_other_settings_are_not_mixed_into_a_set(settings, tmp_path):
         generate(**settings | {"seed": 1}, out=tmp_path / "set", resume=True)
     with pytest.raises(DmixError, match="is not empty"):
         generate(**settings, out=tmp_path / "set")
+
+
+def test_masks_beside_photographs_are_no_backgrounds(settings, photographs, tmp_path):
+    for i in (0, 1):
+        with Image.open(photographs / f"{i}.png") as photo:
+            photo.save(tmp_path / f"{i}.jpg")
+            Image.new("L", photo.size).save(tmp_path / f"{i}.png")
+    generate(**settings | {"backgrounds": str(tmp_path), "n": 4}, out=tmp_path.parent / "set-of-pairs")
+    used = {entry.background for entry in entries(tmp_path.parent / "set-of-pairs")}
+    assert used == {"0.jpg", "1.jpg"}
+
+
+def test_the_folder_of_photographs_may_move(settings, photographs, tmp_path):
+    generate(**settings | {"n": 2}, out=tmp_path / "set")
+    shutil.copytree(photographs, tmp_path / "elsewhere")
+    moved = settings | {"n": 2, "backgrounds": str(tmp_path / "elsewhere")}
+    assert generate(**moved, out=tmp_path / "set", resume=True).made == 0
 
 
 def test_a_damaged_photograph_is_named_before_work_begins(settings, photographs, tmp_path):

@@ -126,11 +126,13 @@ def info_of(maker: Maker) -> SetInfo:
     painting = () if sources.real else (config.backgrounds,)
     models = {model: loader.denoiser(model) for model in (*painting, *(each.model for each in config.objects))}
     ours = {"dmix-factory": metadata.version("dmix-factory"), "threads": str(config.threads)}
+    made = made_with(loader.registry, models) | ours
+    weights = {what: digest for what, digest in made.items() if what.startswith("model ")}
     return SetInfo(
         name=config.name,
         classes=config.classes,
-        recipe=config.digest(sources=sources.facts(), rules=maker.rules.digest()),
-        made_with=made_with(loader.registry, models) | ours,
+        recipe=config.digest(sources=sources.facts(), rules=maker.digest, weights=weights),
+        made_with=made,
         source=config.model_dump(mode="json"),
         real=sources.real,
         samples=config.n * config.per_record,

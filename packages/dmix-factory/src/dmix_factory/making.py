@@ -17,7 +17,7 @@ from .plan_draws import Draws
 from .planning import PlanRecord, plan
 from .sample_checks import flags_of
 from .shots import Shot
-from .sources import Sources
+from .sources import Background, Sources
 from .units import Take, Unit, unit_of
 
 
@@ -34,9 +34,17 @@ class Maker:
     def __init__(self, config: GenerateConfig, sources: Sources, loader: Loader) -> None:
         self.config, self.sources, self.loader = config, sources, loader
         self.rules = rules_of(config, sources, loader)
+        compute = self.rules.compute(loader.registry)
+        for region in self.rules.regions[sources.real :]:
+            region.region(loader, compute)  # kept here, so that no sample loads it again
         self._areas = usual_areas(sources.measured) if sources.measured else None
         self._states = _States()
         self._cleaning = Cleaning(config.min_piece, config.fill_holes)
+
+    @property
+    def digest(self) -> str:
+        """Of the rules, wherever photographs lie."""
+        return _named(self.rules, self.sources.backgrounds[0]).digest()
 
     def make(self, record: PlanRecord) -> Unit:
         """The finished samples of a record.
@@ -62,7 +70,7 @@ class Maker:
         numbers = range(1, len(record.objects) + 1)
         flags = tuple(flags_of(shown, value, self.config.min_contrast, self._areas) for value in numbers)
         near_miss = None if faint is None else shot.at_strength(faint).image
-        return Take(record, attempt, _portable(recipe, record).digest(), shown, strength, flags, near_miss)
+        return Take(record, attempt, _named(recipe, record.background).digest(), shown, strength, flags, near_miss)
 
     def recipe(self, record: PlanRecord) -> Recipe:
         """The recipe of a record, which makes its picture alone, with `dmix compose` too.
@@ -136,8 +144,8 @@ def rules_of(config: GenerateConfig, sources: Sources, loader: Loader) -> Recipe
     return edit.apply(base, loader.branch(), "the settings of the set").model_copy(update={"exporters": ()})
 
 
-def _portable(recipe: Recipe, record: PlanRecord) -> Recipe:
+def _named(recipe: Recipe, background: Background) -> Recipe:
     """The recipe with the background by its name, so that its digest does not depend on where photographs lie."""
     bottom, *above = recipe.regions
-    named = bottom.model_copy(update={"model": record.background.name})
+    named = bottom.model_copy(update={"model": background.name})
     return recipe.model_copy(update={"regions": (named, *above)})

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dmix_core.geometry import Size
-from dmix_core.image_files import decode, read_pixels
+from dmix_core.image_files import read_pixels
 from dmix_core.loading import Loader
+from dmix_data.options import DataOptions
+from dmix_data.readers import read_images
 
 from .generate_config import ConfigError, GenerateConfig
 from .measured import RealObject, real_objects
-
-PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -84,20 +83,16 @@ def _model(reference: str, loader: Loader) -> Background:
 
 
 def _photographs(folder: Path) -> tuple[Background, ...]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
-    if not files:
-        raise ConfigError(
-            f"The folder {str(folder)!r} has no photographs; expected files such as {', '.join(sorted(PICTURES))}."
-        )
-    return tuple(
-        Background(path.relative_to(folder).as_posix(), f"photo:{path.resolve()}", _size(path)) for path in files
+    """The pictures of a folder in any layout: without masks, and those without objects where the data names them.
+
+    Each is decoded once, so that a damaged one is named before work begins.
+    """
+    pictures = read_images(folder, DataOptions(split="all"))
+    names = [each.path.relative_to(folder).as_posix() for each in pictures]
+    found = (
+        Background(name, f"photo:{each.path.resolve()}", each.size) for name, each in zip(names, pictures, strict=True)
     )
-
-
-def _size(path: Path) -> Size:
-    """(H, W) of a picture, which is decoded once: a damaged one is named before work begins."""
-    picture: Image.Image = decode(path)
-    return picture.height, picture.width
+    return tuple(sorted(found, key=lambda background: background.name))
 
 
 def _check_room(backgrounds: Sequence[Background], sizes: Sequence[Size]) -> None:
