@@ -32,6 +32,8 @@ BASE = [word for folder in PACKAGES for word in ("-e", folder)]
 EDITABLE = BASE + [word for folder in PLUGINS for word in ("-e", folder)]
 # hatchling: the tests build and install plugin packages without fetching anything.
 TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard", "transformers"]
+# They read what `dmix export` writes, and are the measure of our own hash and outlines.
+TEST_TOOLS += ["datasets", "imagehash", "opencv-python-headless", "pycocotools", "webdataset"]
 # ruff formats the signatures of the API.
 DOCS_TOOLS = ["latex2mathml", "mkdocs-material", "mkdocstrings-python", "ruff"]
 MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included
@@ -74,10 +76,17 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try many hostile inputs: 20,000, or the number after `--`."""
+    """Try many hostile inputs: 20,000, or the number after `--`; their counts are printed, and written to fuzz.json."""
     install(session, *EDITABLE, *TEST_TOOLS)
     count = session.posargs[0] if session.posargs else "20000"
-    session.run("pytest", "tests/fuzz", env={"DMIX_FUZZ": count})
+    session.run("pytest", "tests/fuzz", env={"DMIX_FUZZ": count, "DMIX_FUZZ_JSON": "fuzz.json"})
+
+
+@nox.session
+def kills(session: nox.Session) -> None:
+    """End compose and train at random moments and start them again: 20 times each, or the number after `--`."""
+    install(session, *EDITABLE, *TEST_TOOLS)
+    session.run("python", "tests/fuzz/kills.py", *session.posargs)
 
 
 @nox.session(reuse_venv=False)

@@ -7,6 +7,7 @@ as in dmix_core.quality, where 1 is no seam in structure; contrast in grey level
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from dmix_core import BoxRegion, Composer, Composition, Descent, HardMask, Merge
 from dmix_core.composition import finish
 from dmix_core.files import writable_folder
 from dmix_core.images import to_picture, write_png
+from dmix_core.meeting import Meeting
 from dmix_core.pictures import contact_sheet, enlarge
 from dmix_core.quality import visibility
 from dmix_models import load
@@ -45,7 +47,8 @@ def compositions(samples: list[int], steps: int) -> Iterator[tuple[str, Composit
     regions = [BoxRegion(load("tiles")), BoxRegion(load("blowhole"), (16, 16, 32, 32), "blowhole", 1)]
     *_, last = Composer(regions, steps=steps, timesteps=Descent(), merge_from=1).steps(samples)
     for name, rule in RULES.items():
-        yield f"pasted, {name}", finish(regions, last.layers, rule(last.layers, 1.0), rule)
+        pasted = [Meeting(each.window, each.layers, rule(each.layers, 1.0)) for each in last.canvas.meetings]
+        yield f"pasted, {name}", finish(replace(last.canvas, meetings=pasted), rule)
     for name, rule in RULES.items():
         composer = Composer(regions, steps=steps, timesteps=TailResampling(10, 2), merge=rule)
         finished = [composer.finish(step) for step in composer.steps(samples) if step.s == 0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dmix_core import BoxRegion, Composer, NoiseSchedule, Prediction, Spec
+from dmix_core import BoxRegion, Composer, Exchange, NoiseSchedule, Prediction, Spec
 from dmix_core.mattes import blend, stack
 
 SIZE, SAMPLES, STEPS = (16, 16), 64, 250
@@ -38,7 +38,7 @@ def soft(layers, progress):
 def deviations(weight: float, others: str, seams: str) -> dict[int, tuple[float, float]]:
     """For each level the background's and the object's noise inside the box, relative to what the level should have."""
     regions = [BoxRegion(Black(Spec(SIZE))), BoxRegion(Black(Spec(SIZE, 3, 1), weight), name="object", z=1)]
-    composer = Composer(regions, steps=STEPS, timesteps=descent, merge=soft, others=others, seams=seams)
+    composer = Composer(regions, steps=STEPS, timesteps=descent, merge=soft, exchange=Exchange(others, seams))
     found = {}
     for step in composer.steps(SAMPLES, seed=0):
         if step.s in LEVELS:

@@ -1,6 +1,8 @@
 """What every test may ask for."""
 
+import io
 import os
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,37 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("there is no shared/ beside the checkout")
     return folder
+
+
+class Killed(BaseException):
+    """What a process that was killed cannot catch."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch):
+    """A context in which every change of files from the given one on fails, so that nothing is tidied up.
+
+    It yields the names of the changes that were made; with None none fails, and they can be counted.
+    """
+
+    @contextmanager
+    def killing(number):
+        done = []
+
+        def counted(real, name):
+            def change(*arguments, **options):
+                done.append(name)
+                if number is not None and len(done) >= number:
+                    raise Killed
+                return None if name == "fsync" else real(*arguments, **options)  # which takes its time
+
+            return change
+
+        with monkeypatch.context() as patch:
+            for name in ("open", "mkdir", "rename", "replace", "fsync", "chmod", "unlink", "rmdir"):
+                patch.setattr(os, name, counted(getattr(os, name), name))
+            patch.setattr(io, "open", counted(io.open, "append"))
+            with nullcontext() if number is None else pytest.raises(Killed):
+                yield done
+
+    return killing

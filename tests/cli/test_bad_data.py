@@ -1,4 +1,4 @@
-"""Data that cannot be learned from: told before training starts, or left out and listed where that is asked for."""
+"""Data that cannot be learned from: reported before training starts, or left out and listed where that is asked for."""
 
 import re
 import resource
@@ -272,10 +272,10 @@ def test_the_only_picture_of_a_class_is_left_out_too(dmix, data, caplog):
 def test_crops_list_what_lacks_its_other_half(dmix, data):
     data.remove("masks/1.png", "images/2.png")
     assert "have no mask: 1.png" in dmix("data", "crops", "data", "-o", "out", exit_code=1).stderr
-    told = dmix("data", "crops", "data", "-o", "out", "--size", "16x16", "--on-error", "skip").stdout
-    assert "Cut 2 objects" in told
-    assert "Left out data/images/1.png: no mask" in told
-    assert "Left out data/masks/2.png: a mask without a picture" in told
+    printed = dmix("data", "crops", "data", "-o", "out", "--size", "16x16", "--on-error", "skip").stdout
+    assert "Cut 2 objects" in printed
+    assert "Left out data/images/1.png: no mask" in printed
+    assert "Left out data/masks/2.png: a mask without a picture" in printed
 
 
 def test_a_full_disk_ends_with_1_and_says_what_to_do(dmix, data):
@@ -285,10 +285,10 @@ def test_a_full_disk_ends_with_1_and_says_what_to_do(dmix, data):
         result = dmix("train", "object", "data", "-o", "run", "--size", "16x16", *QUICK, exit_code=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    told = " ".join(result.stderr.split())
-    assert "Cannot write the files of step 1 to 'run': File too large" in told
-    assert "Nothing was saved before." in told
-    assert re.search(r"MB are free: free some space, or keep fewer states", told)
+    printed = " ".join(result.stderr.split())
+    assert "Cannot write the files of step 1 to 'run': File too large" in printed
+    assert "Nothing was saved before." in printed
+    assert re.search(r"MB are free: free some space, or keep fewer states", printed)
     assert not [*Path("run").rglob("*.safetensors"), *Path("run").rglob(".*")]
     dmix("train", "object", "data", "-o", "run", "--size", "16x16", *QUICK)
     assert Path("run/model.safetensors").exists()

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dmix_cli.commands.data.timing import timings
+from dmix_models.estimate import QuickEstimate
+
 
 @pytest.fixture
 def pairs(tmp_path):
@@ -24,7 +27,7 @@ def pairs(tmp_path):
 
 
 def test_inspect_tells_and_draws(dmix, pairs):
-    result = dmix("data", "inspect", pairs, "-o", "sheet.png")
+    result = dmix("data", "inspect", pairs, "--no-timing", "-o", "sheet.png")
     for fact in (
         "layout image-mask",
         "pictures   4, 4 with masks",
@@ -37,13 +40,56 @@ def test_inspect_tells_and_draws(dmix, pairs):
 
 
 def test_inspect_as_json(dmix, pairs):
-    record = json.loads(dmix("data", "inspect", pairs, "--json").stdout)
+    record = json.loads(dmix("data", "inspect", pairs, "--no-timing", "--json").stdout)
     assert (record["layout"], record["pictures"]) == ("image-mask", 4)
     assert "sheet" not in record
 
 
+@pytest.fixture
+def costs(monkeypatch):
+    """Trainings as they would be measured: so many seconds for a pixel of the grid's area."""
+    asked = []
+
+    def quick(role, side, steps):
+        asked.append((role, side, steps))
+        return QuickEstimate(side * side * 50.0, 3 * 10**9, "cpu, 2 threads")
+
+    monkeypatch.setattr("dmix_models.estimate.quick_estimate", quick)
+    return asked
+
+
+def test_inspect_states_time_and_memory_of_what_it_advises(dmix, pairs, costs):
+    takes = json.loads(dmix("data", "inspect", pairs, "--json").stdout)["takes"]
+    assert costs == [("background", 64, 20000), ("background", 32, 20000), ("object", 32, 20000)]
+    assert [(each["seconds"], each["memory_bytes"]) for each in takes] == [
+        (seconds, 3 * 10**9) for seconds in (204800, 51200, 51200)
+    ]
+    assert "14:13:20, 3.0 GB on cpu, 2 threads: dmix train object" in dmix("data", "inspect", pairs).stdout
+
+
+def test_of_a_training_that_takes_days_a_smaller_one_is_stated_too(costs):
+    command = "dmix train object cars -o object --size 128x128 --scale 0.60 --steps 20000 --every 10"
+    first, second, third = timings([command, "dmix data crops cars -o car-crops --size 128x128"])
+    assert first["command"] == command
+    assert second["command"] == "dmix train object cars -o object --size 64x64 --scale 0.3 --steps 20000 --every 10"
+    assert third["command"] == "dmix train object cars -o object --size 32x32 --scale 0.15 --steps 20000 --every 10"
+    assert (first["seconds"], second["seconds"], third["seconds"]) == (819200, 204800, 51200)
+
+
+def test_inspect_without_timing_measures_nothing(dmix, pairs, costs):
+    assert "takes" not in json.loads(dmix("data", "inspect", pairs, "--no-timing", "--json").stdout)
+    assert costs == []
+
+
+def test_inspect_counts_what_filters_leave_out_and_advises_the_same_ones(dmix, pairs):
+    options = ("--max-aspect", 0.5, "--skip-truncated", "--no-timing")
+    record = json.loads(dmix("data", "inspect", pairs, *options, "--json").stdout)
+    assert record["classes"]["object"]["left_out"] == {"with a larger aspect than max_aspect": 4}
+    assert "left out     4 with a larger aspect than max_aspect" in dmix("data", "inspect", pairs, *options).stdout
+
+
 def test_what_inspect_says_to_run_next_can_be_run(dmix, pairs):
-    commands = json.loads(dmix("data", "inspect", pairs, "--json").stdout)["next"]
+    commands = json.loads(dmix("data", "inspect", pairs, "--no-timing", "--json").stdout)["next"]
     quick = ("--batch-size", 2, "--warmup", 0, "--preview-samples", 2, "--preview-steps", 2, "--quiet")
     for command in commands:
         words = command.replace("--steps 20000", "--steps 1").split()

@@ -1,6 +1,7 @@
 """Signals, warnings, control characters and what plugins print: stdout and exit codes stay what they are."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -9,7 +10,9 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
 from dmix_cli.commands import BUILT_IN
 from dmix_cli.printing import printable
@@ -111,8 +114,8 @@ def test_what_a_plugin_prints_does_not_get_into_the_json(add, compose):
 
 def test_a_plugin_for_another_dmix_is_broken_and_not_imported(add, dmix):
     add("late", "raise SystemExit('imported')", "Requires-Dist: dmix-core>=7,<8")
-    told = dmix("plugins").stdout
-    assert "acme-late 1.0 (late): broken\n  it requires dmix-core<8,>=7, but dmix-core " in told
+    printed = dmix("plugins").stdout
+    assert "acme-late 1.0 (late): broken\n  it requires dmix-core<8,>=7, but dmix-core " in printed
 
 
 @pytest.mark.parametrize("code", ["class Odd(BaseException): pass\nraise Odd('so')", "raise GeneratorExit('so')"])
@@ -124,6 +127,25 @@ def test_what_derives_from_base_exception_alone_breaks_only_its_plugin(add, dmix
 def test_control_characters_of_file_names_are_escaped(dmix):
     assert "\x1b" not in dmix("models", "show", "a\x1b[31mb", exit_code=2).stderr
     assert printable("\x1b[31mred\tand\nblue\x9b\r") == "\\x1b[31mred\tand\nblue\\x9b\\r"
+
+
+def test_a_training_escapes_the_names_of_its_files(dmix, monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])  # as outside of pytest
+    folder = Path("data\x1b[31m")
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16), np.uint8)
+        Image.fromarray(pixels).save(folder / f"images/{number}\x1b[32m.png")
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:10, 4:10] = 255 * (number > 0)
+        Image.fromarray(mask).save(folder / f"masks/{number}\x1b[32m.png")
+    few = ("--steps", 1, "--batch-size", 1, "--preview-samples", 1, "--preview-steps", 1, "--mixed-precision", "no")
+    short = (*few, "--size", "16x16", "--verdict-samples", 0, "--memorisation-samples", 0, "--on-error", "skip")
+    result = dmix("train", "object", folder, "-o", "model\x1b[31m", *short)
+    assert "0\\x1b[32m.png: the mask shows no object" in result.stderr
+    assert "step 1: checkpoint model\\x1b[31m" in result.stderr
+    assert "\x1b" not in result.output
 
 
 def test_a_device_is_no_file_to_write(dmix):
@@ -159,6 +181,13 @@ def test_a_folder_called_like_a_plugin_does_not_hide_it(dmix):
         (["plugins", "check", "scene", "--limit", "inf"], "inf is not a finite number"),
         (["compose", "--size", "100000x100000"], "expected at most 65536 pixels a side and 100000000 in all"),
         (["compose", "--size", f"{'9' * 5000}x1"], "is too large"),
+        (["train", "object", ".", "-o", "m", "--steps", 1, "--warmup", 10**30], "less than or equal to 1000000000"),
+        (["train", "object", ".", "-o", "m", "--steps", 1, "--verdict-samples", 10**9], "less than or equal to 10000"),
+        (["train", "object", ".", "-o", "m", "--steps", 1, "--preview-samples", 10**9], "less than or equal to 10000"),
+        (["train", "object", ".", "-o", "m", "--steps", 1, "--merge-distance", 10**9], "1<=x<=1024"),
+        (["compose", "--resamples", 10**9], "1000000000 is more than 10000, the most"),
+        (["compose", "--batch-size", 10**9], "1000000000 is more than 65536, the most"),
+        (["compose", "--plugin", "soft-mask", "--set", f"feather={10**9}"], "to 64 pixels"),
         (["compose", "--listen-from", "blowhole=nan"], "expected REGION=FRACTION"),
     ],
 )

@@ -57,11 +57,11 @@ def test_quiet_says_the_verdict_alone(dmix, pictures):
 def test_json_holds_what_is_written_beside_a_training(dmix, pictures):
     model = saved(Path("model"))
     (model / "training").mkdir()
-    told = json.loads(dmix("models", "memorisation", model, pictures, *QUICK, "--json").stdout)
+    printed = json.loads(dmix("models", "memorisation", model, pictures, *QUICK, "--json").stdout)
     names = ("memorisation.json", "memorisation.png", "report.html")
-    assert told["files"] == [f"model/training/{name}" for name in names]
-    assert "No sign of copying" in Path(told["files"][2]).read_text()
-    assert told["classes"] == json.loads(Path(told["files"][0]).read_text())["classes"]
+    assert printed["files"] == [f"model/training/{name}" for name in names]
+    assert "No sign of copying" in Path(printed["files"][2]).read_text()
+    assert printed["classes"] == json.loads(Path(printed["files"][0]).read_text())["classes"]
 
 
 def test_a_background_is_held_against_windows(dmix, pictures):

@@ -36,6 +36,13 @@ def test_the_bundled_models_are_listed(dmix, folder, monkeypatch, words):
     assert line.split() == ["small", "object", "8x8", f"{parameters:,}", "nuts"]
 
 
+def test_of_two_facts_of_one_name_the_first_is_listed(dmix, folder, monkeypatch):
+    monkeypatch.setattr(checkpoint, "BUNDLED", folder.parent)
+    with (folder / checkpoint.CARD).open("a") as card:
+        card.write("\n## Notes\n\n- training data: bolts\n")
+    assert dmix("models", "list").stdout.split()[-1] == "nuts"
+
+
 def test_a_model_is_shown_with_card_config_and_a_check(dmix, folder):
     text = dmix("models", "show", folder).stdout
     assert "- training data: nuts" in text

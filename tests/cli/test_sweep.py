@@ -26,7 +26,7 @@ def test_a_sweep_leaves_a_sheet_and_its_figures(dmix):
     assert [axis["values"] for axis in report["axes"]] == [[12], [2], [0, 1], [0.5, 0.9]]
     cells = json.loads(Path("out/sweep.json").read_text(encoding="utf-8"))["cells"]
     assert len(cells) == 4
-    assert cells[0]["figures"]["seconds"]["number"] == 2
+    assert cells[0]["figures"]["contrast"]["number"] == 2
     assert Image.open("out/sheet.png").width > 400
 
 
@@ -37,7 +37,7 @@ def test_a_sweep_leaves_a_sheet_and_its_figures(dmix):
         (("--resamples", "0,,1"), "expected values with commas between"),
         (("--merge-from", "0.9:0.5:0.1"), "has no values; expected FIRST:LAST:STEP"),
         (("--steps", "1:100000:1"), "has 100000 values; expected at most 200"),
-        (("--listen-from", "blowhole"), "expected NAME=VALUES"),
+        (("--listen-from", "blowhole"), "expected REGION=VALUES, such as blowhole=0.3,0.5"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(dmix, words, message):

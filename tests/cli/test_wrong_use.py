@@ -35,6 +35,7 @@ WRONG_OPTIONS = {
         ["--listen-from", "thing"],
         "'thing'; expected REGION=FRACTION, such as blowhole=0.7",
     ),
+    "listen-from without a region": (["--listen-from", "0.7"], "given to a region, as in --listen-from thing=0.7."),
     "listen-from of no region": (["--listen-from", "thin=0.5"], "no region 'thin'. Did you mean 'thing'?"),
     "no steps": (["--steps", 0], "steps: Input should be greater than 0; got 0"),
     "no samples": (["-n", 0], "0 is not in the range x>=1"),
@@ -63,13 +64,15 @@ WRONG_OPTIONS = {
         ["--object", "shaded", "--object", "shaded", "--set", "shade=1"],
         "--set shade: shaded and shaded-2 have it; write shaded.shade.",
     ),
-    "a layout as plugin": (["--plugin", "mvtec"], "it is a layout; data sets are read in it, by --layout of"),
+    "a layout as plugin": (["--plugin", "mvtec"], "it is a layout; data sets are read in it, by --layout mvtec"),
+    "a layout where an exporter was meant": (["--plugin", "mvtec"], "an exporter, of which are installed: listing."),
     "a model as plugin": (["--plugin", "thing"], "it is a denoiser; give it to --background or --object"),
     "two merge rules": (["--plugin", "hard-mask", "--plugin", "lift-mask"], "'hard-mask' is a merge rule too"),
     "unknown setting": (["--set", "treshold=0.6"], "nothing in use has such a setting. Did you mean 'threshold'?"),
+    "setting of what is not installed": (["--set", "lift-mas.lift=1"], "'lift-mas' is not in use. In use: hard-mask,"),
     "setting of a plugin not in use": (
         ["--set", "lift-mask.lift=1"],
-        "'lift-mask' is not in use. Did you mean 'hard-mask'?",
+        "--set lift-mask.lift: 'lift-mask' is not in use. To use it add --plugin lift-mask. In use: hard-mask,",
     ),
     "unknown setting of a plugin": (["--set", "hard-mask.lift=1"], "it has no setting 'lift'. Its settings: threshold"),
     "setting of the wrong type": (["--set", "threshold=high"], "threshold is 'high'; Input should be a valid number"),
@@ -84,6 +87,10 @@ WRONG_OPTIONS = {
     "unknown device": (["--device", "tpu9"], "Cannot compute on the device 'tpu9'"),
     "a device that is not here": (["--device", "meta:x"], "Cannot compute on the device 'meta:x'"),
     "a device without numbers": (["--device", "meta"], "Cannot compute on the device 'meta'"),
+    "the paper's tau": (["--tau", 10], "No such option '--tau'. The paper's tau is --jump-length."),
+    "the paper's r": (["--r=5"], "No such option '--r'. The paper's r is --resamples."),
+    "the paper's T": (["-T", 250], "No such option '-T'. The paper's T is --steps."),
+    "the paper's tau as a setting": (["--set", "tau=10"], "nothing in use has such a setting. Did you mean 'jump_len"),
     "unknown option": (["--stepz", 3], "No such option"),
 }
 
@@ -94,6 +101,30 @@ def test_wrong_use_ends_with_2_and_says_what_to_try(compose, words, message):
     assert message in " ".join(result.stderr.split())
     assert result.stdout == ""
     assert not Path("dmix-out").exists()
+
+
+def test_a_path_with_a_slip_is_answered_with_the_files_beside_it(compose, photo):
+    assert "Did you mean 'photo.png'?" in compose("--background", "photo.jpg", exit_code=2).stderr
+
+
+def test_a_command_with_a_slip(dmix):
+    assert "No such command 'composee'. Did you mean 'compose'?" in dmix("composee", exit_code=2).stderr
+
+
+def test_a_photograph_alone_asks_what_to_put_into_it(dmix, photo):
+    error = " ".join(dmix("compose", "--background", photo.name, exit_code=2).stderr.split())
+    assert "--background photo.png: a photograph alone would come out as it is. What is to be put into it?" in error
+    assert "--object blowhole for the middle, or --object blowhole@X,Y,WIDTH,HEIGHT for a box." in error
+    assert "Installed object models: blowhole, nothing, thing;" in error
+    assert not Path("dmix-out").exists()
+
+
+def test_a_folder_of_photographs_is_answered_with_commands(compose, photo):
+    Path("photos").mkdir()
+    photo.rename("photos/first.png")
+    error = " ".join(compose("--background", "photos", exit_code=2).stderr.split())
+    assert f"Name one of them, such as '{Path('photos/first.png').absolute()}'" in error
+    assert f"dmix train background {Path('photos').absolute()} -o MODEL" in error
 
 
 def recipe(**changes):

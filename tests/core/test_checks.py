@@ -1,4 +1,4 @@
-"""What the composer refuses, and what it says then: what was given, what was expected, what to try."""
+"""What the composer refuses, and the errors: what was given, what was expected, what to try."""
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from dmix_core import (
     BoxRegion,
     Composer,
     Descent,
+    Exchange,
     HardMask,
     Merged,
     NoiseSchedule,
@@ -107,7 +108,7 @@ def test_listen_from_is_a_fraction_and_names_its_region():
 )
 def test_settings_with_names(setting, given, message):
     with pytest.raises(CompositionError, match=message):
-        Composer(regions(), steps=10, **{setting: given})
+        Exchange(**{setting: given})
 
 
 @pytest.mark.parametrize("samples", [0, -2, []])

@@ -13,6 +13,7 @@ from dmix_core import (
     BoxRegion,
     Composer,
     Descent,
+    Exchange,
     HardMask,
     Layer,
     Merged,
@@ -155,14 +156,14 @@ def test_a_learned_variance_is_that_of_the_chain(spread):
 @pytest.mark.parametrize("others", ["clean", "noisy"])
 def test_all_zero_mattes_leave_the_backgrounds_plain_chain(seams, others):
     regions = pair(above=thing(-torch.ones(1, 6, 6)))
-    steps = run(regions, seams=seams, others=others)
+    steps = run(regions, exchange=Exchange(others, seams))
     assert all_equal(states_of(steps, 0), plain_chain(regions[0], TailResampling(4, 1)(20), 20, range(2)))
 
 
 @pytest.mark.parametrize("seams", ["keep-variance", "literal"])
 def test_a_mask_of_ones_everywhere_leaves_the_objects_plain_chain(seams):
     regions = pair(above=thing(torch.ones(1, 12, 12)), box=None)
-    steps = run(regions, seams=seams)
+    steps = run(regions, exchange=Exchange(seams=seams))
     assert all_equal(states_of(steps, 1), plain_chain(regions[1], TailResampling(4, 1)(20), 20, range(2)))
 
 
@@ -283,7 +284,7 @@ def test_the_same_seed_gives_the_same_image_and_another_seed_another():
 
 
 def test_on_another_number_of_levels_everything_else_stays():
-    settings = {"merge": SoftMask(), "others": "noisy", "seams": "literal", "size": (12, 12), "merge_from": 0.6}
+    settings = {"merge": SoftMask(), "exchange": Exchange("noisy", "literal"), "size": (12, 12), "merge_from": 0.6}
     made = Composer(pair(), steps=20, timesteps=TailResampling(4, 1), **settings).with_steps(10)
     expected = Composer(pair(), steps=10, timesteps=TailResampling(4, 1), **settings)
     assert torch.equal(made.compose(2, seed=1).image, expected.compose(2, seed=1).image)
@@ -512,7 +513,7 @@ def test_a_photograph_is_bit_identical_where_no_object_stands(photo, tmp_path, o
         BoxRegion(dreamer(), (2, 3, 6, 6), name="random", z=1, listen_from=listen_from),
         BoxRegion(thing(disc(6)), (10, 8, 9, 9), name="larger than its grid", z=1),
     ]
-    composition = Composer(regions, **SHORT, others=others).compose(3)
+    composition = Composer(regions, **SHORT, exchange=Exchange(others)).compose(3)
     untouched = composition.regions[0].visible
     assert 0 < untouched.float().mean() < 1
     for result, mask in zip(composition.image, untouched, strict=True):
@@ -530,7 +531,7 @@ def test_no_noise_is_made_for_a_photograph(photo, draws):
 def test_a_photograph_is_the_same_to_others_under_both_readings_of_eq_9(photo):
     regions = [BoxRegion(StillImage(photo[1])), BoxRegion(thing(disc(6)), (2, 3, 6, 6), name="object", z=1)]
     early = SHORT | {"merge_from": 0.0}
-    clean, noisy = (Composer(regions, **early, others=others).compose(2) for others in ("clean", "noisy"))
+    clean, noisy = (Composer(regions, **early, exchange=Exchange(others)).compose(2) for others in ("clean", "noisy"))
     assert torch.equal(clean.image, noisy.image)
 
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmix_core import BoxRegion, Composer, NoiseSchedule, Spec, StillImage, TailResampling
+from dmix_core import BoxRegion, Composer, Exchange, NoiseSchedule, Spec, StillImage, TailResampling
 from dmix_core.testing import GaussianDenoiser
 
 CANVAS = (8, 10)
@@ -68,7 +68,9 @@ def test_a_sample_does_not_depend_on_its_batch(drawn, seed):
 def test_a_photograph_keeps_every_pixel_that_no_object_owns(drawn, others, seams):
     above, options = drawn
     photo = torch.linspace(-1, 1, 3 * CANVAS[0] * CANVAS[1]).view(3, *CANVAS)
-    composition = Composer([BoxRegion(StillImage(photo)), *above], **options, others=others, seams=seams).compose(2)
+    composition = Composer([BoxRegion(StillImage(photo)), *above], **options, exchange=Exchange(others, seams)).compose(
+        2
+    )
     for image, own in zip(composition.image, composition.regions[0].visible, strict=True):
         assert torch.equal(image[own.expand_as(photo)], photo[own.expand_as(photo)])
 

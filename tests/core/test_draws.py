@@ -1,5 +1,8 @@
 """Noise that depends on what it is for, and on nothing else."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -75,3 +78,8 @@ def test_streams_that_are_kept_give_the_same_draws_in_any_order(asked, region):
     for purpose, index in asked:
         expected = normal((1, 3, 3), seed=5, samples=[4, 2], region=region, purpose=purpose, index=index)
         assert torch.equal(noise(purpose, index), expected)
+
+
+def test_noise_needs_no_import_that_would_swallow_an_interrupt():
+    code = "import sys, dmix_core.draws; assert 'numpy.random' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

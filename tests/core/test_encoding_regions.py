@@ -10,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dmix_core.composer
-from dmix_core import Box, BoxRegion, Composer, Descent, HardMask, Merged, NoiseSchedule, Spec, StillImage, Wrapper
+from dmix_core import (
+    Box,
+    BoxRegion,
+    Composer,
+    Descent,
+    Exchange,
+    HardMask,
+    Merged,
+    NoiseSchedule,
+    Spec,
+    StillImage,
+    Wrapper,
+)
 from dmix_core import TailResampling as Tail
 from dmix_core.draws import normal
 from dmix_core.errors import CompositionError, GeometryError
@@ -150,7 +162,9 @@ def both_ways():
 def test_with_a_linear_codec_and_hard_masks_it_is_a_region_of_pixels(blocks_of_the_same_noise, way, seams, walk):
     pixels, blocks, number = both_ways()[way]
     for step, other in zip(
-        run(pixels, seams=seams, timesteps=walk), run(blocks, seams=seams, timesteps=walk), strict=True
+        run(pixels, exchange=Exchange(seams=seams), timesteps=walk),
+        run(blocks, exchange=Exchange(seams=seams), timesteps=walk),
+        strict=True,
     ):
         for i, (state, expected) in enumerate(zip(other.states, step.states, strict=True)):
             ours = to_space(state[:, :12]) if i == number else state[:, :3]
@@ -226,7 +240,7 @@ def test_before_the_merging_it_is_on_its_own():
 def test_what_covers_nothing_changes_nothing(seams):
     regions = pair()
     nothing = gaussian((8, 8), 3, 0.0, 0.5, -torch.ones(1, 8, 8))
-    steps = run([regions[0], BoxRegion(nothing, (4, 2, 8, 8), name="nothing", z=1)], seams=seams)
+    steps = run([regions[0], BoxRegion(nothing, (4, 2, 8, 8), name="nothing", z=1)], exchange=Exchange(seams=seams))
     for step, other in zip(steps, run(regions[:1], merge_from=1.0), strict=True):
         assert torch.equal(step.states[0], other.states[0])
 
@@ -311,7 +325,7 @@ def test_noisy_latents_cannot_be_laid_on_a_canvas():
     with pytest.raises(
         CompositionError, match=r"others is 'noisy'.* of region 'latents' are no pixels; expected 'clean'"
     ):
-        Composer(regions, **SHORT, others="noisy")
+        Composer(regions, **SHORT, exchange=Exchange("noisy"))
 
 
 def test_the_channels_of_a_canvas_are_those_of_pictures():

@@ -1,4 +1,4 @@
-"""Writers: samples in, files out, and what they are told of a run."""
+"""Writers: samples in, files out, and what they know of a run."""
 
 import numpy as np
 import pytest

@@ -182,7 +182,7 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path, side):
 def test_channels_of_16_bits_are_refused_which_pillow_would_cut_to_8(tmp_path, colour, channels):
     path = tmp_path / "a.png"
     path.write_bytes(png(2, 1, 16, colour, b"\0" + b"\x01\xff" * 2 * channels))
-    assert Image.open(path).mode in ("RGB", "RGBA")  # nothing else tells
+    assert Image.open(path).mode in ("RGB", "RGBA")  # nothing else shows it
     with pytest.raises(ImageError, match=r"a\.png' has R\+G\+B.* channels of 16 bits; expected 8 bits per channel"):
         read_image(path)
     path.write_bytes(png(2, 1, 8, colour, b"\0" + b"\xff" * 2 * channels))

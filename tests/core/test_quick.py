@@ -7,6 +7,7 @@ from PIL import Image
 
 from dmix_core import BoxRegion, Composer, Descent, Spec, StillImage, from_models
 from dmix_core.animation import DenoisingGif
+from dmix_core.devices import device_of
 from dmix_core.errors import CompositionError, DeviceError, ImageError, PluginError
 from dmix_core.images import as_image, read_image, to_uint8
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
@@ -167,6 +168,14 @@ class Around:
 
     def __call__(self, x_t, t):
         return self.denoiser(x_t, t)
+
+
+def test_a_composer_computes_where_its_networks_are():
+    """A device that a denoiser states counts, also that of one inside a wrapper; one that states none follows."""
+    plain, elsewhere = Network(Spec((8, 8), 3)), Network(Spec((8, 8), 3))
+    object.__setattr__(elsewhere, "device", torch.device("meta"))
+    assert device_of([plain]) == torch.device("cpu")
+    assert device_of([plain, Around(plain, elsewhere)]) == torch.device("meta")
 
 
 def test_a_composer_moves_its_networks_as_torch_does():

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmix_core import Ancestral, BoxRegion, Composer, Denoiser, HardMask, Prediction, Spec, TailResampling
+from dmix_core import Ancestral, BoxRegion, Composer, Denoiser, Exchange, HardMask, Prediction, Spec, TailResampling
 from dmix_core.errors import CompositionError, DeviceError, DmixError, GeometryError, PluginError, RecipeError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.images import read_image, to_uint8, write_png
@@ -122,6 +122,8 @@ recipes = st.builds(
     seed=st.integers(-HIGHEST_SEED - 1, HIGHEST_SEED),
     samples=st.lists(st.integers(0, HIGHEST_SEED), min_size=1, max_size=4, unique=True),
     batch_size=st.integers(1, LARGEST_BATCH),
+    draws=st.dictionaries(st.integers(0, HIGHEST_SEED), st.integers(0, HIGHEST_SEED), max_size=2),
+    dropped=st.tuples() | st.tuples(st.integers(0, HIGHEST_SEED)),
     made_with=st.dictionaries(st.text(), st.text(), max_size=2),
 )
 
@@ -136,9 +138,9 @@ def test_a_file_and_back_is_equal(recipe, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]
 
 
-def test_every_default_is_written_out(recipe):
+def test_every_default_is_written_out_but_that_nothing_was_drawn_again_or_left_out(recipe):
     written = json.loads(Recipe.from_data({"regions": REGIONS}).text())
-    assert written.keys() == Recipe.model_fields.keys()
+    assert written.keys() == Recipe.model_fields.keys() - {"draws", "dropped"}
     assert written["timesteps"]["settings"] == vars(TailResampling())
     assert written["merge"]["settings"] == vars(HardMask())
 
@@ -146,7 +148,7 @@ def test_every_default_is_written_out(recipe):
 def test_the_defaults_are_the_composers(registry):
     composer = Recipe.from_data({"regions": REGIONS}).composer(registry)
     plain = Composer(composer.regions)
-    for name in ("T", "size", "walk", "stepper", "merge", "merge_from", "others", "seams", "device"):
+    for name in ("T", "size", "walk", "stepper", "merge", "merge_from", "exchange", "device"):
         assert getattr(composer, name) == getattr(plain, name)
 
 
@@ -175,7 +177,7 @@ def test_every_field_reaches_the_composer(registry):
     data["regions"] = [{"name": "wide", "model": "scene", "box": [0, 0, 8, 7]}, REGIONS[1]]
     composer = Recipe.from_data(data).composer(registry)
     assert (composer.size, composer.T, composer.merge_from) == ((7, 8), 20, 0.4)
-    assert (composer.others, composer.seams, composer.merge) == ("noisy", "literal", HardMask(0.25))
+    assert (composer.exchange, composer.merge) == (Exchange("noisy", "literal"), HardMask(0.25))
     assert [region.listen_from for region in composer.regions] == [None, 0.5]
 
 

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -53,6 +54,15 @@ def _returning(answer):
         return answer
 
     return hook
+
+
+class Made(SimpleNamespace):
+    """What a factory was given, in the form of a denoiser and an exporter."""
+
+    spec = noise = open = None
+
+    def __call__(self):
+        raise AssertionError("never called")
 
 
 def registered(**hooks):
@@ -143,7 +153,7 @@ def test_what_a_factory_refuses_is_passed_on(registry):
 
 def test_settings_of_functions_and_of_plain_classes():
     def function(mode: Literal["a", "b"], *, flag: bool = False, free=None):
-        return mode, flag, free
+        return Made(given=(mode, flag, free))
 
     class Plain:
         def __init__(self, sizes: tuple[int, ...] = (), device: torch.device | None = None):
@@ -154,7 +164,7 @@ def test_settings_of_functions_and_of_plain_classes():
 
     registry = registered(dmix_exporters={"function": function}, dmix_timestep_schedules={"plain": Plain})
     made = registry.create("exporter", "function", {"mode": "b", "flag": "true", "free": "x"})
-    assert made == ("b", True, "x")
+    assert made.given == ("b", True, "x")
     assert registry.create("timestep schedule", "plain", {"sizes": [1, 2]}).sizes == (1, 2)
     with pytest.raises(PluginError, match=r"it needs the setting 'mode'\. Its settings: mode, flag, free"):
         registry.create("exporter", "function")
@@ -233,14 +243,14 @@ def test_an_unknown_reference(registry):
 
 
 def painting(argument: str | None = None, *, device: str = "cpu", dtype: str = "float32", shade: float = 0, hue="red"):
-    return GaussianDenoiser(Spec((4, 4)), shade), (argument, device, dtype, hue)
+    return Made(shade=shade, given=(argument, device, dtype, hue))
 
 
 def test_a_denoiser_may_have_settings_of_its_own():
     registry = registered(dmix_denoisers={"made": painting})
     assert registry.settings("made") == ["shade", "hue"]
-    denoiser, given = registry.denoiser("made:a", Compute("cuda:1", "bfloat16"), {"shade": "0.5", "hue": "blue"})
-    assert (denoiser.mean, given) == (0.5, ("a", "cuda:1", "bfloat16", "blue"))
+    made = registry.denoiser("made:a", Compute("cuda:1", "bfloat16"), {"shade": "0.5", "hue": "blue"})
+    assert (made.shade, made.given) == (0.5, ("a", "cuda:1", "bfloat16", "blue"))
 
 
 @pytest.mark.parametrize(
@@ -265,21 +275,21 @@ def test_a_denoiser_without_settings_says_so(registry):
 
 def test_a_setting_may_be_needed():
     def needy(argument=None, *, device="cpu", dtype="float32", prompt: str):
-        return prompt
+        return Made(given=prompt)
 
     registry = registered(dmix_denoisers={"needy": needy})
-    assert registry.denoiser("needy", settings={"prompt": "a crack"}) == "a crack"
+    assert registry.denoiser("needy", settings={"prompt": "a crack"}).given == "a crack"
     with pytest.raises(PluginError, match=r"it needs the setting 'prompt'\. Its settings: prompt\."):
         registry.denoiser("needy")
 
 
 def test_device_and_dtype_reach_the_factory():
     def factory(argument: str | None = None, *, device: str = "cpu", dtype: Literal["float32", "bfloat16"] = "float32"):
-        return argument, device, dtype
+        return Made(given=(argument, device, dtype))
 
     registry = registered(dmix_denoisers={"made": factory})
-    assert registry.denoiser("made", Compute("cuda:1", "bfloat16")) == (None, "cuda:1", "bfloat16")
-    assert registry.denoiser("made:a:b") == ("a:b", "cpu", "float32")
+    assert registry.denoiser("made", Compute("cuda:1", "bfloat16")).given == (None, "cuda:1", "bfloat16")
+    assert registry.denoiser("made:a:b").given == ("a:b", "cpu", "float32")
     with pytest.raises(PluginError, match=r"dtype is 'float8'; Input should be 'float32' or 'bfloat16'"):
         registry.denoiser("made", Compute(dtype="float8"))
 
@@ -289,12 +299,16 @@ def test_device_and_dtype_reach_the_factory():
 
 @dataclass
 class Between:
-    """Half of one denoiser, half of another, as a classifier says."""
+    """Half of one denoiser, half of another, as a classifier predicts."""
 
     denoiser: Denoiser
     other: Denoiser
     classifier: Classifier | None = None
     share: float = 0.5
+    spec = noise = None
+
+    def __call__(self, x_t, t):
+        raise AssertionError("never called")
 
 
 def likely(argument: str = "1", *, device: str = "cpu"):
@@ -399,7 +413,7 @@ def test_paths_in_references_become_absolute(registry, tmp_path, wall, monkeypat
 
 def test_only_arguments_that_may_be_paths_become_absolute(tmp_path, monkeypatch):
     def pipeline(argument: str | Path, *, device: str = "cpu", dtype: str = "float32"):
-        return argument
+        return Made(given=argument)
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
@@ -407,7 +421,7 @@ def test_only_arguments_that_may_be_paths_become_absolute(tmp_path, monkeypatch)
     assert registry.absolute("made:here") == "made:here"
     assert registry.absolute("pipeline:here") == f"pipeline:{tmp_path}/here"
     assert registry.absolute("pipeline:hub/name") == "pipeline:hub/name"
-    assert registry.denoiser("pipeline:hub/name") == "hub/name"
+    assert registry.denoiser("pipeline:hub/name").given == "hub/name"
 
 
 def test_a_label_stands_behind_the_path_of_a_folder(registry, tmp_path):

@@ -1,10 +1,18 @@
 """What a plugin returns wrongly is refused in words that name it, before anything is done with it."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from dmix_core import Ancestral, BoxRegion, Composer, HardMask, Prediction, Spec
-from dmix_core.errors import CompositionError, DenoiserError, ScheduleError
+from dmix_core.backends import Eager
+from dmix_core.errors import BackendError, CompositionError, DenoiserError, PluginError, ScheduleError
+from dmix_core.hookspecs import hookimpl
+from dmix_core.kinds import KINDS
+from dmix_core.registry import Registry
+from dmix_core.returned import network_of, paths_of, writer_of
 from dmix_core.testing import GaussianDenoiser
 
 SPEC = Spec((4, 4), 3)
@@ -62,3 +70,44 @@ def test_a_merge_rule(returned):
 def test_a_timestep_schedule(returned):
     with pytest.raises(ScheduleError, match=r"The timestep schedule .* returned .*; expected a sequence of whole"):
         compose(timesteps=lambda steps: returned)
+
+
+HOOKS = [(kind, form) for kind, form in KINDS.items() if kind != "layout"]
+
+
+@pytest.mark.parametrize("returned", [None, 7, "text", (1, 2), {}, object()])
+@pytest.mark.parametrize(("kind", "form"), HOOKS, ids=[kind for kind, _ in HOOKS])
+def test_a_factory(kind, form, returned):
+    """Of any kind: what it makes is refused before it is used."""
+
+    def odd(one=None, *, device="cpu", dtype="float32"):
+        return returned
+
+    def plain():
+        return returned
+
+    registry = Registry.load()
+    plugin = SimpleNamespace(**{form.hook: hookimpl(lambda: {"odd": odd if form.one else plain}, specname=form.hook)})
+    registry.register(plugin, "wrong")
+    make = {
+        "denoiser": lambda: registry.denoiser("odd"),
+        "wrapper": lambda: registry.wrapped(GaussianDenoiser(SPEC), "odd"),
+        "classifier": lambda: registry.classifier("odd"),
+    }.get(kind, lambda: registry.create(kind, "odd"))
+    with pytest.raises(PluginError, match=f"'odd' of .*: its factory returned .*; expected an? {kind}, which has"):
+        make()
+
+
+@pytest.mark.parametrize("returned", [None, 7, "text", ["text"], object()])
+def test_an_exporter_and_its_writer(returned):
+    with pytest.raises(PluginError, match=r"The exporter .* returned .*; expected an ExportWriter"):
+        writer_of(GaussianDenoiser(SPEC), returned)
+    with pytest.raises(PluginError, match=r"The writer .* returned .*; expected the paths of the files"):
+        paths_of(GaussianDenoiser(SPEC), returned)
+    assert paths_of(GaussianDenoiser(SPEC), [Path("a")]) == [Path("a")]
+
+
+@pytest.mark.parametrize("returned", [None, 7, "text", {}])
+def test_a_backend(returned):
+    with pytest.raises(BackendError, match=r"The backend .* returned .*; expected a function in the network's place"):
+        network_of(Eager(), returned)

@@ -178,7 +178,13 @@ def test_it_saves_pictures_recipe_and_exports(registry, tmp_path):
     stems = ("0000", "0004", "0007")
     expected = {f"{kind}/{stem}.png" for kind in ("images", "masks", "overlays") for stem in stems}
     expected |= {f"amodal/{stem}-1-above.png" for stem in stems}
-    assert files == expected | {"recipe.json", "sheet.png", "listing/list.json", "masks-export/list.json"}
+    assert files == expected | {
+        "recipe.json",
+        "samples.jsonl",
+        "sheet.png",
+        "listing/list.json",
+        "masks-export/list.json",
+    }
     assert json.loads((folder / "listing/list.json").read_text()) == [4, 0, 7]
     assert Recipe.read(folder / "recipe.json") == run.recipe
 

@@ -6,6 +6,7 @@ import torch
 from dmix_core.edits import bundled_pair
 from dmix_core.errors import DmixError
 from dmix_core.loading import Loader
+from dmix_core.pictures import LINE
 from dmix_core.run import Run
 from dmix_core.sweep import Axis, Spread, Sweep
 from dmix_core.sweep_sheet import SweepSheet
@@ -28,8 +29,7 @@ def test_each_cell_is_what_its_recipe_gives_alone(loader):
         alone = list(Run(cell.recipe, loader))
         assert all(torch.equal(a.image, b.image) for a, b in zip(alone, cell.samples, strict=True))
     assert not torch.equal(cells[0].samples[0].image, cells[3].samples[0].image)
-    assert len(cells[0].seconds) == 2
-    assert cells[0].record()["figures"]["seconds"]["number"] == 2
+    assert cells[0].record()["figures"]["seconds"]["number"] == 1  # batches
 
 
 def test_regions_rules_and_settings_can_be_swept(loader):
@@ -39,15 +39,36 @@ def test_regions_rules_and_settings_can_be_swept(loader):
     assert {recipe.regions[1].listen_from for recipe in recipes} == {0.6}
 
 
-def test_the_sheet_has_a_column_for_each_value_of_the_last_axis(loader):
-    sweep = Sweep(RECIPE, [Axis("resamples", (0, 1)), Axis("merge_from", (0.5, 0.7, 0.9)), Axis("jump_length", (2,))])
-    narrow = SweepSheet(sweep.axes)
-    wide = SweepSheet([sweep.axes[0], sweep.axes[2], sweep.axes[1]])
-    for cell in sweep:
-        narrow.add(cell)
-        wide.add(cell)
-    assert narrow.picture().width < wide.picture().width
-    assert narrow.picture().height > 2 * wide.picture().height
+def test_cells_start_from_the_same_noise(loader):
+    one, other = Sweep(RECIPE, [Axis("seams", ("keep-variance", "literal"))], loader)  # alike under the hard mask
+    assert all(torch.equal(a.image, b.image) for a, b in zip(one.samples, other.samples, strict=True))
+
+
+def test_cells_share_their_models(loader):
+    runs = [run for _, run in Sweep(RECIPE, [Axis("resamples", (0, 1, 2))], loader).runs]
+    assert len({id(run.composer.regions[0].denoiser) for run in runs}) == 1
+
+
+def test_a_hook_is_called_for_every_step_of_every_cell(loader):
+    sweep, batches = Sweep(RECIPE, [Axis("resamples", (0, 1)), Axis("jump_length", (2,))], loader), []
+    list(sweep.cells(lambda step, batch: batches.append(batch)))
+    assert len(batches) == sweep.steps > 24
+
+
+def test_the_sheet_has_rows_and_columns_of_what_varies_and_a_title_of_the_rest(loader):
+    def size(*axes):
+        sweep = Sweep(RECIPE, axes, loader)
+        sheet = SweepSheet(sweep.axes)
+        for cell in sweep:
+            sheet.add(cell)
+        return sheet.picture().size
+
+    jump, merging = Axis("jump_length", (2,)), Axis("merge_from", (0.5, 0.7))
+    row = size(merging)
+    assert size(jump, merging) == size(merging, jump) == (row[0], row[1] + LINE)
+    grid = size(Axis("resamples", (0, 1)), merging)
+    assert grid[0] > row[0]
+    assert grid[1] > 1.8 * row[1]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +81,8 @@ def test_the_sheet_has_a_column_for_each_value_of_the_last_axis(loader):
         ([Axis("seed", (1, 2))], "all cells start from the same noise"),
         ([Axis("resamples", tuple(range(201)))], "201 cells, 402 images; expected at most 200 cells"),
         ([Axis("thrashold", (1,))], "Did you mean 'threshold'"),
+        ([Axis("listen_from.blowhol", (0.7,))], "no region 'blowhol'.*blowhole"),
+        ([Axis("merge", ("hard-mask", "soft-msk"))], "soft-msk"),
         ([Axis("threshold", (0.5, 7))], "threshold is 7"),
     ],
 )

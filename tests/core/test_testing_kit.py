@@ -1,4 +1,4 @@
-"""The conformance kit: good parts pass, and each promise has an offender, which is told how to see it again."""
+"""The conformance kit: good parts pass, and each promise has an offender, whose report shows how to see it again."""
 
 import random
 from contextlib import suppress
@@ -49,9 +49,6 @@ from dmix_core.testing import (
     scenes,
     walks,
 )
-from dmix_core.testing.model_checks import classifier_check, denoiser_check, wrapper_check
-from dmix_core.testing.part_checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
-from dmix_core.testing.region_checks import region_check
 from dmix_core.timesteps import check_walk
 
 
@@ -130,7 +127,7 @@ class Blurred:
         return blend(layers, stack(mattes))
 
 
-def says(canvas=lambda canvas: canvas, weights=lambda weights: weights):
+def returning(canvas=lambda canvas: canvas, weights=lambda weights: weights):
     """A rule whose honest answer is changed."""
 
     def rule(layers, progress):
@@ -199,22 +196,22 @@ RULES = [
     ("global random generators are left alone", draws(np.random.random, honest)),
     ("global random generators are left alone", draws(lambda: torch.rand(1), honest)),
     ("the answer is a Merged", lambda layers, progress: tuple(honest(layers))),
-    ("the canvas: a tensor", says(canvas=lambda canvas: canvas.numpy())),
-    ("the canvas: the right shape", says(canvas=lambda canvas: canvas[0])),
-    ("the canvas: the input's dtype", says(canvas=lambda canvas: canvas.half())),
-    ("the canvas: the input's device", says(canvas=lambda canvas: canvas.to("meta"))),
-    ("the canvas: neither NaN nor infinity", says(canvas=lambda canvas: canvas / 0 * 0)),
-    ("the canvas: no gradient", says(canvas=of_grad)),
-    ("the weights: a tensor", says(weights=list)),
-    ("the weights: the right shape", says(weights=lambda weights: weights[:, :, 0])),
-    ("the weights: the input's dtype", says(weights=lambda weights: weights.half())),
-    ("the weights: the input's device", says(weights=lambda weights: weights.to("meta"))),
-    ("the weights: neither NaN nor infinity", says(weights=lambda weights: weights / 0)),
-    ("the weights: no gradient", says(weights=of_grad)),
+    ("the canvas: a tensor", returning(canvas=lambda canvas: canvas.numpy())),
+    ("the canvas: the right shape", returning(canvas=lambda canvas: canvas[0])),
+    ("the canvas: the input's dtype", returning(canvas=lambda canvas: canvas.half())),
+    ("the canvas: the input's device", returning(canvas=lambda canvas: canvas.to("meta"))),
+    ("the canvas: neither NaN nor infinity", returning(canvas=lambda canvas: canvas / 0 * 0)),
+    ("the canvas: no gradient", returning(canvas=of_grad)),
+    ("the weights: a tensor", returning(weights=list)),
+    ("the weights: the right shape", returning(weights=lambda weights: weights[:, :, 0])),
+    ("the weights: the input's dtype", returning(weights=lambda weights: weights.half())),
+    ("the weights: the input's device", returning(weights=lambda weights: weights.to("meta"))),
+    ("the weights: neither NaN nor infinity", returning(weights=lambda weights: weights / 0)),
+    ("the weights: no gradient", returning(weights=of_grad)),
     ("weights are 0 or more", negative),
-    ("weights sum to one at every pixel", says(weights=lambda weights: weights * 1.01)),
+    ("weights sum to one at every pixel", returning(weights=lambda weights: weights * 1.01)),
     ("weights are zero outside of their region", leaks),
-    ("the canvas stays within the range of its layers", says(canvas=lambda canvas: canvas + 0.01)),
+    ("the canvas stays within the range of its layers", returning(canvas=lambda canvas: canvas + 0.01)),
     ("the canvas stays within [-1, 1] and the range of the sample's layers", RepaintsTooFar()),
     ("the canvas is the layers by their weights, and the change", Misstated()),
     *(
@@ -518,7 +515,7 @@ class Overwriting(Gathering):
 
 STILL = StillImage(torch.zeros(1, 4, 4))
 COUNTS = Counting(lambda calls, x_t, t: Prediction(x_t + calls % 9))
-SAYS = [
+PREDICTING = [
     ("it answers without an error", Saying(raises)),
     ("the input is left as it was", cleanly(lambda x: x.mul_(0.5))),
     ("global random generators are left alone", cleanly(lambda x: x + torch.randn(1))),
@@ -547,7 +544,7 @@ SAYS = [
     ("joined with its family, each predicts of its part what it does alone", Related(jointly=lambda x: x + 0.1)),
 ]
 DENOISERS = [
-    *SAYS,
+    *PREDICTING,
     ("spec is a Spec", Saying(spec=(6, 5))),
     ("noise is a NoiseSchedule", Saying(noise=torch.ones(9))),
     ("size and image channels are positive", Saying(spec=Spec((0, 5)))),
@@ -629,7 +626,7 @@ def broken_inside(denoiser):
 
 
 WRAPPERS = [
-    *((promise, broken_inside(denoiser)) for promise, denoiser in SAYS[3:]),
+    *((promise, broken_inside(denoiser)) for promise, denoiser in PREDICTING[3:]),
     ("it answers without an error", raises),
     ("the input is left as it was", cools),
     ("global random generators are left alone", draws(random.random, Wrapped)),
@@ -652,7 +649,7 @@ def test_good_wrappers_pass(inside):
 
 @dataclass(frozen=True, eq=False)
 class Doubled:
-    """Paints twice the width: what the denoiser inside says of either half."""
+    """Paints twice the width: what the denoiser inside predicts of either half."""
 
     denoiser: object
     gain: float = 1.0
@@ -836,14 +833,14 @@ def test_a_good_classifier_passes():
 # ---- every promise has an offender ----------------------------------------------------------------------------
 
 KINDS = {
-    "rule": (merge_rule_check, RULES, [honest, Repaints(), HardMask()]),
-    "schedule": (timestep_schedule_check, SCHEDULES, [Descent()]),
-    "stepper": (stepper_check, STEPPERS, [noiseless]),
-    "exporter": (exporter_check, EXPORTERS, [Listing(listed)]),
-    "denoiser": (denoiser_check, DENOISERS, [spreading(lambda x: x.new_ones(())), STILL]),
-    "wrap": (wrapper_check, WRAPPERS, [Wrapped]),
-    "classifier": (classifier_check, CLASSIFIERS, [bright]),
-    "region": (region_check, REGIONS, [OBJECT, LATENTS]),
+    "rule": (check_merge_rule.of, RULES, [honest, Repaints(), HardMask()]),
+    "schedule": (check_timestep_schedule.of, SCHEDULES, [Descent()]),
+    "stepper": (check_stepper.of, STEPPERS, [noiseless]),
+    "exporter": (check_exporter.of, EXPORTERS, [Listing(listed)]),
+    "denoiser": (check_denoiser.of, DENOISERS, [spreading(lambda x: x.new_ones(())), STILL]),
+    "wrap": (check_wrapper.of, WRAPPERS, [Wrapped]),
+    "classifier": (check_classifier.of, CLASSIFIERS, [bright]),
+    "region": (check_region.of, REGIONS, [OBJECT, LATENTS]),
 }
 OFFENCES = [(kind, promise, broken) for kind, (_, broken_ones, _) in KINDS.items() for promise, broken in broken_ones]
 
@@ -853,12 +850,12 @@ def test_an_offender_is_told_which_promise_by_which_input_and_how_to_see_it(kind
     check = KINDS[kind][0](broken)
     with pytest.raises(BrokenPromise) as caught:
         check.run()
-    told = caught.value
-    assert told.verdict.promise == promise
-    assert str(told).startswith(f"Broken promise: {promise}")
-    assert f"Input: {told.input}." in str(told)
+    broken_promise = caught.value
+    assert broken_promise.verdict.promise == promise
+    assert str(broken_promise).startswith(f"Broken promise: {promise}")
+    assert f"Input: {broken_promise.input}." in str(broken_promise)
     with suppress(KeyError, ScheduleError):  # what the offenders raise
-        exec(told.code, {kind: broken})
+        exec(broken_promise.code, {kind: broken})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -873,7 +870,7 @@ def test_a_message_shows_what_was_seen():
     with pytest.raises(
         BrokenPromise, match=r"sum to one at every pixel \(off by 0.01\)\.\nInput: Scene\(size=\(1, 1\)"
     ):
-        check_merge_rule(says(weights=lambda weights: weights * 1.01))
+        check_merge_rule(returning(weights=lambda weights: weights * 1.01))
     with pytest.raises(BrokenPromise, match=r"region 1 has 0\.5"):
         check_merge_rule(leaks)
     with pytest.raises(BrokenPromise, match=r"KeyError: 'no such thing'") as caught:
@@ -886,8 +883,8 @@ def test_the_lines_of_a_message_break_the_promise_again():
         check_denoiser(Saying(lambda x_t, t: Prediction(x_t / (1000 - t))))
     *lines, last = caught.value.code.splitlines()
     names = {"denoiser": Saying(lambda x_t, t: Prediction(x_t / (1000 - t)))}
-    exec("\n".join([*lines, f"said = {last}"]), names)
-    assert not names["said"].clean.isfinite().all()
+    exec("\n".join([*lines, f"output = {last}"]), names)
+    assert not names["output"].clean.isfinite().all()
 
 
 def test_a_promise_that_is_broken_once_is_told_too():
@@ -898,7 +895,9 @@ def test_a_promise_that_is_broken_once_is_told_too():
 
 
 def test_a_report_has_every_promise_and_goes_on_after_a_broken_one():
-    findings = merge_rule_check(says(canvas=lambda canvas: canvas + 0.01, weights=lambda w: w * 1.01), 20).report()
+    findings = check_merge_rule.of(
+        returning(canvas=lambda canvas: canvas + 0.01, weights=lambda w: w * 1.01), examples=20
+    ).report()
     broken = [finding.verdict.promise for finding in findings if isinstance(finding, BrokenPromise)]
     assert broken == ["weights sum to one at every pixel", "the canvas stays within the range of its layers"]
     assert "a sample comes out the same alone and in its batch" in findings

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmix_core import Box, BoxRegion, Composer, NoiseSchedule, Spec, StillImage
+from dmix_core import Box, BoxRegion, Composer, Exchange, NoiseSchedule, Spec, StillImage
 from dmix_core.draws import normal
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser, noise_schedules
 
@@ -195,7 +195,9 @@ def test_a_sample_does_not_depend_on_its_batch(drawn):
 def test_a_photograph_keeps_every_pixel_that_no_object_owns(drawn, others, seams):
     above, options = drawn
     photo = torch.linspace(-1, 1, 240).view(3, 8, 10)
-    composition = Composer([BoxRegion(StillImage(photo)), *above], **options, others=others, seams=seams).compose(2)
+    composition = Composer([BoxRegion(StillImage(photo)), *above], **options, exchange=Exchange(others, seams)).compose(
+        2
+    )
     for image, own in zip(composition.image, composition.regions[0].visible, strict=True):
         assert torch.equal(image[own.expand_as(photo)], photo[own.expand_as(photo)])
 

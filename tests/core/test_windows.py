@@ -6,7 +6,18 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmix_core import Box, BoxRegion, Composer, HardMask, NoiseSchedule, Prediction, Spec, StillImage, TailResampling
+from dmix_core import (
+    Box,
+    BoxRegion,
+    Composer,
+    Exchange,
+    HardMask,
+    NoiseSchedule,
+    Prediction,
+    Spec,
+    StillImage,
+    TailResampling,
+)
 from dmix_core.testing import ConstantDenoiser, boxes
 from dmix_core.windows import Window, windows
 from dmix_multidiffusion import MultiDiffusion
@@ -48,7 +59,7 @@ def scenes(draw):
 @given(regions=scenes(), seed=st.integers(0, 99), others=st.sampled_from(["clean", "noisy"]))
 @settings(max_examples=15, deadline=None)
 def test_windows_give_the_bits_of_the_whole_canvas(rule, regions, seed, others):
-    settings = {**SHORT, "others": others}
+    settings = {**SHORT, "exchange": Exchange(others)}
     parts, all_of_it = Composer(regions, merge=rule, **settings), Composer(regions, merge=whole(rule), **settings)
     for step, expected in zip(parts.steps(2, seed), all_of_it.steps(2, seed), strict=True):
         assert all(map(torch.equal, step.states, expected.states))

@@ -124,7 +124,7 @@ def test_nothing_to_cut_is_an_error(tree, tmp_path):
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
-@pytest.mark.parametrize("class_name", ["..", "../up", "/root", "a b"])
+@pytest.mark.parametrize("class_name", ["..", "../up", "/root", "a b", "ö" * 300])
 def test_no_class_leads_out_of_the_folder(tree, tmp_path, class_name):
     tree.picture("x.jpg", 60, 70)
     tree.mask("x.png", 8, height=60, width=70)

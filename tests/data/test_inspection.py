@@ -1,4 +1,4 @@
-"""What `inspect` says of small folders: counts, rules, problems, duplicates, advice."""
+"""What `inspect` reports of small folders: counts, rules, problems, duplicates, advice."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dmix_data.inspection import inspect
+from dmix_data.options import DataOptions
 
 
 def tile(tree, name, seed, value=255, at=(10, 20, 8, 12)):
@@ -153,3 +154,22 @@ def test_objects_that_are_too_small_are_told_from_empty_masks(tree):
     problems = {Path(each["file"]).name: each["why"] for each in inspect(tree.root).record()["problems"]}
     small = "the mask's parts are all smaller than min_area, 16 pixels; the largest has 9"
     assert problems == {"0.png": "the mask shows no object", "1.png": small}
+
+
+def test_it_names_the_filters_of_objects_that_are_cut_or_may_be_several(tree):
+    for number in range(3):
+        tree.picture(f"images/{number}.png", 60, 80, number)
+        mask = np.zeros((60, 80), np.uint8)
+        mask[0:12, 5:20] = 255  # at the border
+        mask[30:42, 5:25] = mask[30:42, 28:48] = mask[35:38, 25:28] = 255  # two, joined by a bridge
+        tree.save(f"masks/{number}.png", mask)
+    found = inspect(tree.root)
+    warnings = "\n".join(found.warnings())
+    assert "3 of 6 objects touch the border of their picture: --skip-truncated leaves them out" in warnings
+    assert "3 of 6 objects have a narrow place, where several may touch: try --split-touching 2" in warnings
+    options = DataOptions(split_touching=2, skip_truncated=True)
+    filtered = inspect(tree.root, options=options)
+    assert filtered.record()["classes"]["object"]["objects"] == 6
+    assert filtered.record()["classes"]["object"]["left_out"] == {"truncated by the border of their picture": 3}
+    assert "--split-touching 2 --skip-truncated" in filtered.record()["next"][-1]
+    assert not [each for each in filtered.warnings() if "--s" in each]

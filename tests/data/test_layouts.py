@@ -230,6 +230,17 @@ def test_a_layout_that_fails_is_named(tree, layout, message):
         read_images(tree.root, registry=registry_with(layout))
 
 
+class Vanishing(DeepCrack):
+    def detect(self, root):
+        raise FileNotFoundError(2, "No such file or directory", "gone.png")
+
+
+def test_a_file_that_went_away_is_no_fault_of_the_layout(tree):
+    tree.picture("train_img/1.jpg")
+    with pytest.raises(DataError, match=r"Cannot look through .*gone\.png"):
+        read_images(tree.root, registry=registry_with(Vanishing))
+
+
 def test_a_layout_may_have_the_name_of_an_exporter():
     @hookimpl
     def dmix_exporters():

@@ -22,7 +22,7 @@ class Reference(NamedTuple):
     tensors: dict[str, Tensor]
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights that the output was computed with; shared/reference/README.md says how they were drawn."""
+        """The weights that the output was computed with; shared/reference/README.md has how they were drawn."""
         draw = np.random.RandomState(0)
         weights = {}
         for key in sorted(self.shapes):

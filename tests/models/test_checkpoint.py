@@ -1,4 +1,4 @@
-"""A checkpoint comes back as it went in, or says what is wrong with it."""
+"""A checkpoint comes back as it went in, or the error states what is wrong with it."""
 
 import hashlib
 import json

@@ -1,10 +1,8 @@
 """What follows the last step is done, whatever the classes are called and wherever it was cut off."""
 
-import io
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -158,7 +156,7 @@ def test_asked_to_stop_it_saves_where_it_is_and_ends_in_the_same_bits(tmp_path, 
     assert steps[-1].saved
     assert [step.step for step in train(small, config, crops, tmp_path / "parts")] == [3, 4]
     shutil.rmtree(tmp_path / "parts/training/state-00000002")  # which the whole run had no cause to save
-    assert told(tmp_path / "parts") == told(tmp_path / "whole")
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
 
 
 def test_a_choice_of_precision_is_kept_and_told(tmp_path, small, crops, monkeypatch):
@@ -187,32 +185,7 @@ def test_another_number_of_threads_is_told(tmp_path, small, crops, monkeypatch, 
 # ---- killed -----------------------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    pass
-
-
-@contextmanager
-def killed_at(number, monkeypatch):
-    """Every change of files from the given one on fails, so that nothing is tidied up; yields how many there were."""
-    done = []
-
-    def counted(real, name):
-        def change(*arguments, **options):
-            done.append(name)
-            if len(done) >= number:
-                raise Killed
-            return None if name == "fsync" else real(*arguments, **options)  # which takes its time
-
-        return change
-
-    with monkeypatch.context() as patch:
-        for name in ("open", "mkdir", "rename", "replace", "fsync", "chmod", "unlink", "rmdir"):
-            patch.setattr(os, name, counted(getattr(os, name), name))
-        patch.setattr(io, "open", counted(io.open, "append"))
-        yield done
-
-
-def told(out):
+def outcome(out):
     """All that a finished training has written, but for its pace."""
     files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
     page = files.pop("training/report.html").read_text()
@@ -224,21 +197,23 @@ def told(out):
     return rest | {"metrics": [{key: line[key] for key in line if key not in pace} for line in lines]}
 
 
-def test_wherever_the_end_of_a_training_is_cut_off_the_next_start_makes_up_for_it(tmp_path, small, crops, monkeypatch):
+def test_wherever_the_end_of_a_training_is_cut_off_the_next_start_makes_up_for_it(
+    tmp_path, small, crops, monkeypatch, killed_at
+):
     monkeypatch.setattr(checkpoint, "check_sum", lambda _: "")
     list(islice(train(small, CONFIG, crops, tmp_path / "begun"), 1))
     shutil.copytree(tmp_path / "begun", tmp_path / "whole")
-    with killed_at(10**6, monkeypatch) as operations:
+    with killed_at(None) as operations:
         list(train(small, CONFIG, crops, tmp_path / "whole"))
-    expected = told(tmp_path / "whole")
+    expected = outcome(tmp_path / "whole")
     assert {"training/preview-00000002.png", "training/memorisation.json", "training/finished.json"} < set(expected)
     assert len(expected["metrics"]) == 1
     assert len(operations) > 60
     for number in range(1, len(operations) + 1, 1 if "DMIX_FUZZ" in os.environ else 5):
         out = tmp_path / "cut-off"
         shutil.copytree(tmp_path / "begun", out)
-        with killed_at(number, monkeypatch), pytest.raises(Killed):
+        with killed_at(number):
             list(train(small, CONFIG, crops, out))
         list(train(small, CONFIG, crops, out))
-        assert told(out) == expected, f"killed at {number}: {operations[number - 1]}"
+        assert outcome(out) == expected, f"killed at {number}: {operations[number - 1]}"
         shutil.rmtree(out)

@@ -1,4 +1,4 @@
-"""The wrapped network says the clean image and keeps a denoiser's promises."""
+"""The wrapped network predicts the clean image and keeps a denoiser's promises."""
 
 import pytest
 import torch
@@ -8,11 +8,11 @@ from dmix_core import BoxRegion, Composer
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Denoiser
 from dmix_core.testing import check_denoiser
-from dmix_models import ModelConfig, NoiseConfig, UNetDenoiser
+from dmix_models import ModelConfig, NetworkDenoiser, NoiseConfig
 
 
 class Constant(torch.nn.Module):
-    """A network that says the same everywhere and remembers what it was asked."""
+    """A network that predicts the same everywhere and remembers its inputs."""
 
     def __init__(self, value, outputs):
         super().__init__()
@@ -29,8 +29,8 @@ def changed(config: ModelConfig, **changes) -> ModelConfig:
     return ModelConfig.model_validate({**config.model_dump(), **changes, "network": unet})
 
 
-def says(config, *value):
-    return UNetDenoiser(config, Constant(value, config.network.out_channels))
+def predicting(config, *value):
+    return NetworkDenoiser(config, Constant(value, config.network.out_channels))
 
 
 def fixed(config, variance="fixed-small", **changes):
@@ -38,7 +38,7 @@ def fixed(config, variance="fixed-small", **changes):
 
 
 def test_it_is_a_denoiser(tiny, network):
-    denoiser = UNetDenoiser(tiny, network)
+    denoiser = NetworkDenoiser(tiny, network)
     assert isinstance(denoiser, Denoiser)
     assert denoiser.spec[:3] == ((16, 16), 3, 1)
     prediction = denoiser(torch.randn(3, 4, 16, 16), 1000)
@@ -49,11 +49,11 @@ def test_it_is_a_denoiser(tiny, network):
 @pytest.mark.parametrize("variance", ["fixed-small", "fixed-large"])
 def test_it_keeps_every_promise_of_a_denoiser(tiny, make_network, variance):
     config = fixed(tiny, variance)
-    check_denoiser(UNetDenoiser(config, make_network(config.network)))
+    check_denoiser(NetworkDenoiser(config, make_network(config.network)))
 
 
 def test_the_network_counts_times_from_zero(tiny):
-    denoiser = says(tiny, 0.1, 0.0)
+    denoiser = predicting(tiny, 0.1, 0.0)
     for t in (1, 1000):
         denoiser(torch.zeros(2, 4, 16, 16), t)
         assert denoiser.network.times.tolist() == [t - 1]
@@ -66,34 +66,34 @@ def test_each_kind_of_prediction_finds_the_clean_image(tiny, kind):
     x_t = alpha_bar**0.5 * clean + (1 - alpha_bar) ** 0.5 * noise
     output = {"epsilon": noise, "x0": clean, "v": alpha_bar**0.5 * noise - (1 - alpha_bar) ** 0.5 * clean}
     for prediction, value in output.items():
-        denoiser = says(fixed(tiny, prediction=prediction, noise={"kind": kind}), value)
+        denoiser = predicting(fixed(tiny, prediction=prediction, noise={"kind": kind}), value)
         found = denoiser(torch.full((1, 4, 16, 16), x_t), t).clean
         assert torch.allclose(found, torch.full_like(found, clean), atol=1e-5), prediction
 
 
 def test_the_clean_image_is_clamped(tiny):
-    clean = says(fixed(tiny, prediction="x0"), 1.7)(torch.zeros(1, 4, 16, 16), 5).clean
+    clean = predicting(fixed(tiny, prediction="x0"), 1.7)(torch.zeros(1, 4, 16, 16), 5).clean
     assert clean.unique().tolist() == [1.0]
 
 
 def test_each_kind_of_variance(tiny):
     x_t = torch.zeros(1, 4, 16, 16)
-    assert says(fixed(tiny), 0.0)(x_t, 5).spread is None
-    assert says(fixed(tiny, "fixed-large"), 0.0)(x_t, 5).spread.item() == 1
-    assert says(tiny, 0.0, -0.5)(x_t, 5).spread.unique().tolist() == [0.25]
+    assert predicting(fixed(tiny), 0.0)(x_t, 5).spread is None
+    assert predicting(fixed(tiny, "fixed-large"), 0.0)(x_t, 5).spread.item() == 1
+    assert predicting(tiny, 0.0, -0.5)(x_t, 5).spread.unique().tolist() == [0.25]
 
 
 def test_bfloat16_is_close_and_answers_in_float32(tiny, network):
     x_t = torch.randn(2, 4, 16, 16)
-    exact = UNetDenoiser(tiny, network)(x_t, 100)
-    low = UNetDenoiser(tiny, network, dtype="bfloat16")(x_t, 100)
+    exact = NetworkDenoiser(tiny, network)(x_t, 100)
+    low = NetworkDenoiser(tiny, network, dtype="bfloat16")(x_t, 100)
     assert low.clean.dtype == low.spread.dtype == torch.float32
     assert 0 < (low.clean - exact.clean).abs().max() < 0.05
 
 
 def test_no_gradients_and_no_dropout(tiny, make_network):
     config = changed(tiny, network={"dropout": 0.5})
-    denoiser = UNetDenoiser(config, make_network(config.network).train().requires_grad_(True))
+    denoiser = NetworkDenoiser(config, make_network(config.network).train().requires_grad_(True))
     x_t = torch.randn(1, 4, 16, 16)
     first, second = denoiser(x_t, 9).clean, denoiser(x_t, 9).clean
     assert torch.equal(first, second)
@@ -103,13 +103,13 @@ def test_no_gradients_and_no_dropout(tiny, make_network):
 def test_the_input_stays_as_it_is(tiny, network):
     x_t = torch.randn(1, 4, 16, 16)
     before = x_t.clone()
-    UNetDenoiser(tiny, network)(x_t, 9)
+    NetworkDenoiser(tiny, network)(x_t, 9)
     assert torch.equal(x_t, before)
 
 
 def test_a_class_is_chosen_by_name(tiny, make_network):
     config = changed(tiny, classes=["crack", "hole"], network={"num_classes": 2})
-    denoiser = UNetDenoiser(config, make_network(config.network))
+    denoiser = NetworkDenoiser(config, make_network(config.network))
     x_t = torch.randn(2, 4, 16, 16)
     hole = denoiser.with_label("hole")
     assert hole.network is denoiser.network
@@ -124,7 +124,7 @@ def test_a_class_is_chosen_by_name(tiny, make_network):
 
 
 def test_a_wrong_question_is_named(tiny, network):
-    denoiser = UNetDenoiser(tiny, network)
+    denoiser = NetworkDenoiser(tiny, network)
     for t in (0, 1001):
         with pytest.raises(DenoiserError, match=rf"Level {t} is outside 1\.\.1000, the levels of model 'tiny'"):
             denoiser(torch.zeros(1, 4, 16, 16), t)
@@ -152,7 +152,7 @@ def test_a_model_that_cannot_be_is_refused(tiny, changes, message):
 
 
 def test_it_moves_and_changes_its_arithmetic_as_modules_do(tiny, network):
-    denoiser = UNetDenoiser(tiny, network)
+    denoiser = NetworkDenoiser(tiny, network)
     assert denoiser.to("cpu", torch.bfloat16) is denoiser
     assert (denoiser.device, denoiser.dtype) == (torch.device("cpu"), "bfloat16")
     composer = Composer([BoxRegion(denoiser)], steps=20)

@@ -9,7 +9,7 @@ import torch
 
 from dmix_data.datasets import Windows
 from dmix_data.loader import Picture
-from dmix_models.estimate import Estimate, estimate, kept_for_backward, resident_peak
+from dmix_models.estimate import Estimate, estimate, kept_for_backward, quick_estimate, resident_peak
 from dmix_models.trainer import UNSTATED, TrainConfig
 from dmix_models.training_setup import TrainingSetup
 from dmix_models.weights import shapes_of
@@ -71,3 +71,11 @@ def test_resident_memory_grows_by_what_is_used():
     used = torch.ones(before // 4 + 25_000_000)  # more than has ever been
     assert resident_peak() - before > 50_000_000
     assert len(used)
+
+
+@pytest.mark.parametrize("role", ["background", "object"])
+def test_a_quick_estimate_grows_with_steps_and_grid(role):
+    short, long, large = (quick_estimate(role, side, steps) for side, steps in ((16, 100), (16, 10_000), (64, 100)))
+    assert long.seconds > 20 * short.seconds
+    assert long.memory == short.memory
+    assert large.memory > 2 * short.memory

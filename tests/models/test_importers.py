@@ -1,4 +1,4 @@
-"""guided-diffusion's public checkpoints have these tensors; a file that does not fit is told which preset it fits."""
+"""guided-diffusion's public checkpoints have these tensors; errors name the preset that a file fits."""
 
 import hashlib
 import math

@@ -41,8 +41,8 @@ def drawn():
 def test_a_perfect_network_has_no_loss(drawn, prediction):
     clean, noise, t = drawn
     schedule = NoiseSchedule.linear()
-    said = schedule.target_for(prediction, clean, noise, t)
-    output = torch.cat([said, -torch.ones_like(said)], dim=1)  # the variance of the posterior, beta-tilde
+    predicted = schedule.target_for(prediction, clean, noise, t)
+    output = torch.cat([predicted, -torch.ones_like(predicted)], dim=1)  # the variance of the posterior, beta-tilde
     losses = hybrid_loss(schedule, prediction, "learned-range", output, clean, noise, t)
     torch.testing.assert_close(losses.total, torch.zeros(3), atol=1e-5, rtol=0)
 

@@ -138,7 +138,7 @@ SIZE = (12, 12)
 
 @dataclass(frozen=True, eq=False)
 class Repeating:
-    """The exact denoiser of data that are one of these images: what a network that has learned them by heart says."""
+    """The exact denoiser of data that are one of these images, as a network that has learned them by heart predicts."""
 
     images: torch.Tensor
     spec: Spec

@@ -43,7 +43,7 @@ def test_it_is_the_least_distance_over_all_crops_mirrored_and_turned(size, chann
     found = nearest(as_images([query]), places(crops))
     for group, place in enumerate(places(crops)):
         turned = [np.rot90(query[:, ::-1] if way.mirrored else query, way.quarters) for way in symmetries(size)]
-        if channels == 1:  # of a picture that is to be held against grey ones the mean says all
+        if channels == 1:  # of a picture that is to be held against grey ones the mean is enough
             turned = [each.mean(2, keepdims=True).repeat(3, 2) for each in turned]
         cut = [place.crop(corner, size) for corner in place.corners]
         expected = min(plain_distance(crop, each) for crop in cut for each in turned)

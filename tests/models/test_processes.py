@@ -25,7 +25,7 @@ sys.path.insert(0, tests)
 changes = []
 
 def note(event, arguments):
-    """What Python asks of the system is told to audit hooks before it is done."""
+    """What Python asks of the system is reported to audit hooks before it is done."""
     writes = event == "open" and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
     if writes or event.split(".")[0] in ("os", "shutil", "tempfile"):
         paths = [os.path.abspath(each) for each in arguments if isinstance(each, (str, os.PathLike))]
@@ -34,9 +34,9 @@ def note(event, arguments):
 
 sys.addaudithook(note)
 from test_processes import seen_of
-told = seen_of(folder, out, settings)
-told.gradients_to(f"{out}-gradients-{os.environ['RANK']}.safetensors")
-facts = {"losses": told.losses, "items": told.items, "changes": changes}
+seen = seen_of(folder, out, settings)
+seen.gradients_to(f"{out}-gradients-{os.environ['RANK']}.safetensors")
+facts = {"losses": seen.losses, "items": seen.items, "changes": changes}
 Path(f"{out}-{os.environ['RANK']}.json").write_text(json.dumps(facts))
 '''
 

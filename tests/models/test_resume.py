@@ -144,7 +144,6 @@ def test_wherever_saving_is_cut_off_there_is_a_checkpoint_and_a_state(tmp_path, 
     shutil.copytree(before, tmp_path / "whole")
     with killed_at(10**6, monkeypatch) as operations:
         save(tmp_path / "whole", model, 2)
-    assert len(operations) > 30
     seen = set()
     for number in range(1, len(operations) + 1):
         out = tmp_path / f"cut-off-{number}"
@@ -160,7 +159,11 @@ def test_wherever_saving_is_cut_off_there_is_a_checkpoint_and_a_state(tmp_path, 
         save(out, model, 2)
         assert scratch(out) == []
         assert sorted(path.name for path in (out / "training").iterdir()) == ["state-00000002"]
-    assert seen == {(1, 1), (2, 1), (2, 2)}  # where the checkpoint is newer, its last steps are done again
+    assert seen == {
+        (1, 1),
+        (2, 1),
+        (2, 2),
+    }  # before, between and after its two renames; where the checkpoint is newer, its last steps are done again
 
 
 # ---- a full disk ------------------------------------------------------------------------------------------------
@@ -184,11 +187,11 @@ def test_a_full_disk_loses_nothing_that_was_saved(tmp_path, discs, size):
     steps = train_object(discs, parts, settings(), size=SIZE)
     list(islice(steps, 2))
     before = weights(parts)
-    told = (
+    message = (
         r"Cannot write the files of step 4 to '.*parts': File too large.* The state of step 2 is as it was\. "
         r"A checkpoint and a training state take \d+\.\d MB, \d+\.\d MB are free: free some.* go on from step 2"
     )
-    with largest_file(size), pytest.raises(SaveError, match=told):
+    with largest_file(size), pytest.raises(SaveError, match=message):
         list(steps)
     assert scratch(parts) == []
     assert checkpoint.load(parts)

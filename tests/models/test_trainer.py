@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 import dmix_models.trainer as trainer
@@ -415,8 +416,8 @@ def test_the_checkpoint_is_the_average_of_the_weights(tmp_path, tiny, crops, set
 def test_a_run_may_begin_with_the_weights_of_another_model(tmp_path, tiny, crops, settings):
     list(train(tiny, settings, crops, tmp_path / "first"))
     config = settings.model_copy(update={"init": str(tmp_path / "first"), "learning_rate": 1e-12})
-    said = tiny.model_copy(update={"prediction": "v"})
-    list(train(said, config, crops, tmp_path / "second"))
+    other = tiny.model_copy(update={"prediction": "v"})
+    list(train(other, config, crops, tmp_path / "second"))
     before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
     assert all(torch.allclose(after[key], before[key], rtol=0, atol=1e-6) for key in before)
     assert load(tmp_path / "second").config.prediction == "v"
@@ -482,3 +483,10 @@ def test_an_output_folder_that_cannot_be_is_refused(tmp_path, tiny, crops, setti
     (tmp_path / "file").write_text("")
     with pytest.raises(Exception, match="Cannot write to the output folder"):
         train(tiny, settings, crops, tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "grad_clip", "mask_loss_weight"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_setting_takes_nan_or_infinity(name, value):
+    with pytest.raises(ValidationError, match=name):
+        TrainConfig(**{"steps": 1, name: value})

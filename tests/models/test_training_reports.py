@@ -1,4 +1,4 @@
-"""What a training tells of itself: its page, event files, and whether it repeats what it was shown."""
+"""What a training reports: its page, event files, and whether it repeats what it was shown."""
 
 import json
 import sys
@@ -77,14 +77,14 @@ def test_event_files_go_on_where_a_run_was_interrupted(tmp_path, model, crops):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     settings = SETTINGS.model_copy(update={"tensorboard": True})
-    list(islice(train(model, settings, crops, tmp_path), 5))  # saved at 3, told until 5
+    list(islice(train(model, settings, crops, tmp_path), 5))  # saved at 3, reported until 5
     list(train(model, settings, crops, tmp_path))
     assert list(train(model, settings, crops, tmp_path)) == []
     events = EventAccumulator(str(tmp_path / "training" / "tensorboard"), size_guidance={"scalars": 0, "images": 0})
     events.Reload()
     lines = [json.loads(line) for line in (tmp_path / "training" / "metrics.jsonl").read_text().splitlines()]
-    told = [(event.step, event.value) for event in events.Scalars("loss/total")]
-    assert told == [(line["step"], pytest.approx(line["loss"], rel=1e-6)) for line in lines]
+    logged = [(event.step, event.value) for event in events.Scalars("loss/total")]
+    assert logged == [(line["step"], pytest.approx(line["loss"], rel=1e-6)) for line in lines]
     assert [event.step for event in events.Images("preview")] == [3, 6]
 
 

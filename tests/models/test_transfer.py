@@ -1,4 +1,4 @@
-"""Training that begins with another model's weights: of what both have, the network says what the other one said."""
+"""Training that begins with another model's weights: of what both have, both predict the same."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def objects():
     return ObjectCrops([Picture(Path("a.png"), pixels, mask, class_name="hole")], (16, 16))
 
 
-def says(network: UNet, x: torch.Tensor, label: int | None = None) -> torch.Tensor:
+def prediction(network: UNet, x: torch.Tensor, label: int | None = None) -> torch.Tensor:
     labels = None if label is None else torch.tensor([label])
     with torch.no_grad():
         return network.eval()(x, torch.tensor([400]), labels)
@@ -51,7 +51,7 @@ def test_an_image_network_given_an_empty_mask_says_the_same_of_the_image(ground,
     assert (model.network.in_channels, model.network.out_channels, model.mask_channels) == (4, 8, 1)
     x = torch.randn(2, 4, 16, 16)
     x[:, 3] = 0
-    before, after = says(checkpoint.load(init).network, x[:, :3]), says(transferred(init, model), x)
+    before, after = prediction(checkpoint.load(init).network, x[:, :3]), prediction(transferred(init, model), x)
     torch.testing.assert_close(after[:, :3], before[:, :3], rtol=0, atol=1e-6)
     torch.testing.assert_close(after[:, 4:7], before[:, 3:], rtol=0, atol=1e-6)
     assert not after[:, 7].any()
@@ -62,10 +62,10 @@ def test_the_weights_of_a_new_mask_are_as_large_as_those_of_the_image(ground, sa
     init = saved(ground)
     first, again = (transferred(init, like(init, "object", objects, "hole")).state_dict() for _ in range(2))
     assert all(torch.equal(first[key], again[key]) for key in first)
-    heard, said = first[FIRST].transpose(0, 1), first[f"{LAST}.weight"]
-    for slices in (heard, said):
+    inputs, outputs = first[FIRST].transpose(0, 1), first[f"{LAST}.weight"]
+    for slices in (inputs, outputs):
         assert 0.7 < slices[3].square().mean().sqrt() / slices[:3].square().mean().sqrt() < 1.4
-    assert not said[7].any()
+    assert not outputs[7].any()
 
 
 def test_the_loss_of_the_mask_reaches_all_of_its_weights_in_the_first_step(ground, saved, objects):
@@ -83,8 +83,8 @@ def test_the_variance_may_be_learned_anew_or_dropped(tiny, saved, objects, varia
     )
     init = saved(fixed if variance == "learned-range" else tiny)
     x = torch.randn(2, 4, 16, 16)
-    before = says(checkpoint.load(init).network, x)
-    after = says(transferred(init, like(init, "object", objects, "hole", variance)), x)
+    before = prediction(checkpoint.load(init).network, x)
+    after = prediction(transferred(init, like(init, "object", objects, "hole", variance)), x)
     torch.testing.assert_close(after[:, :4], before[:, :4], rtol=0, atol=1e-6)
 
 
@@ -93,8 +93,8 @@ def test_an_imported_checkpoint_can_be_begun_with(tmp_path, ground, make_network
     init = str(import_guided(tmp_path / "public.pt", ground, tmp_path / "public"))
     x = torch.randn(2, 4, 16, 16)
     x[:, 3] = 0
-    before = says(checkpoint.load(init).network, x[:, :3])
-    after = says(transferred(init, like(init, "object", objects, "hole")), x)
+    before = prediction(checkpoint.load(init).network, x[:, :3])
+    after = prediction(transferred(init, like(init, "object", objects, "hole")), x)
     torch.testing.assert_close(after[:, :3], before[:, :3], rtol=0, atol=1e-6)
 
 
@@ -108,19 +108,19 @@ def test_classes_go_by_their_names_and_a_new_one_begins_as_the_mean(tiny, saved,
         return transferred(init, like(init, "object", objects, "x", classes=classes))
 
     three = turned("hole", "scratch", "crack")
-    torch.testing.assert_close(says(three, x, 0), says(other, x, 1))
-    torch.testing.assert_close(says(three, x, 2), says(other, x, 0))
+    torch.testing.assert_close(prediction(three, x, 0), prediction(other, x, 1))
+    torch.testing.assert_close(prediction(three, x, 2), prediction(other, x, 0))
     assert torch.equal(three.label_emb.weight[1], other.label_emb.weight.mean(0))
-    torch.testing.assert_close(says(turned(), x), says(three, x, 1))
+    torch.testing.assert_close(prediction(turned(), x), prediction(three, x, 1))
 
 
 def test_a_plain_network_told_of_classes_says_the_same_for_each(tiny, saved, objects):
     init = saved(tiny)
     x = torch.randn(1, 4, 16, 16)
-    told = transferred(init, like(init, "object", objects, "x", classes=("crack", "hole")))
-    before = says(checkpoint.load(init).network, x)
-    torch.testing.assert_close(says(told, x, 0), before)
-    torch.testing.assert_close(says(told, x, 1), before)
+    begun = transferred(init, like(init, "object", objects, "x", classes=("crack", "hole")))
+    before = prediction(checkpoint.load(init).network, x)
+    torch.testing.assert_close(prediction(begun, x, 0), before)
+    torch.testing.assert_close(prediction(begun, x, 1), before)
 
 
 def test_an_object_model_can_become_a_background(tiny, saved):

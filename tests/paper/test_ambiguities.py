@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from dmix_core import Box, BoxRegion, Composer, Descent, NoiseSchedule, Prediction, Spec, TailResampling
+from dmix_core import Box, BoxRegion, Composer, Descent, Exchange, NoiseSchedule, Prediction, Spec, TailResampling
 from dmix_core.mattes import blend, stack
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
 
@@ -43,7 +43,7 @@ def silent_object():
     """For each reading of eq. 9, by level t, the next state of an object that owns nothing: the others' part alone."""
 
     def states(others):
-        composer = Composer(two(flat(32, 0.5), flat(32, mask=0.0)), timesteps=Descent(), others=others)
+        composer = Composer(two(flat(32, 0.5), flat(32, mask=0.0)), timesteps=Descent(), exchange=Exchange(others))
         return {step.t: step.states[1][:, :3] for step in composer.steps(8) if step.t in (25, 10, 2)}
 
     return {others: states(others) for others in ("clean", "noisy")}
@@ -83,7 +83,12 @@ def test_noise_at_soft_seams(seams, w):
     a = table.alpha_bar.tolist()
     expected = 1.0
     composer = Composer(
-        two(flat(32), flat(32, mask=w)), steps=20, timesteps=Descent(), merge=SoftMask(), merge_from=0.5, seams=seams
+        two(flat(32), flat(32, mask=w)),
+        steps=20,
+        timesteps=Descent(),
+        merge=SoftMask(),
+        merge_from=0.5,
+        exchange=Exchange(seams=seams),
     )
     for step in composer.steps(8):
         t, s = step.t, step.s
@@ -104,7 +109,7 @@ def test_for_hard_masks_both_ways_at_seams_are_one():
     above = ConstantDenoiser(torch.cat([torch.zeros(3, 8, 8), mask]), mask_channels=1)
     below = GaussianDenoiser(Spec((8, 8)))
     one, other = (
-        Composer(two(below, above), steps=20, timesteps=TailResampling(3, 1), seams=seams).steps(2)
+        Composer(two(below, above), steps=20, timesteps=TailResampling(3, 1), exchange=Exchange(seams=seams)).steps(2)
         for seams in ("keep-variance", "literal")
     )
     for a, b in zip(one, other, strict=True):

@@ -14,7 +14,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from dmix_core import BoxRegion, Composer, Descent, NoiseSchedule, Spec, TailResampling
+from dmix_core import BoxRegion, Composer, Descent, Exchange, NoiseSchedule, Spec, TailResampling
 from dmix_core.draws import normal
 from dmix_core.mattes import blend, stack
 from dmix_core.testing import ConstantDenoiser, GaussianDenoiser
@@ -147,7 +147,7 @@ def test_equation_10_every_regions_own_step():
 
 def test_equation_11_to_the_letter():
     """m x_{t-1} + (1 - m) others_{t-1}: the object with its mask m, the background with 1 - m inside the box."""
-    steps = scene(seams="literal")
+    steps = scene(exchange=Exchange(seams="literal"))
     m = mask()
     m_background = torch.ones(1, 8, 8)
     m_background[:, 2:6, 2:6] = 1 - m

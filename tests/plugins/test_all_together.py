@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from dmix_cli.main import main
 from dmix_core.registry import Registry
 
-GUESTS = sorted(file.parent.name for file in Path(__file__).parents[2].glob("plugins/*/pyproject.toml"))
+OURS = sorted(file.parent.name for file in Path(__file__).parents[2].glob("plugins/*/pyproject.toml"))
 STRANGERS = ["acme-mix", "acme-absent", "acme-typo", "acme-taken"]
 
 
@@ -43,7 +43,7 @@ def compose(dmix):
 
 
 def entries(text):
-    """What `dmix plugins` says of each entry point: distribution and name, status, and names by hook."""
+    """What `dmix plugins` lists of each entry point: distribution and name, status, and names by hook."""
     found = {}
     for head, body in re.findall(r"^(\S+ \S+ \(\S+\): \w+)\n((?:  .*\n)*)", text, flags=re.MULTILINE):
         distribution, _, name, status = re.fullmatch(r"(\S+) (\S+) \((\S+)\): (\w+)", head).groups()
@@ -54,26 +54,26 @@ def entries(text):
 def test_every_first_party_plugin_is_loaded_and_claims_names_of_its_own():
     registry = Registry.load()
     status = {plugin.distribution: plugin.status for plugin in registry.plugins}
-    assert {name: status.get(name, "not installed") for name in GUESTS} == dict.fromkeys(GUESTS, "ok")
+    assert {name: status.get(name, "not installed") for name in OURS} == dict.fromkeys(OURS, "ok")
     assert not registry.conflicts
     assert all(plugin.provides for plugin in registry.plugins)
 
 
 def test_the_list_has_every_entry_point_as_it_is(dmix):
-    told = entries(dmix("plugins"))
+    listed = entries(dmix("plugins"))
     installed = {(entry.dist.name, entry.name) for entry in metadata.entry_points(group="dmix")}
-    assert told.keys() == installed >= {(name, name.removeprefix("acme-")) for name in STRANGERS[1:]}
-    broken = {distribution for (distribution, _), (status, _) in told.items() if status != "ok"}
+    assert listed.keys() == installed >= {(name, name.removeprefix("acme-")) for name in STRANGERS[1:]}
+    broken = {distribution for (distribution, _), (status, _) in listed.items() if status != "ok"}
     assert broken == {"acme-absent", "acme-typo"}
-    assert told["acme-mix", "acme"][1]["dmix_wrappers"] == "lean"
-    assert told["dmix-soft-mask", "soft-mask"] == ("ok", {"dmix_merge_rules": "soft-mask"})
+    assert listed["acme-mix", "acme"][1]["dmix_wrappers"] == "lean"
+    assert listed["dmix-soft-mask", "soft-mask"] == ("ok", {"dmix_merge_rules": "soft-mask"})
 
 
 def test_compose_works_beside_the_broken(compose):
     compose("--plugin", "average", "--plugin", "descent", "-o", "fine")
     recipe = json.loads(Path("fine/recipe.json").read_text())
     assert recipe["merge"]["use"] == "average"
-    assert {"acme-mix", "acme-taken", *GUESTS} <= recipe["made_with"].keys()
+    assert {"acme-mix", "acme-taken", *OURS} <= recipe["made_with"].keys()
     assert "acme-absent" not in recipe["made_with"]
 
 
@@ -87,10 +87,10 @@ def test_a_claim_to_a_name_of_dmix_itself_is_refused_with_a_warning(compose, mon
 
 def test_the_allow_list_is_told(dmix, monkeypatch):
     monkeypatch.setenv("DMIX_PLUGINS", "acme, dmix-soft-mask")
-    told = {distribution: status for (distribution, _), (status, _) in entries(dmix("plugins")).items()}
+    listed = {distribution: status for (distribution, _), (status, _) in entries(dmix("plugins")).items()}
     on = {"acme-mix", "dmix-soft-mask", "dmix-core", "dmix-data", "dmix-models"}
-    assert {distribution for distribution, status in told.items() if status == "ok"} == on
-    assert {status for distribution, status in told.items() if distribution not in on} == {"off"}
+    assert {distribution for distribution, status in listed.items() if status == "ok"} == on
+    assert {status for distribution, status in listed.items() if distribution not in on} == {"off"}
 
 
 HELP = """
@@ -129,12 +129,12 @@ def test_loading_every_plugin_brings_no_heavy_library_along():
     """A library of the size of torch is imported where something is made with it, not where it is named."""
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=120, check=True)
     loaded = set(json.loads(done.stdout))
-    assert {name.replace("-", "_") for name in GUESTS} <= loaded
+    assert {name.replace("-", "_") for name in OURS} <= loaded
     assert not loaded & {"diffusers", "transformers", "accelerate", "scipy", "hypothesis"}
 
 
 def test_a_plugins_folder_is_called_as_the_package_that_it_holds(repo):
-    for name in GUESTS:
+    for name in OURS:
         project = tomllib.loads((repo / "plugins" / name / "pyproject.toml").read_text())["project"]
         assert project["name"] == name
         assert all(module.startswith("dmix_") for module in project["entry-points"]["dmix"].values())

@@ -35,7 +35,7 @@ def broken(tmp_path, linked):
 
 def test_a_plugin_that_works_keeps_every_promise_of_all_that_it_provides(plugged, check):
     plugged("acme-mix")
-    told = check("acme-mix", "--set", "lean.other=flat:0.5", "--examples", 5)
+    printed = check("acme-mix", "--set", "lean.other=flat:0.5", "--examples", 5)
     for line in [
         "merge rule average",
         "timestep schedule yoyo",
@@ -47,9 +47,9 @@ def test_a_plugin_that_works_keeps_every_promise_of_all_that_it_provides(plugged
         "  kept    it returns every path that it wrote",
         "wrapper lean",
     ]:
-        assert line in told
-    assert "BROKEN" not in told
-    assert told.splitlines()[-1].startswith("acme-mix keeps all ")
+        assert line in printed
+    assert "BROKEN" not in printed
+    assert printed.splitlines()[-1].startswith("acme-mix keeps all ")
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,17 @@ def test_one_name_or_a_plugin_by_its_entry_point(plugged, check, words, line):
 
 def test_what_cannot_be_made_without_a_setting_is_not_checked_and_said_so(plugged, check):
     plugged("acme-mix")
-    told = check("acme-mix", "--examples", 1)
-    assert "  not checked: The wrapper 'lean' of acme-mix 1.2.0: it needs the setting 'other'." in told
-    assert told.endswith("promises. Not checked: lean.\n")
+    printed = check("acme-mix", "--examples", 1)
+    assert "  not checked: The wrapper 'lean' of acme-mix 1.2.0: it needs the setting 'other'." in printed
+    assert printed.endswith("promises. Not checked: lean.\n")
 
 
 def test_a_broken_promise_comes_with_its_input_and_lines_that_break_it_again(broken, check):
-    told = check("my-leak", "--set", "opacity=0.5", exit_code=1)
-    assert "  BROKEN  weights are zero outside of their region (region 1 has 0.1)" in told
-    assert "  kept    weights sum to one at every pixel" in told
-    assert "Error: my-leak breaks 2 of 21 promises." in told
-    _, lines, *_ = told.split("To see it again:\n")
+    printed = check("my-leak", "--set", "opacity=0.5", exit_code=1)
+    assert "  BROKEN  weights are zero outside of their region (region 1 has 0.1)" in printed
+    assert "  kept    weights sum to one at every pixel" in printed
+    assert "Error: my-leak breaks 2 of 21 promises." in printed
+    _, lines, *_ = printed.split("To see it again:\n")
     code = [line.strip() for line in lines.splitlines() if line.startswith(" " * 14)]
     names = {}
     exec("\n".join([*code[:-1], f"merged = {code[-1]}"]), names)
@@ -89,9 +89,9 @@ def test_a_broken_promise_comes_with_its_input_and_lines_that_break_it_again(bro
 
 def test_a_prediction_has_a_limit_that_can_be_set(plugged, check):
     plugged("acme-mix")
-    told = check("flat", "--set", "shift=40", "--examples", 1, exit_code=1)
-    assert "BROKEN  the clean image: within the limit (it reaches 40, the limit is 10.0)" in told
-    assert "denoiser = registry.denoiser('flat', compute, {'shift': 40})" in told
+    printed = check("flat", "--set", "shift=40", "--examples", 1, exit_code=1)
+    assert "BROKEN  the clean image: within the limit (it reaches 40, the limit is 10.0)" in printed
+    assert "denoiser = registry.denoiser('flat', compute, {'shift': 40})" in printed
     check("flat", "--set", "shift=40", "--limit", 50, "--examples", 1)
 
 
@@ -108,9 +108,9 @@ def test_a_prediction_has_a_limit_that_can_be_set(plugged, check):
 )
 def test_wrong_use_is_told_before_anything_is_checked(broken, plugged, check, words, message):
     plugged("acme-absent")
-    told = check(*words, exit_code=2)
-    assert message in " ".join(told.split())
-    assert "kept" not in told
+    printed = check(*words, exit_code=2)
+    assert message in " ".join(printed.split())
+    assert "kept" not in printed
 
 
 def test_what_is_left_out_cannot_be_checked(broken, check, monkeypatch):
@@ -124,7 +124,7 @@ def test_without_hypothesis_it_says_what_to_install(check, monkeypatch):
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "hypothesis", None)
-    told = check("hard-mask", exit_code=1)
-    assert told.startswith(
+    printed = check("hard-mask", exit_code=1)
+    assert printed.startswith(
         'Error: dmix_core.testing needs hypothesis; install it with pip install "dmix-core[testing]"'
     )

@@ -30,6 +30,7 @@ NAMES = {
     "exporter": "boxes",
     "backend": "thrifty",
     "layout": "shots",
+    "format": "rows",
     "command": "regions",
 }
 """What the guide calls its example of each kind."""

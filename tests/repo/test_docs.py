@@ -5,7 +5,7 @@ import runpy
 import subprocess
 import sys
 from functools import reduce
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
@@ -57,6 +57,15 @@ def test_links_lead_to_files(page):
     targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", text) + re.findall(r'(?:src|href)="([^"#]+)', text)
     local = [target for target in targets if not re.match(r"\w+:", target)]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_the_page_of_messages_is_what_the_commands_print():
+    plugins = {path.name for path in REPO.glob("plugins/dmix-*")}
+    if not plugins <= {distribution.name for distribution in metadata.distributions()}:
+        pytest.skip("the page names all plugins of this repository, and they are not installed")
+    shown = (REPO / "docs/messages.md").read_text(encoding="utf-8")
+    written = runpy.run_path(str(REPO / "docs/tools/messages.py"))["page"]()
+    assert shown == written, "run python docs/tools/messages.py"
 
 
 def shown_lines() -> list[tuple[str, str]]:

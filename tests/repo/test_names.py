@@ -1,4 +1,4 @@
-"""A module's name tells it from every other one: none is used twice over the packages."""
+"""A module's name is unique: none is used twice over the packages."""
 
 from collections import Counter
 

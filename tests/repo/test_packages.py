@@ -1,5 +1,6 @@
 """What the packages have in common: one version, pins between them, licence, README, types."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -114,3 +115,23 @@ def test_help_is_answered_without_torch():
     done = subprocess.run([sys.executable, "-c", HELP_WITHOUT_TORCH], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "compose" in done.stdout
+
+
+@pytest.mark.parametrize("folder", [*PACKAGES, *PLUGINS], ids=lambda folder: folder.name)
+def test_torch_is_one_that_loads_weights_without_running_code(folder):
+    """Before 2.6 `weights_only=True` could be exploited (CVE-2025-32434)."""
+    wanted = [name for name in project(folder)["dependencies"] if re.match(r"torch\b", name)]
+    lowest = [tuple(map(int, re.search(r">=(\d+)\.(\d+)", name).groups())) for name in wanted]
+    assert all(version >= (2, 6) for version in lowest)
+
+
+@pytest.mark.parametrize("folder", [*PACKAGES, *PLUGINS], ids=lambda folder: folder.name)
+def test_pictures_are_opened_in_known_formats_alone(folder):
+    """Pillow knows formats that start other programs, such as Ghostscript."""
+    calls = [
+        node
+        for file in folder.glob("src/**/*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Image.open", "PIL.Image.open")
+    ]
+    assert [ast.unparse(call) for call in calls if "formats" not in {key.arg for key in call.keywords}] == []

@@ -17,14 +17,14 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 SURFACE = Path(__file__).with_name("surface.json")
-ALL = ("dmix_core", "dmix_core.testing", "dmix_data", "dmix_models")
+ALL = ("dmix_core", "dmix_core.testing", "dmix_data", "dmix_data.testing", "dmix_models")
 """Packages whose public names are listed in __all__."""
 MODULES = {
     "dmix_core": (
         *("hookspecs", "protocols", "exporters", "backends", "errors", "testing"),
         *("mattes", "wrapper", "images", "files"),
     ),
-    "dmix_data": ("layouts", "masks", "testing"),
+    "dmix_data": ("formats", "layouts", "masks", "testing"),
     "dmix_models": (),
 }
 PUBLIC = [name for package, modules in MODULES.items() for name in (package, *(f"{package}.{m}" for m in modules))]
@@ -55,7 +55,7 @@ def is_own(module: object, key: str) -> bool:
 
 def described(name: str, value: object) -> dict[str, list[str]]:
     if not isinstance(value, type):
-        return {name: parameters(value)} if inspect.isfunction(value) else {name: []}
+        return {name: parameters(value)} if callable(value) else {name: []}
     own = (key for key in vars(value) if key == "__call__" or not key.startswith(("_", "model_config")))  # pydantic's
     methods = {key: vars(value)[key] for key in own}
     bare = getattr(value, "_is_protocol", False) or issubclass(value, Exception)

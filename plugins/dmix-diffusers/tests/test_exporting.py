@@ -1,4 +1,4 @@
-"""A dmix model inside diffusers says what it says in dmix, and comes back as it went."""
+"""A dmix model inside diffusers predicts what it predicts in dmix, and comes back as it went."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from dmix_diffusers.schedulers import Scheduling
 from dmix_diffusers.unet2d import from_unet2d, to_unet2d, unet2d_config
 from dmix_models.checkpoint import ModelCard, find, load, read_config, read_weights, save
 from dmix_models.config import ModelConfig, NoiseConfig
-from dmix_models.denoiser import UNetDenoiser
+from dmix_models.denoiser import NetworkDenoiser
 from dmix_models.importers import PRESETS
 from dmix_models.unet import UNet, UNetConfig
 from dmix_models.weights import shapes_of
@@ -75,7 +75,7 @@ def model(classes=(), variance="learned-range", prediction="epsilon", masks=0, *
         variance=variance,
         network=UNetConfig(**{**TINY, **fits, **changes}),
     )
-    return UNetDenoiser(config, network(config.network))
+    return NetworkDenoiser(config, network(config.network))
 
 
 # ---- networks and weights -------------------------------------------------------------------------------------
@@ -253,9 +253,9 @@ def test_a_grid_that_dmix_would_not_halve_is_told(pipeline, tmp_path):
 
 def test_what_dmix_wrote_beside_a_pipeline_must_fit_it(tmp_path):
     folder = export_pipeline(model(), tmp_path / "pipeline")
-    said = json.loads((folder / "dmix.json").read_text())
-    said["network"]["norm_groups"] = 8
-    (folder / "dmix.json").write_text(json.dumps(said))
+    content = json.loads((folder / "dmix.json").read_text())
+    content["network"]["norm_groups"] = 8
+    (folder / "dmix.json").write_text(json.dumps(content))
     with pytest.raises(PipelineError, match=r"norm_num_groups = 4"):
         import_pipeline(folder, tmp_path / "checkpoint")
     (folder / "dmix.json").write_text("{}")

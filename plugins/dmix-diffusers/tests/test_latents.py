@@ -1,4 +1,4 @@
-"""A latent text-to-image pipeline: what it says is what diffusers says; it meets pictures by decoding and encoding."""
+"""A latent text-to-image pipeline predicts what diffusers predicts; it meets pictures by decoding and encoding."""
 
 import gc
 import sys
@@ -43,9 +43,9 @@ def test_a_whole_run_is_that_of_stable_diffusion_pipeline(folder, model):
     theirs = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     theirs.scheduler = DDPMScheduler.from_config(theirs.scheduler.config, timestep_spacing="linspace")
     theirs.set_progress_bar_config(disable=True)
-    said = {"prompt": ["a rusty nail"] * 2, "negative_prompt": ["blue"] * 2, "guidance_scale": 3.0}
+    prompts = {"prompt": ["a rusty nail"] * 2, "negative_prompt": ["blue"] * 2, "guidance_scale": 3.0}
     draw = torch.Generator().manual_seed(0)
-    images = theirs(**said, num_inference_steps=4, generator=draw, output_type="pt").images
+    images = theirs(**prompts, num_inference_steps=4, generator=draw, output_type="pt").images
 
     ours, draw = LatentDenoiser(model, "a rusty nail", "blue", 3.0), torch.Generator().manual_seed(0)
     noise = ours.noise.respace(4)
@@ -58,7 +58,7 @@ def test_a_whole_run_is_that_of_stable_diffusion_pipeline(folder, model):
 
 
 def test_it_is_a_denoiser(model):
-    check_denoiser(LatentDenoiser(model, "a cat"), examples=3, limit=1000)  # untrained, it says anything
+    check_denoiser(LatentDenoiser(model, "a cat"), examples=3, limit=1000)  # untrained, it predicts anything
 
 
 def test_guidance_leads_from_the_negative_prompt_to_the_prompt_and_beyond(model):
@@ -136,6 +136,40 @@ def test_regions_with_prompts_of_their_own_run_as_one_batch(model):
     x = torch.randn(4, 4, 8, 8)
     together = cat.joined([cat, dog])(x, 900).clean
     assert torch.allclose(together, torch.cat([cat(x[:2], 900).clean, dog(x[2:], 900).clean]), atol=1e-4)
+
+
+def test_a_backend_runs_its_network(model):
+    cat, dog = (LatentDenoiser(model, words, "red", 3) for words in ("a cat", "a dog"))
+    called, made = [], []
+
+    def backend(network, inputs):
+        made.append(inputs)
+        return lambda *given: called.append(given) or network(*given)
+
+    x = torch.randn(2, 4, 8, 8)
+    other = cat.with_backend(backend)
+    assert other.family != cat.family
+    assert torch.equal(other(x, 900).clean, cat(x, 900).clean)
+    together, expected = other.joined([other, dog.with_backend(backend)]), cat.joined([cat, dog])
+    assert torch.equal(together(x, 900).clean, expected(x, 900).clean)
+    assert {inputs.classes for inputs in made} == {2, 4}  # texts, of which a label is the number
+    assert [(times.tolist(), labels.tolist()) for _, times, labels in called] == [
+        ([899], [0, 0, 1, 1]),
+        ([899], [0, 1, 2, 3]),
+    ]
+
+
+def test_it_is_moved_as_torch_moves(latent_pipeline):
+    folder, x = latent_pipeline(), torch.randn(1, 4, 8, 8)
+    model = LatentModel.load(folder)
+    denoiser = LatentDenoiser(model, "a cat")
+    full = denoiser(x, 900).clean
+    assert not torch.equal(denoiser.to(dtype=torch.bfloat16)(x, 900).clean, full)
+    assert torch.equal(denoiser.to("cpu", "float32")(x, 900).clean, full)
+    assert denoiser.to("meta").device == model.device == torch.device("meta")
+    plain = denoiser.with_backend(lambda network, inputs: network)  # autocast knows no meta tensors
+    assert plain(x.to("meta"), 900).clean.device == torch.device("meta")
+    assert LatentModel.load(folder).device == torch.device("cpu")  # not the one that has moved away
 
 
 def test_a_model_that_nobody_has_any_more_is_let_go(latent_pipeline):

@@ -1,4 +1,4 @@
-"""An unconditional pipeline says what diffusers says, or an error says which key of its config stands in the way."""
+"""An unconditional pipeline predicts what diffusers predicts, or an error names the key that stands in the way."""
 
 import json
 import shutil
@@ -15,6 +15,7 @@ from diffusers import (
 from safetensors.torch import load_file, save_file
 
 from dmix_core import Composer, NoiseSchedule
+from dmix_core.backends import Inputs
 from dmix_core.errors import DenoiserError, PluginError
 from dmix_core.recipe import Recipe
 from dmix_core.registry import Registry
@@ -67,14 +68,14 @@ def test_every_step_is_that_of_the_scheduler(schedule, prediction, variance):
     generator = torch.Generator().manual_seed(0)
     x, output = torch.randn(2, 1, 3, 4, 4, generator=generator)
     v = torch.tanh(torch.randn(1, 3, 4, 4, generator=generator))
-    said = torch.cat([output, v], 1) if variance == "learned_range" else output
+    predicted = torch.cat([output, v], 1) if variance == "learned_range" else output
     spread = {"learned_range": (v + 1) / 2, "fixed_large": torch.ones(())}.get(variance)
 
     noise = scheduling.noise.respace(10)
     times = [level - 1 for level in noise.levels[1:]]
     scheduler.set_timesteps(timesteps=times[::-1])
     for level in range(1, 11):
-        theirs = scheduler.step(said, times[level - 1], x, generator=torch.Generator().manual_seed(1)).prev_sample
+        theirs = scheduler.step(predicted, times[level - 1], x, generator=torch.Generator().manual_seed(1)).prev_sample
         clean = scheduling.limited(noise.clean_from(scheduling.prediction, output, x, level))
         mean, log_variance = noise.posterior(x, clean, level, spread=spread)
         z = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
@@ -158,6 +159,31 @@ def test_bfloat16_is_a_matter_of_the_network(pipeline):
     full, short = (PixelDenoiser.load(folder, dtype=dtype)(x, 900).clean for dtype in ("float32", "bfloat16"))
     assert short.dtype == torch.float32
     assert 0 < (full - short).abs().max() < 0.5
+
+
+def test_a_backend_runs_its_network(pipeline):
+    denoiser, x = PixelDenoiser.load(pipeline(num_class_embeds=3), label=1), torch.randn(2, 3, 8, 8)
+    called, made = [], []
+
+    def backend(network, inputs):
+        made.append(inputs)
+        return lambda *given: called.append(given) or network(*given)
+
+    other = denoiser.with_backend(backend)
+    assert torch.equal(other(x, 900).clean, denoiser(x, 900).clean)
+    assert made == [Inputs(3, (8, 8), 3, torch.device("cpu"), "float32")]
+    ((_, times, labels),) = called
+    assert (times.tolist(), labels.tolist()) == ([899], [1])
+
+
+def test_it_is_moved_as_torch_moves(pipeline):
+    denoiser, x = PixelDenoiser.load(pipeline(num_class_embeds=3), label=1), torch.randn(1, 3, 8, 8)
+    full = denoiser(x, 900).clean
+    assert not torch.equal(denoiser.to(dtype=torch.bfloat16)(x, 900).clean, full)
+    assert torch.equal(denoiser.to("cpu", "float32")(x, 900).clean, full)
+    assert denoiser.to("meta").device == torch.device("meta")
+    plain = denoiser.with_backend(lambda network, inputs: network)  # autocast knows no meta tensors
+    assert plain(x.to("meta"), 900).clean.device == torch.device("meta")
 
 
 def test_old_pipelines_keep_all_files_in_one_folder(pipeline):

@@ -1,4 +1,4 @@
-"""The walk is coarse, then fine, then the paper's; and costs what it says."""
+"""The walk is coarse, then fine, then the paper's; and costs what it states."""
 
 import re
 from itertools import pairwise

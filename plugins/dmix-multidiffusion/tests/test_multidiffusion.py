@@ -154,7 +154,7 @@ def test_one_window_is_the_model_itself():
 
 
 def test_pixels_that_know_nothing_of_each_other_make_a_panorama_like_a_large_model():
-    """Every window says the same of a pixel then, and the panorama is one region with one noise."""
+    """Every window predicts the same of a pixel then, and the panorama is one region with one noise."""
     large = GaussianDenoiser(Spec((6, 15)), 0.2, 0.5)
     images = [
         Composer([BoxRegion(model)], steps=10).compose(2).image for model in (large, Panorama(SMALL, 15, stride=2))

@@ -1,4 +1,4 @@
-"""The soft mask keeps the promises of a merge rule, and does what its README says."""
+"""The soft mask keeps the promises of a merge rule, and does what its README states."""
 
 import pytest
 import torch

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dmix_data.options import DataOptions
+from dmix_data.options import OBJECTS, DataOptions
 
 from .failures import wrong_use
 from .field_options import options_of, taken
@@ -11,7 +11,7 @@ READING = options_of(DataOptions, "layout", "split", "every", "on_error")
 """Which pictures are read."""
 SCALE = options_of(DataOptions, "scale", "skip_small")
 """At which scale."""
-MASKS = options_of(DataOptions, "mask_rule", "mask_suffix", "min_area", "merge_distance", "skip_empty")
+MASKS = options_of(DataOptions, "mask_rule", "mask_suffix", *OBJECTS, "skip_empty")
 """How masks are read, and which of their parts are objects."""
 
 

@@ -1,6 +1,7 @@
 """How commands fail: a message and an exit code instead of a traceback."""
 
 import errno
+import logging
 import signal
 import sys
 import threading
@@ -36,7 +37,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _escaped(), _ended_by_signals(), _warnings_as_lines():
+            with _escaped(), _ended_by_signals(), _warnings_as_lines(), _logs_as_lines():
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             say(f"\nInterrupted.{_where(interrupt)}", err=True)
@@ -116,6 +117,23 @@ def _warnings_as_lines() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+class _Line(logging.Handler):
+    """Prints a record as a line of a command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage(), err=True)
+
+
+@contextmanager
+def _logs_as_lines() -> Iterator[None]:
+    """Logged warnings, which hold names of files, are lines for users, unless somebody has set up logging."""
+    before, logging.lastResort = logging.lastResort, _Line(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.lastResort = before
 
 
 def _where(interrupt: KeyboardInterrupt) -> str:

@@ -21,6 +21,17 @@ class Main(Commands, LazyGroup):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return super().get_command(ctx, name) or load_command(name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from dmix_core.errors import did_you_mean
+
+            close = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"{error.message}{close}", ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_commands(ctx, formatter)
         if brought := usable_commands():

@@ -40,6 +40,7 @@ class Finite(click.FloatRange):
 
 
 MOST_RESAMPLES = 10_000
+MOST_TRIES = 1000
 SAMPLES = Count(1, "MOST_SAMPLES")
 STEPS = Count(1, "MOST_STEPS")
 SEED = Count(0, "HIGHEST_SEED")
@@ -213,7 +214,8 @@ class SweptType(ValuesType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         name, _, text = value.partition("=")
         if not (name and text) or not name.rpartition(".")[2]:
-            self.fail(f"{value!r}; expected NAME=VALUES, such as threshold=0.3,0.5.", param, ctx)
+            example = "REGION=VALUES, such as blowhole" if self.prefix else "NAME=VALUES, such as threshold"
+            self.fail(f"{value!r}; expected {example}=0.3,0.5.", param, ctx)
         owner, dot, key = name.rpartition(".")
         name = name if self.prefix else f"{owner}{dot}{key.replace('-', '_')}"
         return f"{self.prefix}{name}", super().convert(text, param, ctx)

@@ -23,6 +23,8 @@ FILES = {
 """The files of a package, each with the name of its template; "" for an empty file."""
 LAYOUT_FILES = FILES | {"tests/test_$module.py": "layout-test.py"}
 """Those of a layout, whose check is in dmix-data and is given a small data set."""
+FORMAT_FILES = FILES | {"tests/test_$module.py": "format-test.py"}
+"""Those of a format, whose check is in dmix-data."""
 COMMAND_FILES = FILES | {
     "pyproject.toml": "command-pyproject.toml",
     "README.md": "command-README.md",
@@ -50,11 +52,12 @@ WORDS = {
     "exporter": Words("exporter", "$cls()", "dmix compose --plugin $name --set contrast=20"),
     "backend": Words("backend", "$cls()", "dmix compose --backend $name --set rows=2"),
     "layout": Words("layout", "$cls(), tmp_path", "dmix plugins check $name"),
+    "format": Words("format", "$cls()", "dmix plugins check $name --set indent=1"),
     "command": Words("command", "", "dmix $name dmix-out"),
 }
 """By the names that `dmix plugins new --kind` takes."""
 
-_FILES_OF = {"command": COMMAND_FILES, "layout": LAYOUT_FILES}
+_FILES_OF = {"command": COMMAND_FILES, "layout": LAYOUT_FILES, "format": FORMAT_FILES}
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -122,7 +125,7 @@ def _words(name: str, kind: str) -> dict[str, str]:
         "check": "check_" + noun.replace(" ", "_"),
         "subject": Template(subject).substitute(cls=cls),
         "try_it": Template(try_it).substitute(name=name),
-        "beside": f"dmix-data{core}" if kind == "layout" else "torch>=2.6",
+        "beside": f"dmix-data{core}" if kind in ("layout", "format") else "torch>=2.6",
         "core": core,
     }
 

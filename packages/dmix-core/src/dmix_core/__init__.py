@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from .composer import Composer
     from .composition import Composition, RegionResult
     from .errors import DmixError
+    from .exchange import Exchange
     from .exporters import Exporter, ExportWriter, RunInfo
     from .geometry import Box, Size
     from .mattes import blend, stack
@@ -52,6 +53,7 @@ __all__ = [
     "Denoiser",
     "Descent",
     "DmixError",
+    "Exchange",
     "ExportWriter",
     "Exporter",
     "HardMask",
@@ -89,6 +91,7 @@ _ELSEWHERE = {
     "Box": "geometry",
     "BoxRegion": "region",
     "Composer": "composer",
+    "Exchange": "exchange",
     "Composition": "composition",
     "Descent": "timesteps",
     "DmixError": "errors",

@@ -26,7 +26,12 @@ class DenoisingGif:
         steps = len(composer.walk) - 1
         count = min(frames, steps)
         self._wanted = {i * steps // count for i in range(count)}
-        self._row, self._seen = row, 0
+        self._row = row
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all steps, as before the first: the sample is drawn again."""
+        self._seen = 0
         self._frames: list[Image.Image] = []
         self._finished: list[Image.Image] = []
 

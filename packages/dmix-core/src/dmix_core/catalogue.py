@@ -83,8 +83,9 @@ class Catalogue:
         return offers[0]
 
     def _apart(self, name: str) -> list[Offer]:
-        """The offers of this name that are of a kind whose names are apart."""
-        return [offer for key, offers in self._offers.items() if key.apart and key.name == name for offer in offers]
+        """The offers of this name that are of the first kind whose names are apart and that has it."""
+        keys = [key_of(name, kind) for kind in KINDS if KINDS[kind].apart]
+        return next((self._offers[key] for key in keys if key in self._offers), [])
 
     def _absent(self) -> str:
         """Who might have provided a name that is missing."""

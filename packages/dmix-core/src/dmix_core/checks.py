@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .errors import CompositionError, DenoiserError, check_fraction
+from .exchange import Exchange
 from .geometry import Box, Size, moved
 from .protocols import Layer, Merged, Prediction, Region, Spec, StatefulDenoiser
 from .returned import prediction_of
@@ -15,7 +15,6 @@ from .windows import Window
 from .wrapper import Wrapper
 
 MOST = 256  # regions
-Others = Literal["clean", "noisy"]
 
 
 def check_regions(regions: Sequence[Region]) -> Sequence[Region]:
@@ -54,15 +53,15 @@ def _check_state(region: Region) -> None:
             )
 
 
-def check_others(others: Others, regions: Sequence[Region]) -> Others:
+def check_exchange(exchange: Exchange, regions: Sequence[Region]) -> Exchange:
     """Noisy states can be laid on a canvas of pixels where they are pixels themselves."""
     encoding = [region.name for region in regions if region.denoiser.spec.codec]
-    if others == "noisy" and encoding:
+    if exchange.others == "noisy" and encoding:
         raise CompositionError(
             f"others is 'noisy', which lays noisy states on the canvas, but those of region {encoding[0]!r} are no "
             "pixels; expected 'clean'."
         )
-    return others
+    return exchange
 
 
 def check_cover(regions: Sequence[Region], size: Size, device: torch.device) -> list[Tensor | None]:

@@ -9,22 +9,22 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, TypeVar
 
 import torch
 
 from .checks import (
     check_cover,
+    check_exchange,
     check_finite,
     check_merged,
-    check_others,
     check_regions,
     check_still,
 )
 from .composition import Composition, finish
-from .devices import dtype_of, move
+from .devices import device_of, dtype_of, move
 from .draws import RegionNoise
-from .errors import CompositionError, check_fraction, did_you_mean
+from .errors import CompositionError, check_fraction
+from .exchange import Exchange
 from .geometry import Size, moved
 from .meeting import Canvas, Meeting
 from .merge import HardMask
@@ -39,7 +39,6 @@ from .walker import Batch, Walker
 from .windows import Window, windows
 from .wrapper import family_of, joined
 
-Name = TypeVar("Name", bound=str)
 TOGETHER = 8
 """How many samples `compose` runs as one batch."""
 
@@ -59,12 +58,11 @@ class Composer:
             pastes at the end. A step merges by the level t that it leaves: t <= (1 - merge_from) T, or the level that
             the last step leaves where that is higher. So a long step across the border is still taken alone. Once a
             region has begun, it goes on in every later descent, resampling included.
-        others: which of the other models' tensors is noised in eq. 9: their "clean" prediction (default), or "noisy",
-            their state x_t, the paper's literal notation, which has 1 + abar_s (1 - abar_t) / (1 - abar_s) times the
-            right noise variance: twice at first, more near the end. A still image is the same under both.
-        seams: how noise is mixed where a weight w lies between 0 and 1: "keep-variance" gives the fresh noise the
-            weight sqrt(1 - w^2), "literal" is eq. 11 to the letter, which loses variance there; equal for hard masks.
-        device: where the denoisers are; noise is drawn on the CPU, so that it does not depend on this.
+        exchange: how eqs. 9 and 11 are read: which tensors of the others a region is shown, and how noise is mixed.
+
+    Attributes:
+        device: where the denoisers state that they are, or where `to` has moved them; the CPU if none states it. Noise
+            is drawn on the CPU, so that it does not depend on this.
 
     Raises:
         CompositionError, GeometryError, ScheduleError: what does not fit, before any network is called.
@@ -80,9 +78,7 @@ class Composer:
         stepper: Stepper = Ancestral(),
         merge: MergeRule = HardMask(),
         merge_from: float = 0.9,
-        others: Literal["clean", "noisy"] = "clean",
-        seams: Literal["keep-variance", "literal"] = "keep-variance",
-        device: torch.device | str = "cpu",
+        exchange: Exchange = Exchange(),
     ) -> None:
         self.regions = check_regions(numbered(sorted(regions, key=lambda region: region.z)))
         self.size = size or self.regions[0].denoiser.spec.picture.size
@@ -93,9 +89,8 @@ class Composer:
         self.stepper = stepper
         self.merge = merge
         self.merge_from = check_fraction("merge_from", merge_from)
-        self.others = check_others(_one_of("others", others, ("clean", "noisy")), self.regions)
-        self.seams = _one_of("seams", seams, ("keep-variance", "literal"))
-        self.device = torch.device(device)
+        self.exchange = check_exchange(exchange, self.regions)
+        self.device = device_of(region.denoiser for region in self.regions)
         check_still(self.regions, self.device)
         self._supports = check_cover(self.regions, self.size, self.device)
         self._windows = windows(self.regions, self.size, self.merge)
@@ -110,10 +105,8 @@ class Composer:
             stepper=self.stepper,
             merge=self.merge,
             merge_from=self.merge_from,
-            others=self.others,
-            seams=self.seams,
-            device=self.device,
-        )
+            exchange=self.exchange,
+        ).to(self.device)
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -253,7 +246,7 @@ class Composer:
         """The windows as the regions see each other in them: clean, as the rule has changed them, or noisy."""
         if canvas is None:
             return []
-        if self.others == "clean":
+        if self.exchange.others == "clean":
             return [replace(meeting, layers=meeting.repainted()) for meeting in canvas.meetings]
         laid = [walker.region.lay(walker.x) for walker in walkers]
         return [meeting.mixed(self._in(meeting.window, laid)) for meeting in canvas.meetings]
@@ -265,7 +258,7 @@ class Composer:
             if walkers[i].listening and not walkers[i].still:
                 box = self.regions[i].place.seen_from(window.box)
                 w, image, merged = box.crop(weights), box.crop(layer.image), box.crop(canvas)
-                walkers[i].meet(w, merged - w * image, merged, s, index, self.seams)
+                walkers[i].meet(w, merged - w * image, merged, s, index, self.exchange.seams)
 
     @cached_property
     def _batches(self) -> list[tuple[Denoiser, list[int]]]:
@@ -291,11 +284,3 @@ def sample_numbers(samples: int | Sequence[int]) -> Sequence[int]:
     if not len(numbers):
         raise CompositionError(f"samples is {samples}; expected at least one, as a number of images or their numbers.")
     return numbers
-
-
-def _one_of(name: str, given: Name, known: Sequence[str]) -> Name:
-    if given not in known:
-        raise CompositionError(
-            f"{name} is {given!r}; expected {' or '.join(map(repr, known))}.{did_you_mean(given, known)}"
-        )
-    return given

@@ -16,6 +16,7 @@ from .meeting import Canvas, Meeting
 from .output import Pictures
 from .protocols import Layer, LocalMergeRule, MergeRule
 from .region import is_grey
+from .returned import merged_of
 from .sample import Provenance, Sample, SampleObject, figures
 
 
@@ -215,17 +216,18 @@ def _result(i: int, canvas: Canvas, index: Tensor, window: Box, merge: MergeRule
     region, layer = canvas.regions[i], canvas.laid[i]
     place = region.place
     shown = (place.seen_from(window).crop(index) == i)[:, None]
-    whole = shown | (_alone(layer, place, canvas.size, merge) >= 0.5)
+    whole = shown | (alone(layer, place, canvas.size, merge) >= 0.5)
     boxes = [box and box._replace(x=box.x + place.x, y=box.y + place.y) for box in map(tight_box, shown[:, 0])]
     return RegionResult(region.name, canvas.size, place, layer.image, shown, whole, tuple(boxes))
 
 
-def _alone(layer: Layer, place: Box, size: Size, merge: MergeRule) -> Tensor:
+def alone(layer: Layer, place: Box, size: Size, merge: MergeRule) -> Tensor:
     """The weights (B, 1, *place.size) of a region that lies alone over nothing."""
     around = place.grown(merge.reach, size) if isinstance(merge, LocalMergeRule) else Box(0, 0, size[1], size[0])
     image, matte = (moved(part, place, around) for part in layer)
     empty = Layer(torch.zeros_like(image), torch.ones_like(matte))
-    return place.seen_from(around).crop(merge([empty, Layer(image, matte)], 1.0).weights[1])
+    merged = merged_of(merge, merge([empty, Layer(image, matte)], 1.0))
+    return place.seen_from(around).crop(merged.weights[1])
 
 
 def _still_bottom(canvas: Canvas, below: Tensor, indices: Sequence[tuple[Meeting, Tensor]]) -> RegionResult:

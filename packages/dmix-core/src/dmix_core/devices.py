@@ -1,6 +1,6 @@
 """Where denoisers compute, and in which arithmetic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -27,6 +27,12 @@ def move(denoiser: Denoiser, device: torch.device | str | None, dtype: torch.dty
     for part in parts(denoiser):
         if to := getattr(part, "to", None):
             to(device=device, dtype=dtype)
+
+
+def device_of(denoisers: Iterable[Denoiser]) -> torch.device:
+    """Where they compute: the attribute `device` of the first that has one, or of one inside it; else the CPU."""
+    stated = (getattr(part, "device", None) for denoiser in denoisers for part in parts(denoiser))
+    return torch.device(next(filter(None, stated), "cpu"))
 
 
 def dtype_of(denoiser: Denoiser) -> torch.dtype:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
+import numpy.random  # it is imported when first used otherwise, and swallows a Ctrl-C meanwhile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor

@@ -1,14 +1,17 @@
 """Edits of recipes: what to change, and the recipe that comes of it. Nothing is computed yet."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from .errors import RecipeError, did_you_mean
+from .exchange import Others, Seams
 from .geometry import Box
 from .loading import Loader
 from .naming import free_name, short_name
+from .offers import listed
+from .questions import PAPER, check_objects_asked_for
 from .recipe import (
     BatchSize,
     CanvasSize,
@@ -26,11 +29,14 @@ from .registry import Registry
 CHOICES = {"merge rule": "merge", "timestep schedule": "timesteps", "stepper": "stepper", "backend": "backend"}
 """Of each kind of plugin a recipe has one, in this field."""
 ELSEWHERE = {
-    "denoiser": "give it to `background` or `objects`",
-    "wrapper": "give it to `wraps` as REGION=WRAPPER",
+    "denoiser": "give it to `background` or `objects`, as in `objects` {name}",
+    "wrapper": "give it to `wraps` as REGION=WRAPPER, as in `wraps` background={name}",
     "classifier": "give it to the setting of a wrapper that takes one, by `settings`",
-    "layout": "data sets are read in it, by --layout of `dmix data` and `dmix train`",
+    "format": "generated sets are written in it, by --format {name} of `dmix export`",
+    "layout": "data sets are read in it, by --layout {name} of `dmix data` and `dmix train`. What writes them is an "
+    "exporter, of which are installed: {exporters}",
 }
+"""Where plugins of other kinds go."""
 PLAIN = ("size", "steps", "merge_from", "others", "seams", "seed", "samples", "batch_size", "device", "dtype")
 
 Data = dict[str, Any]
@@ -82,8 +88,8 @@ class RecipeEdit(BaseModel):
     size: CanvasSize | None = None
     steps: Steps | None = None
     merge_from: Fraction | None = None
-    others: Literal["clean", "noisy"] | None = None
-    seams: Literal["keep-variance", "literal"] | None = None
+    others: Others | None = None
+    seams: Seams | None = None
     seed: Seed | None = None
     samples: SampleNumbers | None = None
     batch_size: BatchSize | None = None
@@ -102,7 +108,8 @@ class RecipeEdit(BaseModel):
     def apply(self, recipe: Recipe | None = None, loader: Loader | None = None, source: str = "the edit") -> Recipe:
         """The edited recipe; the one that is given stays as it is.
 
-        Objects without a box are placed in the centre of the canvas, which loads their models.
+        Objects without a box are placed in the centre of the canvas, which loads their models. Where an edit
+        changes what decides an image, nothing is known of the new images: draws and dropped are emptied.
 
         Args:
             recipe: None: the bundled magnetic tiles with a blowhole.
@@ -120,6 +127,9 @@ class RecipeEdit(BaseModel):
         for owner, key, value in [*self.settings, *_walk_settings(self.timesteps, data)]:
             data = _set(SettingEdit(owner, key, value), data, registry)
         edited = Recipe.from_data(data, source)
+        edited = _with_valid_selection(edited, recipe) if recipe else edited
+        if recipe is None and self.background and not self.objects:
+            check_objects_asked_for(self.background, edited, loader)
         return _placed(edited, loader) if self.objects or recipe is None else edited
 
     def _plain_fields(self) -> Data:
@@ -152,6 +162,11 @@ class RecipeEdit(BaseModel):
         names = [region["name"] for region in regions]
         for field in ("listen_from", "wraps"):
             for name, what in getattr(self, field):
+                if not name:
+                    raise RecipeError(
+                        f"`{field}` {what}: it is given to a region, as in `{field}` {names[-1]}={what}. "
+                        f"Regions: {', '.join(names)}."
+                    )
                 if name not in names:
                     raise RecipeError(
                         f"`{field}` {name}={what}: no region {name!r}.{did_you_mean(name, names)} "
@@ -175,7 +190,8 @@ class RecipeEdit(BaseModel):
         for name in dict.fromkeys(self.plugins):
             kind = registry.kind_of(name)
             if kind in ELSEWHERE:
-                raise RecipeError(f"`plugins` {name}: it is a {kind}; {ELSEWHERE[kind]}.")
+                advice = ELSEWHERE[kind].format(name=name, exporters=listed(registry.names("exporter")))
+                raise RecipeError(f"`plugins` {name}: it is a {kind}; {advice}.")
             choice = {"use": name, "settings": {}}
             if kind == "exporter":
                 chosen["exporters"] = [*chosen.get("exporters", []), choice]
@@ -190,6 +206,14 @@ def bundled_pair() -> Recipe:
     """The recipe of the bundled models: magnetic tiles, and a blowhole in the corner of the canvas."""
     background = RegionRecipe(name="background", model="tiles")
     return Recipe(regions=(background, RegionRecipe(name="blowhole", model="blowhole", z=1)))
+
+
+def _with_valid_selection(edited: Recipe, before: Recipe) -> Recipe:
+    """The edited recipe with those draws and dropped samples of the one before that still mean the same images."""
+    numbers = {*edited.samples} if edited.digest() == before.digest() else set()
+    draws = {number: draw for number, draw in before.draws.items() if number in numbers}
+    dropped = tuple(number for number in before.dropped if number in numbers)
+    return edited.model_copy(update={"draws": draws, "dropped": dropped})
 
 
 # ---- settings -------------------------------------------------------------------------------------------------
@@ -213,7 +237,7 @@ def _set(setting: SettingEdit, data: Data, registry: Registry) -> Data:
     """The data with one more setting, in each place where it belongs."""
     owner, key, value = setting
     targets = _targets(data, registry)
-    for target in _named_so(owner, key, targets) if owner else _having(key, targets, registry):
+    for target in _named_so(owner, key, targets, registry) if owner else _having(key, targets, registry):
         reference = isinstance(value, str) and key in registry.model_settings(target.plugin)
         data = _put(data, (*target.place, key), registry.absolute(value) if reference else value)
     return data
@@ -243,14 +267,14 @@ def _targets(data: Data, registry: Registry) -> list[Target]:
     return targets
 
 
-def _named_so(name: str, key: str, targets: Iterable[Target]) -> list[Target]:
+def _named_so(name: str, key: str, targets: Iterable[Target], registry: Registry) -> list[Target]:
     """What is called so: one thing, or a wrapper in each of the regions that have it."""
     found = [target for target in targets if name in target.names]
     if not found:
         known = dict.fromkeys(name for target in targets for name in target.names)
-        raise RecipeError(
-            f"`settings` {name}.{key}: {name!r} is not in use.{did_you_mean(name, known)} In use: {', '.join(known)}."
-        )
+        installed = name in [each for kind in (*CHOICES, "exporter") for each in registry.names(kind)]
+        advice = f" To use it add `plugins` {name}." if installed else did_you_mean(name, known)
+        raise RecipeError(f"`settings` {name}.{key}: {name!r} is not in use.{advice} In use: {', '.join(known)}.")
     return found
 
 
@@ -263,7 +287,7 @@ def _having(key: str, targets: Iterable[Target], registry: Registry) -> list[Tar
     if owners:
         raise RecipeError(f"`settings` {key}: {' and '.join(owners)} have it; write {owners[0]}.{key}.")
     listed = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in known.items() if keys) or "none"
-    close = did_you_mean(key, [key for keys in known.values() for key in keys])
+    close = did_you_mean(PAPER.get(key, key), [key for keys in known.values() for key in keys])
     raise RecipeError(f"`settings` {key}: nothing in use has such a setting.{close} Settings: {listed}.")
 
 

@@ -26,9 +26,10 @@ class RunInfo:
     Attributes:
         size: (H, W) of every image.
         regions: the names of its regions from bottom to top; a sample's index numbers them.
-        samples: the numbers of its samples, in the order in which they come.
+        samples: the numbers of its samples, in the order in which they come; some of them may be left out.
         grey: whether images are written as grey pictures.
-        recipe: the content of recipe.json; empty for a composition that was made without a recipe.
+        recipe: the content of recipe.json, less what is not known beforehand: draws, which samples have themselves, and
+            what is left out. Empty for a composition that was made without a recipe.
     """
 
     size: Size

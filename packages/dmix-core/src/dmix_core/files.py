@@ -54,6 +54,13 @@ def remove_temporaries(folder: Path) -> list[Path]:
     return left
 
 
+def remove_all_temporaries(folder: Path) -> None:
+    """Do the same in a folder and all folders in it."""
+    for each in (folder, *folder.rglob("*")):
+        if each.is_dir():
+            remove_temporaries(each)
+
+
 def read_limited(path: str | Path, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes; pipes and devices, which may never end, are refused.
 

@@ -2,9 +2,10 @@
 
 A plugin is a module, named by an entry point of the group "dmix", with one or more of these functions under
 `@hookimpl`. None takes an argument; each returns a mapping from names to factories. Names start with a letter or a
-digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds, except that a layout may have the
-name of an exporter of the same format. What a factory makes is a protocol of `dmix_core.protocols`, an `Exporter` of
-`dmix_core.exporters` or a `dmix_data.layouts.Layout`; a class that is one is its own factory.
+digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds, except that a layout, a format and
+an exporter may have one name. What a factory makes is a protocol of `dmix_core.protocols`, an `Exporter` of
+`dmix_core.exporters`, a `dmix_data.layouts.Layout` or a `dmix_data.formats.Format`; a class that is one is its own
+factory.
 
 A factory's keyword arguments are its settings. Their annotations are checked and strings are converted to them, so
 that `--set threshold=0.7` arrives as a float; a ValueError for a bad value is shown without a traceback. A setting
@@ -89,4 +90,12 @@ def dmix_layouts() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-bo
     """Layouts of data sets by name, such as {"mvtec": MVTec}, each a `dmix_data.layouts.Layout`: `--layout NAME`.
 
     A factory is called without arguments. All layouts are asked whether they fit a folder; see `dmix_data.layouts`.
+    """
+
+
+@hookspec
+def dmix_formats() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Formats that generated sets are written in by name, such as {"coco": CocoInstances}: `dmix export --format NAME`.
+
+    Each is a `dmix_data.formats.Format`; its settings are typed as `--set NAME.KEY=VALUE`.
     """

@@ -77,6 +77,19 @@ def is_turned(path: str | Path) -> bool:
         return picture.getexif().get(_ORIENTATION) in range(2, 9)
 
 
+def metadata(path: str | Path) -> str:
+    """The XMP metadata of a picture file as text; "" without any.
+
+    Raises:
+        ImageError: the file is missing, damaged, or no picture.
+    """
+    with _opened(path) as picture:
+        if picture.format == "PNG":
+            picture.load()  # text may stand behind the pixels
+        found = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp") or ""
+    return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
+
+
 def _check_header(picture: Image.Image, path: str | Path) -> None:
     # Pillow warns above this limit, and refuses above twice as much
     if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:

@@ -9,11 +9,13 @@ import torch
 from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from .errors import ImageError
 from .files import write_atomically
 from .image_files import MODES, decode, eight_bit, read_pixels
+from .marks import KEYWORD, Mark
 
 # Black for the bottom region, then the colours of Okabe & Ito, which colour-blind readers can tell apart.
 _COLOURS = [
@@ -105,24 +107,31 @@ def index_picture(index: Tensor) -> Image.Image:
     return picture
 
 
-def png_bytes(picture: Tensor | Image.Image, *, grey: bool = False) -> bytes:
-    """A picture, or an image as for `to_picture`, as a PNG file's content."""
+def png_bytes(picture: Tensor | Image.Image, *, grey: bool = False, mark: Mark | None = None) -> bytes:
+    """A picture, or an image as for `to_picture`, as a PNG file's content.
+
+    Args:
+        mark: how it came about, stored as XMP; the same picture with the same mark gives the same bytes.
+    """
     if isinstance(picture, Tensor):
         picture = to_picture(picture, grey=grey)
     elif grey:
         picture = picture.convert("L")
+    text = PngInfo()
+    if mark:
+        text.add_itxt(KEYWORD, mark.xmp())
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    picture.save(buffer, format="PNG", pnginfo=text)
     return buffer.getvalue()
 
 
-def write_png(path: str | Path, picture: Tensor | Image.Image, *, grey: bool = False) -> Path:
-    """Write a picture, or an image as for `to_picture`, whole or not at all.
+def write_png(path: str | Path, picture: Tensor | Image.Image, *, grey: bool = False, mark: Mark | None = None) -> Path:
+    """Write a picture, or an image as for `to_picture`, whole or not at all, with a mark as for `png_bytes`.
 
     Raises:
         DmixError: the file cannot be written.
     """
-    return write_atomically(path, png_bytes(picture, grey=grey))
+    return write_atomically(path, png_bytes(picture, grey=grey, mark=mark))
 
 
 def _from_tensor(picture: Tensor, value_range: tuple[float, float] | None) -> Tensor:

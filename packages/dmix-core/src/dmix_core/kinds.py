@@ -19,22 +19,26 @@ class Form(NamedTuple):
     expected: str = "settings alone"
     """The signature of a factory, for error messages."""
     apart: bool = False
-    """Its names are its own: a layout and an exporter of one format have the same name."""
+    """Its names are its own: a layout, a format and an exporter have the same name where they are of one thing."""
+    parts: tuple[str, ...] = ("__call__",)
+    """What its protocol asks for: attributes that anything of this kind has."""
 
 
+_PREDICTS = ("spec", "noise", "__call__")
 _DENOISER = "(argument=None, *, device='cpu', dtype='float32'), and settings"
 
 KINDS: Mapping[Kind, Form] = MappingProxyType(
     {
         "merge rule": Form("dmix_merge_rules"),
         "timestep schedule": Form("dmix_timestep_schedules"),
-        "stepper": Form("dmix_steppers"),
-        "denoiser": Form("dmix_denoisers", True, ("device", "dtype"), _DENOISER),
-        "wrapper": Form("dmix_wrappers", True, (), "(denoiser), and settings"),
+        "stepper": Form("dmix_steppers", parts=("init", "step")),
+        "denoiser": Form("dmix_denoisers", True, ("device", "dtype"), _DENOISER, parts=_PREDICTS),
+        "wrapper": Form("dmix_wrappers", True, (), "(denoiser), and settings", parts=_PREDICTS),
         "classifier": Form("dmix_classifiers", True, ("device",), "(argument=None, *, device='cpu')"),
-        "exporter": Form("dmix_exporters"),
+        "exporter": Form("dmix_exporters", parts=("open",)),
         "backend": Form("dmix_backends"),
-        "layout": Form("dmix_layouts", apart=True),
+        "layout": Form("dmix_layouts", apart=True, parts=("name",)),
+        "format": Form("dmix_formats", apart=True, parts=("name", "write")),
     }
 )
 

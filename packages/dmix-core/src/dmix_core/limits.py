@@ -6,3 +6,4 @@ LARGEST_BATCH = 65_536
 HIGHEST_SEED = 2**63 - 1
 LONGEST_SIDE = 65_536
 MOST_PIXELS = 100_000_000
+LARGEST_RECIPE = 64_000_000  # bytes, enough for all sample numbers

@@ -32,18 +32,20 @@ class Loader:
             compute: where and how its networks are computed.
             settings: those of its factory; a reference to a denoiser among them is made here, too.
         """
-        key = _key(reference, compute, settings or {})
+        name, _ = self.registry.resolve(reference)
+        stated = self.registry.complete_settings(name, settings or {}, "denoiser")
+        key = _key(reference, compute, stated)
         if key not in self._made:
-            name, _ = self.registry.resolve(reference)
-            given = self._with_denoisers(name, settings or {}, compute)
+            given = self._with_denoisers(name, stated, compute)
             self._made[key] = self.registry.denoiser(reference, compute, given)
         return self._made[key]
 
     def wrapped(self, denoiser: Denoiser, name: str, compute: Compute, settings: Mapping[str, Any]) -> Denoiser:
         """A denoiser of this loader within a wrapper; errors as for `Registry.wrapped`."""
-        key = _key(f"{id(denoiser)} in {name}", compute, settings)
+        stated = self.registry.complete_settings(name, settings, "wrapper")
+        key = _key(f"{id(denoiser)} in {name}", compute, stated)
         if key not in self._made:
-            given = self._with_denoisers(name, settings, compute)
+            given = self._with_denoisers(name, stated, compute)
             self._made[key] = self.registry.wrapped(denoiser, name, given, compute)
         return self._made[key]
 

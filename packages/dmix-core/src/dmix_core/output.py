@@ -54,28 +54,38 @@ class PicturesWriter(ExportWriter):
         self._sheet = Sheet()
 
     def add(self, sample: Sample) -> Sequence[Path]:
-        files = self.files(sample)
-        picture = to_picture(sample.image, grey=self.run.grey)
-        mask, tinted = index_picture(sample.index), overlay(picture, sample.index)
-        for path, drawn in ((files.image, picture), (files.mask, mask), (files.overlay, tinted)):
-            write_png(path, drawn)
+        files, drawn = self.files(sample.number), self.keep(sample)
+        for path, picture in zip((files.image, files.overlay, files.mask), drawn, strict=True):
+            write_png(path, picture)
         for path, each in zip(files.amodal, sample.objects, strict=True):
             write_png(path, 255 * each.amodal[None].to(torch.uint8))
-        self._sheet.add(sample, picture, tinted, mask)
         return [files.image, files.mask, files.overlay, *files.amodal]
 
-    def files(self, sample: Sample) -> SampleFiles:
-        """Where the sample's pictures are written."""
-        name = self.run.file_name(sample.number)
+    def keep(self, sample: Sample) -> tuple[Image.Image, Image.Image, Image.Image]:
+        """Show a sample in the sheet, and return its image, overlay and mask."""
+        picture, mask = to_picture(sample.image, grey=self.run.grey), index_picture(sample.index)
+        drawn = picture, overlay(picture, sample.index), mask
+        self._sheet.add(sample, *drawn)
+        return drawn
+
+    def files(self, number: int) -> SampleFiles:
+        """Where the pictures of a sample are written."""
+        name = self.run.file_name(number)
         image, mask, tinted = (self.folder / folder / name for folder in FOLDERS[:3])
-        return SampleFiles(image, mask, tinted, tuple(self._amodal(sample)))
+        return SampleFiles(image, mask, tinted, tuple(self._amodal(number)))
+
+    def remove(self, number: int) -> None:
+        """Remove the pictures that an earlier run has written of a sample which this one leaves out."""
+        files = self.files(number)
+        for path in (files.image, files.mask, files.overlay, *files.amodal):
+            path.unlink(missing_ok=True)
 
     def close(self) -> Sequence[Path]:
         return [write_png(self.folder / SHEET, self._sheet.picture())] if len(self._sheet) > 1 else []
 
-    def _amodal(self, sample: Sample) -> Sequence[Path]:
-        stem = self.run.stem(sample.number)
-        names = (f"{stem}-{i}-{safe(each.name)}.png" for i, each in enumerate(sample.objects, 1))
+    def _amodal(self, number: int) -> Sequence[Path]:
+        stem = self.run.stem(number)
+        names = (f"{stem}-{i}-{safe(name)}.png" for i, name in enumerate(self.run.regions[1:], 1))
         return [self.folder / "amodal" / name for name in names]
 
 

@@ -67,7 +67,7 @@ def from_models(
         denoiser = _denoiser(model, loader, compute)
         place = Box(*box) if box else Box.centred(denoiser.spec.picture.size, canvas)
         regions.append(BoxRegion(denoiser, place, name, z))
-    return Composer(regions, size=size, device=device, **settings)
+    return Composer(regions, size=size, **settings).to(device)
 
 
 def _denoiser(model: Model, loader: Loader, compute: Compute) -> Denoiser:

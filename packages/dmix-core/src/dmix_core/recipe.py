@@ -20,7 +20,9 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
 )
 
 from .backends import Compute
@@ -28,9 +30,19 @@ from .checks import check_regions
 from .composer import Composer
 from .devices import check_device
 from .errors import RecipeError, did_you_mean
-from .files import write_atomically
+from .exchange import Exchange, Others, Seams
+from .files import read_limited, write_atomically
 from .geometry import Box
-from .limits import HIGHEST_SEED, LARGEST_BATCH, LONGEST_SIDE, MOST_PIXELS, MOST_SAMPLES, MOST_STEPS
+from .kinds import Kind
+from .limits import (
+    HIGHEST_SEED,
+    LARGEST_BATCH,
+    LARGEST_RECIPE,
+    LONGEST_SIDE,
+    MOST_PIXELS,
+    MOST_SAMPLES,
+    MOST_STEPS,
+)
 from .loading import Loader
 from .protocols import Denoiser, Region
 from .region import BoxRegion
@@ -116,6 +128,16 @@ class RegionRecipe(_Part):
             denoiser = loader.wrapped(denoiser, wrapper.use, compute, wrapper.settings)
         return BoxRegion(denoiser, self.box and Box(*self.box), self.name, self.z, self.listen_from)
 
+    def completed(self, registry: Registry) -> Self:
+        """With the defaults of the settings that its model and its wrappers leave out."""
+        model, _ = registry.resolve(self.model)
+        settings = registry.complete_settings(model, self.settings)
+        wrap = tuple(
+            each.model_copy(update={"settings": registry.complete_settings(each.use, each.settings, "wrapper")})
+            for each in self.wrap
+        )
+        return self.model_copy(update={"settings": settings, "wrap": wrap})
+
 
 def _different(exporters: tuple[Choice, ...]) -> tuple[Choice, ...]:
     names = [each.use for each in exporters]
@@ -124,14 +146,22 @@ def _different(exporters: tuple[Choice, ...]) -> tuple[Choice, ...]:
     return exporters
 
 
+SELECTION = ("draws", "dropped")
+"""Fields that state what became of samples in which an object did not show."""
+
+
 class Recipe(_Part):
-    """Everything that decides a composition; the fields up to `seams` are Composer's arguments.
+    """Everything that decides a composition; the fields up to `seams` are Composer's arguments, `others` and
+    `seams` in an Exchange.
 
     Attributes:
         size: (height, width) of the canvas; None: the grid of the bottom region.
         samples: the numbers of the images to make; each image depends on its number and the seed alone.
         batch_size: how many run together; for the same bits on another day it has to be the same.
         backend: what calls the networks: "torch", "compile", or one of a plugin.
+        draws: for each sample that was drawn again, the number whose noise it has in the place of its own.
+        dropped: the numbers of samples that are composed with their batches and left out. These two stand in the file
+            where there are some.
         exporters: what writes the samples beside the pictures; they decide nothing of the images.
         made_with: versions and checksums, as the function `made_with` gives them; for information.
     """
@@ -144,16 +174,23 @@ class Recipe(_Part):
     stepper: Choice = Choice(use="ancestral")
     merge: Choice = Choice(use="hard-mask", settings={"threshold": 0.5})
     merge_from: Fraction = 0.9
-    others: Literal["clean", "noisy"] = "clean"
-    seams: Literal["keep-variance", "literal"] = "keep-variance"
+    others: Others = "clean"
+    seams: Seams = "keep-variance"
     seed: Seed = 0
     samples: SampleNumbers = (0,)
+    draws: dict[SampleNumber, SampleNumber] = {}
+    dropped: tuple[SampleNumber, ...] = ()
     batch_size: BatchSize = 8
     device: str = "cpu"
     dtype: str = "float32"
     backend: Choice = Choice(use="torch")
     exporters: Annotated[tuple[Choice, ...], AfterValidator(_different)] = ()
     made_with: dict[str, str] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_empty_selection(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = fields(self)
+        return {key: value for key, value in data.items() if value or key not in SELECTION}
 
     # ---- files ----------------------------------------------------------------------------------------------
 
@@ -165,7 +202,7 @@ class Recipe(_Part):
             RecipeError: the file cannot be read, or what is wrong with it, by key.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_limited(path, LARGEST_RECIPE).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"Cannot read the recipe {str(path)!r} ({error}). Expected a JSON file.") from error
         return cls.from_text(text, repr(str(path)))
@@ -219,10 +256,29 @@ class Recipe(_Part):
             stepper=create("stepper", self.stepper.use, self.stepper.settings),
             merge=create("merge rule", self.merge.use, self.merge.settings),
             merge_from=self.merge_from,
-            others=self.others,
-            seams=self.seams,
-            device=self.device,
-        )
+            exchange=Exchange(self.others, self.seams),
+        ).to(self.device)
+
+    def completed(self, registry: Registry) -> Self:
+        """The same recipe with the defaults of all settings that it leaves out, so that later ones change nothing.
+
+        Raises:
+            PluginError: no plugin provides a name, or two do.
+        """
+
+        def whole(kind: Kind, choice: Choice) -> Choice:
+            settings = registry.complete_settings(choice.use, choice.settings, kind)
+            return choice.model_copy(update={"settings": settings})
+
+        parts: dict[str, Any] = {
+            "timesteps": whole("timestep schedule", self.timesteps),
+            "stepper": whole("stepper", self.stepper),
+            "merge": whole("merge rule", self.merge),
+            "backend": whole("backend", self.backend),
+            "exporters": tuple(whole("exporter", each) for each in self.exporters),
+            "regions": tuple(region.completed(registry) for region in self.regions),
+        }
+        return self.model_copy(update=parts)
 
     def compute(self, registry: Registry) -> Compute:
         """Where and how its networks are computed.
@@ -256,9 +312,18 @@ class Recipe(_Part):
         return named
 
     def digest(self) -> str:
-        """The sha256 of all that decides an image but its number: samples, exporters and made_with are left out."""
-        text = self.model_dump_json(exclude={"samples", "exporters", "made_with"})
+        """The sha256 of all that decides an image but the number of its noise.
+
+        That is, samples, draws, dropped, exporters and made_with are left out.
+        """
+        text = self.model_dump_json(exclude={"samples", *SELECTION, "exporters", "made_with"})
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The numbers of the samples that are not left out."""
+        dropped = {*self.dropped}
+        return tuple(number for number in self.samples if number not in dropped)
 
     def batches(self) -> list[tuple[int, ...]]:
         """The sample numbers in groups of batch_size, each of them one `composer.compose(samples=...)`."""

@@ -12,6 +12,7 @@ from .errors import PluginError, PluginWarning, did_you_mean
 from .kinds import Kind
 from .offers import listed
 from .protocols import Classifier, Denoiser
+from .returned import returned_in_words
 from .settings import checked, explained, json_defaults, mentions, unknown_setting
 
 DEFAULT = Compute()
@@ -36,15 +37,18 @@ class Registry(Catalogue):
         """
         return [*self.offer(name).settings]
 
-    def declared_settings(self, name: str) -> list[str]:
+    def declared_settings(self, name: str, kind: Kind | None = None) -> list[str]:
         """Each setting that the name takes, as Python declares it, such as "feather: int = 0".
+
+        Args:
+            kind: of several things of this name, which one.
 
         Raises:
             PluginError: no plugin provides it, or two do.
         """
-        return [*map(str, self.offer(name).settings.values())]
+        return [*map(str, self.offer(name, kind).settings.values())]
 
-    def complete_settings(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def complete_settings(self, name: str, settings: Mapping[str, Any], kind: Kind | None = None) -> dict[str, Any]:
         """These settings, and the default of each that is not among them, for recipes that hold everything.
 
         A default that JSON cannot hold is left out.
@@ -52,7 +56,7 @@ class Registry(Catalogue):
         Raises:
             PluginError: no plugin provides the name, or two do.
         """
-        return json_defaults(self.offer(name).settings.values()) | dict(settings)
+        return json_defaults(self.offer(name, kind).settings.values()) | dict(settings)
 
     def model_settings(self, name: str) -> list[str]:
         """Those of its settings that are denoisers, given by a reference."""
@@ -122,10 +126,11 @@ class Registry(Catalogue):
             return "checkpoint", reference
         if os.path.isfile(path):
             return "photo", reference
+        close = did_you_mean(reference, [*known, *_beside(reference)])
         raise PluginError(
-            f"No denoiser {reference!r}: it is neither a known name nor an existing file or folder."
-            f"{did_you_mean(name, known)} Expected NAME or NAME:ARGUMENT with one of {listed(known)}, "
-            f"a checkpoint folder, or a picture.{self._absent()}"
+            f"No denoiser {reference!r}: it is neither a known name nor an existing file or folder.{close} "
+            f"Expected NAME or NAME:ARGUMENT with one of {listed(known)}, a checkpoint folder, or a picture."
+            f"{self._absent()}"
         )
 
     def absolute(self, reference: str) -> str:
@@ -168,8 +173,9 @@ class Registry(Catalogue):
             made = checked(offer.factory, references)(*one, **settings, **given)
         except ValueError as error:
             raise PluginError(problem(explained(error, known))) from error
-        if made is None:
-            raise PluginError(problem(f"its factory returned None; expected a {kind}."))
+        if lacking := [part for part in offer.form.parts if not hasattr(made, part)]:
+            what = f"its factory returned {returned_in_words(made)}; expected {'an' if kind[0] == 'e' else 'a'} {kind}"
+            raise PluginError(problem(f"{what}, which has {' and '.join(lacking)}."))
         return made
 
     def _on_backend(self, denoiser: Denoiser, name: str, compute: Compute) -> Denoiser:
@@ -192,6 +198,15 @@ class Registry(Catalogue):
                 PluginWarning,
                 stacklevel=4,
             )
+
+
+def _beside(reference: str) -> list[str]:
+    """What lies in the folder in which a path was looked for, as it would be typed."""
+    folder = os.path.dirname(reference)
+    try:
+        return [os.path.join(folder, name) for name in os.listdir(folder or ".")]
+    except (OSError, ValueError):  # there is no such folder, or no path is called so
+        return []
 
 
 def split_label(text: str) -> tuple[Path, str | None]:

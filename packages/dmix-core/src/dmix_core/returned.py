@@ -1,11 +1,14 @@
 """What parts return is what they promise to return; where it is not, the error names the part and its package."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from torch import Tensor
 
-from .errors import CompositionError, DenoiserError, DmixError, ScheduleError
+from .backends import Backend, Network
+from .errors import BackendError, CompositionError, DenoiserError, DmixError, PluginError, ScheduleError
+from .exporters import Exporter, ExportWriter
 from .protocols import Denoiser, Merged, MergeRule, Prediction, Stepper, TimestepSchedule
 
 
@@ -57,9 +60,48 @@ def levels_of(schedule: TimestepSchedule, returned: Any) -> Sequence[int]:
     return returned
 
 
+def network_of(backend: Backend, returned: Any) -> Network:
+    """What a backend made of a network.
+
+    Raises:
+        BackendError: it cannot be called.
+    """
+    if not callable(returned):
+        _refuse(BackendError, "backend", backend, returned, "a function in the network's place")
+    network: Network = returned
+    return network
+
+
+def writer_of(exporter: Exporter, returned: Any) -> ExportWriter:
+    """The writer that an exporter opened.
+
+    Raises:
+        PluginError: it is something else.
+    """
+    if not all(hasattr(returned, method) for method in ("add", "close", "discard")):
+        _refuse(PluginError, "exporter", exporter, returned, "an ExportWriter from `open`")
+    writer: ExportWriter = returned
+    return writer
+
+
+def paths_of(writer: ExportWriter, returned: Any) -> Sequence[Path]:
+    """The files that a writer of an exporter finished.
+
+    Raises:
+        PluginError: it is something else.
+    """
+    if not (isinstance(returned, Sequence) and all(isinstance(path, Path) for path in returned)):
+        _refuse(PluginError, "writer", writer, returned, "the paths of the files that `add` or `close` finished")
+    return returned
+
+
+def returned_in_words(returned: object) -> str:
+    """What a wrong answer is, without its content, which may be long."""
+    return "None" if returned is None else f"an object of the type {type(returned).__name__}"
+
+
 def _refuse(error: type[DmixError], kind: str, part: object, returned: object, expected: str) -> NoReturn:
     made = part if hasattr(part, "__qualname__") else type(part)
     package = getattr(made, "__module__", "").partition(".")[0]
     name = f"{getattr(made, '__qualname__', made)!r} of the package {package}"
-    what = "None" if returned is None else f"an object of the type {type(returned).__name__}"
-    raise error(f"The {kind} {name} returned {what}; expected {expected}.")
+    raise error(f"The {kind} {name} returned {returned_in_words(returned)}; expected {expected}.")

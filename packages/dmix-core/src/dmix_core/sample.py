@@ -79,11 +79,12 @@ class Sample:
     """One finished image.
 
     Attributes:
-        number: which of the run's samples; with the seed it decides the noise.
+        number: which of the run's samples; with the seed it decides the noise, unless there is a draw.
         image: (C, H, W) in [-1, 1].
         index: (H, W) uint8, the number of the region that owns the pixel, from bottom to top: 0 for the bottom one,
             1 for objects[0], and so on.
         objects: the regions above the bottom one, from bottom to top.
+        draw: the number whose noise it has in the place of its own, where it was drawn again.
     """
 
     number: int
@@ -91,6 +92,7 @@ class Sample:
     index: Tensor = field(repr=False)
     objects: tuple[SampleObject, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
+    draw: int | None = None
 
     @property
     def size(self) -> Size:
@@ -99,8 +101,9 @@ class Sample:
         return height, width
 
     def facts(self) -> dict[str, Any]:
-        """Its number and its objects' facts, as JSON has them."""
-        return {"sample": self.number, "objects": [each.facts() for each in self.objects]}
+        """Its number, its draw if it has one, and its objects' facts, as JSON has them."""
+        draw = {} if self.draw is None else {"draw": self.draw}
+        return {"sample": self.number, **draw, "objects": [each.facts() for each in self.objects]}
 
 
 def figures(image: Tensor, window: Box, shown: Tensor, box: Box | None) -> Figures:

@@ -7,12 +7,14 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Annotated, Any, get_args
 
-from pydantic import BeforeValidator, ConfigDict, ValidationError, validate_call
+from pydantic import BeforeValidator, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, validate_call
 
 from .errors import did_you_mean
 
 Factory = Callable[..., Any]
 Resolve = Callable[[str], Any]
+
+_ARBITRARY = ConfigDict(arbitrary_types_allowed=True)
 
 
 def checked(factory: Factory, references: Mapping[Any, Resolve] = MappingProxyType({})) -> Factory:
@@ -32,7 +34,7 @@ def checked(factory: Factory, references: Mapping[Any, Resolve] = MappingProxyTy
         for name, parameter in signature.parameters.items()
         if parameter.annotation is not inspect.Parameter.empty
     }
-    return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(make)
+    return validate_call(config=_ARBITRARY)(make)
 
 
 def _resolved(annotation: Any, references: Mapping[Any, Resolve]) -> Any:
@@ -52,12 +54,20 @@ def mentions(annotation: Any, kind: Any) -> bool:
 
 
 def json_defaults(parameters: Iterable[inspect.Parameter]) -> dict[str, Any]:
-    """The defaults of parameters as JSON holds them; what it cannot hold is left out."""
+    """The defaults of parameters as JSON holds them; left out is what it cannot hold, or what a reader would change."""
     held = {}
     for parameter in parameters:
-        with suppress(TypeError, ValueError):
-            held[parameter.name] = json.loads(json.dumps(parameter.default, allow_nan=False))
+        with suppress(TypeError, ValueError, PydanticUserError):
+            value = json.loads(json.dumps(parameter.default, allow_nan=False))
+            if _read(parameter, value) == parameter.default:
+                held[parameter.name] = value
     return held
+
+
+def _read(parameter: inspect.Parameter, value: Any) -> Any:
+    """A value as the parameter's annotation reads it."""
+    annotation = Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
+    return TypeAdapter(annotation, config=_ARBITRARY).validate_python(value)
 
 
 def explained(error: ValueError, known: Sequence[str]) -> str:

@@ -34,11 +34,16 @@ class DenoisingStrip:
         self.regions, self.size, self.row = composer.regions, composer.size, row
         first = composer.walk[: composer.walk.index(0) + 1]
         left = [t for t, s in pairwise(first) if s < t]
-        self._wanted = dict(_column(percentage, composer.T, left) for percentage in percentages)
+        self._levels = dict(_column(percentage, composer.T, left) for percentage in percentages)
         self._end = "resampled"
         if composer.walk.count(0) == 1:
             self._end = "100 %"
-            self._wanted.pop(left[-1], None)
+            self._levels.pop(left[-1], None)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all steps, as before the first: the sample is drawn again."""
+        self._wanted = self._levels.copy()
         self._columns: dict[str, list[Image.Image]] = {}
         self._finished: list[Image.Image] = []
 

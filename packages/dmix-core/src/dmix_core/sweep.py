@@ -74,7 +74,7 @@ class Spread(NamedTuple):
     Attributes:
         mean: None where no object has the figure, as of masks that came out empty.
         deviation: the standard deviation.
-        number: of the objects that have the figure.
+        number: how many values these are of.
     """
 
     mean: float | None
@@ -96,7 +96,7 @@ class Cell:
         values: by the axes' names.
         recipe: makes the same samples again.
         samples: in the recipe's order.
-        seconds: of each sample, the time of its batch divided by the samples of that.
+        seconds: for a sample, of each batch: its time divided by its samples.
     """
 
     values: Mapping[str, Any]
@@ -105,7 +105,7 @@ class Cell:
     seconds: tuple[float, ...] = field(repr=False)
 
     def figures(self) -> dict[str, Spread]:
-        """Contrast, edge and grain over the objects of all samples, and seconds over the samples."""
+        """Contrast, edge and grain over the objects of all samples, and seconds for a sample over the batches."""
         found = [each.figures for sample in self.samples for each in sample.objects]
         shown = {name: [value for each in found if (value := getattr(each, name)) is not None] for name in _FIGURES}
         return {name: Spread.of(values) for name, values in (shown | {"seconds": [*self.seconds]}).items()}
@@ -129,7 +129,7 @@ class Sweep:
     An iterable that can be gone through several times; each time it composes anew, and keeps nothing.
 
     Args:
-        recipe: what the axes change; its seed, samples and batch_size are those of every cell.
+        recipe: what the axes change; its seed, samples and batch_size are those of every cell, its draws of none.
         axes: with a merge rule among them, each rule has its own defaults unless its settings are swept, too.
         registry: where names come from; None: everything that is installed. Each model is loaded once.
 
@@ -142,6 +142,7 @@ class Sweep:
         self.axes = tuple(Axis(name, tuple(values)) for name, values in axes)
         _check(self.axes, len(recipe.samples))
         loader = registry if isinstance(registry, Loader) else Loader(registry)
+        recipe = recipe.model_copy(update={"draws": {}, "dropped": ()})
         self.runs = [self._run(recipe, values, loader) for values in product(*(axis.values for axis in self.axes))]
 
     def _run(self, recipe: Recipe, values: Sequence[Any], loader: Loader) -> tuple[dict[str, Any], Run]:
@@ -181,7 +182,7 @@ def _cell(values: Mapping[str, Any], run: Run, on_step: StepHook | None) -> Cell
     for batch in run.recipe.batches():
         start = time.perf_counter()
         samples += [next(made) for _ in batch]
-        seconds += [(time.perf_counter() - start) / len(batch)] * len(batch)
+        seconds.append((time.perf_counter() - start) / len(batch))
     return Cell(values, run.recipe, tuple(samples), tuple(seconds))
 
 

@@ -22,18 +22,20 @@ DECIMALS = {"contrast": 1, "seconds": 2}
 class SweepSheet:
     """The labelled grid of a sweep: feed it every cell, then ask for its `picture`.
 
-    Columns are the last axis, rows every combination of the others. A cell shows its first sample, plain and with the
+    Columns are the last axis that varies, rows every combination of the others; what has one value stands in the title.
+    A cell shows its first sample, plain and with the
     contours of its objects, and below it the means and standard deviations over all of its samples.
 
     Args:
         axes: those of the sweep.
-        title: a line above the grid.
+        title: the beginning of a line above the grid.
     """
 
     def __init__(self, axes: Sequence[Axis], title: str = "") -> None:
-        *others, self._across = axes
+        *others, self._across = [axis for axis in axes if len(axis.values) > 1] or axes
+        fixed = [axis.label(axis.values[0]) for axis in axes if axis is not self._across and len(axis.values) == 1]
         self._rows = [_labels(others, values) for values in product(*(axis.values for axis in others))]
-        self._title = title
+        self._title = ", ".join([title, *fixed] if title else fixed)
         self._tiles: list[Image.Image] = []
 
     def add(self, cell: Cell) -> None:
@@ -102,4 +104,5 @@ def _figure(name: str, spread: Spread) -> str:
     if spread.mean is None or spread.deviation is None:
         return f"{name} none"
     decimals = DECIMALS.get(name, 2)
-    return f"{name} {spread.mean:.{decimals}f} ± {spread.deviation:.{decimals}f}"
+    deviation = f" ± {spread.deviation:.{decimals}f}" if spread.number > 1 else ""
+    return f"{name} {spread.mean:.{decimals}f}{deviation}"

@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .checks import check_prediction, check_stepped, still_prediction
 from .draws import RegionNoise
+from .exchange import Seams
 from .noise import NoiseSchedule
 from .protocols import Denoiser, Layer, Prediction, Region, StatefulDenoiser, Stepper
 from .region import encoded
 from .returned import prediction_of, stepped_of
 from .wrapper import split
-
-Seams = Literal["keep-variance", "literal"]
 
 
 @dataclass(eq=False)

@@ -29,6 +29,9 @@ from .readers import check_complete, incomplete, pairs_layout, pairs_listing, th
 if TYPE_CHECKING:
     from dmix_core.registry import Registry
 
+LONGEST_NAME = 60
+"""Characters of a class's name in that of its folder; file systems take 255 bytes."""
+
 
 class Cut(NamedTuple):
     """What was cut out of a data set, and what was not and why."""
@@ -154,7 +157,9 @@ class _Cutter:
 
     def _cut_picture(self, picture: Picture, record: Record) -> None:
         objects = objects_of(picture, self.options)
-        if not objects.numbers:
+        for why, count in objects.left_out.items():
+            self._leave_out(why, count)
+        if not objects.numbers and not objects.left_out:
             whys = [f"smaller than min_area ({self.options.min_area} pixels)"] * len(objects.specks)
             for why in whys or ["the mask shows no object"]:
                 self._leave_out(why)
@@ -171,7 +176,7 @@ class _Cutter:
 
     def _write(self, window: Window, box: Box, picture: Picture, record: Record, checksum: str) -> None:
         class_name = picture.class_name or "object"
-        folder = re.sub(r"[^\w-]+", "_", class_name)
+        folder = re.sub(r"[^\w-]+", "_", class_name)[:LONGEST_NAME]
         file = Path(folder, f"{self.counts[folder]:06d}.png")
         self.counts[folder] += 1
         (self.out / folder).mkdir(exist_ok=True)
@@ -196,8 +201,8 @@ class _Cutter:
             )
         )
 
-    def _leave_out(self, why: str) -> None:
-        self.cut.left_out[why] = self.cut.left_out.get(why, 0) + 1
+    def _leave_out(self, why: str, count: int = 1) -> None:
+        self.cut.left_out[why] = self.cut.left_out.get(why, 0) + count
 
     def _random(self, record: Record, class_name: str | None, number: int) -> np.random.Generator:
         """A generator that depends on the object alone, not on what else is cut."""

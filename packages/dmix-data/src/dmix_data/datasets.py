@@ -19,7 +19,7 @@ from .exceptions import DataError
 from .loader import Picture, reasons
 from .memory import Stored, derived, now, remade, replaced
 from .objects import box_of, objects_of, whole_crops
-from .options import DataOptions
+from .options import FILTERS, OBJECTS, DataOptions
 from .readers import check_classes, read_images, read_pairs
 
 logger = logging.getLogger(__name__)
@@ -198,7 +198,8 @@ class ObjectCrops:
     Args:
         size: of the crops.
         options: `scale` shrinks the pictures first; those smaller than the crop are refused, or left out; parts of a
-            mask smaller than `min_area` are erased; parts at most `merge_distance` apart are one object.
+            mask smaller than `min_area` are erased; parts at most `merge_distance` apart are one object;
+            `split_touching` splits them, and `FILTERS` leave objects out.
 
     Raises:
         DataError: pictures that are too small, or none with an object that fits a crop.
@@ -211,11 +212,12 @@ class ObjectCrops:
         large = _large_enough(scaled, size, options.leaves_out_small)
         self.size = size
         self.settings: dict[str, object] = options.model_dump(include={"scale", "min_area", "merge_distance"})
+        self.settings |= options.model_dump(include={*OBJECTS}, exclude_defaults=True)  # earlier states lack the others
         self.skipped = reasons(pictures) | {"smaller than the crop": len(scaled) - len(large), "specks": 0}
         self.skipped["too large or too close to others"] = 0
         self.pictures: list[Picture] = []
         self.items: list[tuple[Picture, Stored]] = []  # of each object, its picture and the corners of its crops
-        self._largest_speck = 0
+        self._largest_speck = self._filtered = 0
         for picture in large:
             self._add(picture, options)
         if not self.items:
@@ -226,6 +228,9 @@ class ObjectCrops:
         if objects.specks:
             picture = replace(picture, stored_mask=replaced(picture.stored_mask, objects.mask))
         self.skipped["specks"] += len(objects.specks)
+        for why, count in objects.left_out.items():
+            self.skipped[why] = self.skipped.get(why, 0) + count
+            self._filtered += count
         self._largest_speck = max(self._largest_speck, *objects.specks, 0)
         for number in objects.numbers:
             make = partial(self._corners, picture, box_of(objects.labels == number))
@@ -242,6 +247,8 @@ class ObjectCrops:
         if specks:
             area = f"min_area, {options.min_area} pixels; the largest of these has {self._largest_speck}"
             why.append(f"{specks} are smaller than {area}")
+        if self._filtered:
+            why.append(f"{self._filtered} are left out by {', '.join(FILTERS)}")
         return (
             f"None of the {len(self.pictures)} pictures has an object that fits a crop of "
             f"{self.size[1]}x{self.size[0]} pixels: {', '.join(why) or 'they show none'}. "

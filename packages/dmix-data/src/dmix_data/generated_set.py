@@ -1,19 +1,20 @@
 """manifest.jsonl: what a generated set holds, one line for each sample; all formats are made from it alone.
 
 A set's folder has images/ and masks/, a manifest.jsonl of committed samples, and set.json with what all of them share.
+Where checks have turned samples down, rejected.jsonl lists these.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .exceptions import DataError
 from .options import Split
 
-MANIFEST, SET = "manifest.jsonl", "set.json"
+MANIFEST, SET, REJECTED = "manifest.jsonl", "set.json", "rejected.jsonl"
 
 Kind = Literal["composite", "twin", "near-miss", "real"]
 Box = tuple[int, int, int, int]
@@ -84,6 +85,20 @@ class SampleEntry(_Part):
     flags: tuple[str, ...] = ()
 
 
+class RejectedEntry(_Part):
+    """A line of rejected.jsonl: what was composed for a place in the plan, and not taken.
+
+    Attributes:
+        number: the place in the plan.
+        attempt: which of those that were composed for it, from 0 on.
+        reasons: what the checks found, such as "empty" or "faint".
+    """
+
+    number: Annotated[int, Field(ge=0)]
+    attempt: Annotated[int, Field(ge=0)] = 0
+    reasons: tuple[str, ...]
+
+
 class SetInfo(_Part):
     """set.json: what all samples of a set share.
 
@@ -115,14 +130,31 @@ def entries(folder: str | Path) -> Iterator[SampleEntry]:
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise DataError(f"{str(folder)!r} has no {MANIFEST}; expected a folder that `dmix generate` wrote.")
+    yield from _lines_of(path, SampleEntry)
+
+
+def rejected(folder: str | Path) -> Iterator[RejectedEntry]:
+    """What was turned down for a set, line by line; nothing where no rejected.jsonl is.
+
+    Raises:
+        DataError: a line that is none, with its number.
+    """
+    path = Path(folder) / REJECTED
+    return _lines_of(path, RejectedEntry) if path.is_file() else iter(())
+
+
+Line = TypeVar("Line", bound=_Part)
+
+
+def _lines_of(path: Path, kind: type[Line]) -> Iterator[Line]:
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
-            yield _entry(line, number, path)
+            yield _line(line, number, path, kind)
 
 
-def _entry(line: str, number: int, path: Path) -> SampleEntry:
+def _line(line: str, number: int, path: Path, kind: type[Line]) -> Line:
     try:
-        return SampleEntry.model_validate_json(line)
+        return kind.model_validate_json(line)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "the line"

@@ -15,15 +15,17 @@ from dmix_core.errors import ImageError
 from dmix_core.geometry import Box
 from dmix_core.image_files import FORMATS, is_turned
 
-from .arrays import Pixels
+from .arrays import Pixels, Size
 from .exceptions import DataError
+from .filters import Figure, figure_of
 from .layouts import Listing, Match, Record, find, listing
 from .loader import Picture, picture_of, with_mask
 from .mask_rules import parse
 from .masks import Alpha, MaskFile, apply_rule
 from .memory import digest_of
 from .objects import box_of, objects_of, why_none
-from .options import DataOptions
+from .options import OBJECTS, DataOptions
+from .splitting import falling_apart
 
 MODEL_SIDES = (16, 32, 64, 128, 256)
 CONTEXT = 1.25
@@ -41,6 +43,14 @@ OPTIONS = DataOptions()
 """Objects are told apart as training does by default."""
 ALIKE = 3.0
 """Grey levels by which neighbours in a group differ in the mean, at a few pixels, where they are nearly the same."""
+OCCLUSION = 0.2
+"""The share of an outline that other objects touch from which an object counts as occluded."""
+SPLIT = 2
+"""How deep masks are eroded to see whether they fall apart, in pixels."""
+OFTEN = 0.1
+"""The share of objects from which a filter is advised."""
+MOSTLY_NARROW = 0.25
+"""The same for splitting, since many single objects have a narrow place too."""
 THINNING = 10
 """Of groups of such pictures, every so many-th one is advised."""
 
@@ -51,6 +61,11 @@ class OfClass:
 
     pictures: int = 0
     sides: list[int] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Objects that the options leave out, by the reason; they count nowhere else."""
+    narrow: int = 0
+    """Objects that fall apart where they are narrow, and so may be several."""
     too_large: int = 0
     """Objects that do not fit into their picture with some context around them."""
     area: int = 0
@@ -69,10 +84,25 @@ class OfClass:
             facts["longer_side"] = dict(zip(names, sides, strict=True))
             facts["share_that_fits"] = {str(side): round(self.fitting(side), 3) for side in MODEL_SIDES}
             facts["too_large_for_their_pictures"] = self.too_large
+            aspects = np.percentile([each.aspect for each in self.figures], (0, 50, 100)).round(2).tolist()
+            facts["aspect"] = dict(zip(("smallest", "median", "largest"), aspects, strict=True))
+            facts["truncated"], facts["occluded"], facts["narrow"] = self.truncated, self.occluded, self.narrow
+        if self.left_out:
+            facts["left_out"] = dict(self.left_out)
         if self.values:
             facts["mask_values"] = histogram(self.values)
             facts["area_under_other_rules"] = {rule: round(change, 4) for rule, change in self.changes().items()}
         return facts
+
+    @property
+    def truncated(self) -> int:
+        """Objects that touch the border of their picture."""
+        return sum(each.truncated for each in self.figures)
+
+    @property
+    def occluded(self) -> int:
+        """Objects that others touch along more of their outline than `OCCLUSION`."""
+        return sum(each.occlusion > OCCLUSION for each in self.figures)
 
     def fitting(self, side: int) -> float:
         """The share of objects that fit a square model of this side."""
@@ -104,6 +134,8 @@ class Inspection:
     folder: Path
     match: Match
     listing: Listing
+    options: DataOptions = OPTIONS
+    """Which parts of the masks are objects."""
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
     turned: int = 0
@@ -188,7 +220,19 @@ class Inspection:
                     f"{name}: {of.too_large} of {len(of.sides)} objects are as large as their pictures; "
                     "a model of objects in boxes does not suit them."
                 )
+            found += self._about_objects(name, of)
         return [each for each in found if each]
+
+    def _about_objects(self, name: str, of: OfClass) -> list[str]:
+        """Which filters would leave out what."""
+        count, options = len(of.sides), self.options
+        narrow = 0 if options.split_touching else of.narrow
+        advised = [
+            (of.truncated, OFTEN, "touch the border of their picture: --skip-truncated leaves them out"),
+            (of.occluded, OFTEN, f"have others at their outline: --max-occlusion {OCCLUSION} leaves them out"),
+            (narrow, MOSTLY_NARROW, f"have a narrow place, where several may touch: try --split-touching {SPLIT}"),
+        ]
+        return [f"{name}: {some} of {count} objects {what}." for some, share, what in advised if some > share * count]
 
     def advice(self) -> list[str]:
         """What to run next."""
@@ -196,18 +240,23 @@ class Inspection:
             return []
         skip = " --on-error skip" if len(self.problems()) > len(self.small) else ""
         thin = f" --every {THINNING}" if self.alike else ""
+        chosen = _as_words(self.options)
         crops = self.match.layout.rule == Alpha.rule
         commands = [] if crops else [self._background() + thin + skip]
         boxed = {name: of for name, of in sorted(self.classes.items()) if of.sides and not of.whole_pictures}
         parts = {record.split or "train" for record in self.listing.records if record.mask}
         if crops or (len(boxed) == 1 and "train" in parts):
-            return [*commands, *(f"{_train(self.folder, 'object', of)}{thin}{skip}" for of in list(boxed.values())[:1])]
+            first = list(boxed.values())[:1]
+            return [*commands, *(f"{_train(self.folder, 'object', of)}{thin}{chosen}{skip}" for of in first)]
         for name, of in list(boxed.items())[:CLASSES_ADVISED]:
             side, short = _model_side(of), re.sub(r"[^\w.-]+", "-", name)
             hold_out = "" if "train" in parts else " --hold-out 0.5"
             only = f" --class {shlex.quote(name)}" if len(boxed) > 1 else ""
             cut = f"dmix data crops {shlex.quote(str(self.folder))} -o {short}-crops{only} --size {side}x{side}"
-            commands += [f"{cut}{hold_out}{thin}{skip}", _train(Path(f"{short}-crops"), short, of, scaled=False)]
+            commands += [
+                f"{cut}{hold_out}{thin}{chosen}{skip}",
+                _train(Path(f"{short}-crops"), short, of, scaled=False),
+            ]
         return commands
 
     def _divided_groups(self) -> list[str]:
@@ -225,18 +274,24 @@ class Inspection:
         return path.relative_to(self.folder).as_posix()
 
 
-def inspect(folder: str | Path, layout: str | None = None, seen: Callable[[], object] = lambda: None) -> Inspection:
+def inspect(
+    folder: str | Path,
+    layout: str | None = None,
+    seen: Callable[[], object] = lambda: None,
+    options: DataOptions = OPTIONS,
+) -> Inspection:
     """Look at every picture and mask of a folder.
 
     Args:
         layout: how the folder is laid out; by default that is found out.
         seen: called after each picture.
+        options: of these the fields `OBJECTS` count; training has the same defaults.
 
     Raises:
         DataError: no such folder, no pictures in it, or several layouts that it may have.
     """
     match = find(folder, layout)
-    inspection = Inspection(Path(folder), match, listing(match.layout, folder))
+    inspection = Inspection(Path(folder), match, listing(match.layout, folder), options)
     for record in inspection.listing.records:
         try:
             _look(record, inspection)
@@ -277,17 +332,25 @@ def _look_at_objects(picture: Picture, record: Record, inspection: Inspection) -
         return
     if isinstance(record.mask, MaskFile):
         _look_at_values(record.mask, of)
-    objects = objects_of(picture, OPTIONS)
+    objects = objects_of(picture, inspection.options)
+    of.left_out.update(objects.left_out)
     if not objects.numbers:
-        inspection.small.append((record.image, why_none(objects, OPTIONS)))
+        inspection.small.append((record.image, why_none(objects, inspection.options)))
+    if picture.objects is None:
+        of.narrow += falling_apart(mask > 127, SPLIT)
     for number in objects.numbers:
         box = box_of(objects.labels == number)
-        side = max(box.width, box.height)
-        of.sides.append(side)
-        of.too_large += CONTEXT * side > min(picture.size)
+        _measure(of, figure_of(objects.labels, number, box), box, picture.size)
         if len(of.sampled) < SAMPLES and record.group_name not in of.sampled:
             of.sampled.add(record.group_name)
             inspection.samples.append(_sample(picture, objects.mask, box, name))
+
+
+def _measure(of: OfClass, figure: Figure, box: Box, size: Size) -> None:
+    side = max(box.width, box.height)
+    of.sides.append(side)
+    of.figures.append(figure)
+    of.too_large += CONTEXT * side > min(size)
 
 
 def _look_at_values(source: MaskFile, of: OfClass) -> None:
@@ -323,6 +386,13 @@ def _about_rules(name: str, of: OfClass, rule: str) -> str:
     changes = {other: change for other, change in of.changes().items() if abs(change) > TOLERANCE}
     areas = ", ".join(f"{change:+.0%} under {other}" for other, change in changes.items())
     return f"{name}: the area of the masks depends on their rule: {areas}. {rule!r} is what is used." if areas else ""
+
+
+def _as_words(options: DataOptions) -> str:
+    """The fields `OBJECTS` that were set, as options of commands."""
+    given = options.model_dump(include={*OBJECTS}, exclude_defaults=True)
+    words = ((f"--{name.replace('_', '-')}", "" if value is True else f" {value}") for name, value in given.items())
+    return "".join(f" {name}{value}" for name, value in words)
 
 
 def _train(folder: Path, out: str, of: OfClass, scaled: bool = True) -> str:

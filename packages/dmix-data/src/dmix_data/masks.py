@@ -78,6 +78,31 @@ class MaskFile:
 
 
 @dataclass(frozen=True)
+class NumberedObjects:
+    """A picture file in which every object has a value of its own.
+
+    Attributes:
+        classes: (value, class) of each object; other values are none.
+    """
+
+    path: Path
+    classes: tuple[tuple[int, str], ...]
+    rule: str = "a value for each object"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def class_names(self) -> frozenset[str]:
+        return frozenset(name for _, name in self.classes)
+
+    def read(self) -> list[Found]:
+        values = read_values(self.path)
+        return [Found(name, _mask(values == value), whole=True) for value, name in self.classes]
+
+
+@dataclass(frozen=True)
 class Alpha:
     """The alpha channel of the picture itself as the mask of one whole object."""
 

@@ -1,5 +1,6 @@
 """Which pixels of a mask are one object, and which windows hold it whole."""
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,10 @@ from dmix_core.geometry import Box
 from .arrays import Pixels, Size
 from .components import label
 from .exceptions import DataError
+from .filters import figure_of, filters, why_left_out
 from .loader import Picture
 from .options import DataOptions
+from .splitting import split
 
 
 class Objects(NamedTuple):
@@ -22,16 +25,18 @@ class Objects(NamedTuple):
         labels: (H, W), the number of the object or speck that owns the pixel; 0 for none.
         numbers: of the objects.
         specks: the areas of those that were erased, in pixels.
+        left_out: how many were left out by which filter. These stay in the mask, so that no crop cuts them.
     """
 
     mask: Pixels
     labels: NDArray[np.integer]
     numbers: list[int]
     specks: list[int]
+    left_out: Counter[str]
 
 
 def objects_of(picture: Picture, options: DataOptions) -> Objects:
-    """Number the objects of a picture, by the options' `min_area` and `merge_distance`.
+    """Number the objects of a picture; of the options, the fields `OBJECTS` decide.
 
     Raises:
         DataError: the picture has no mask.
@@ -39,17 +44,29 @@ def objects_of(picture: Picture, options: DataOptions) -> Objects:
     if picture.mask is None:
         raise DataError(f"{picture.path.name!r} has no mask; objects are learned from pictures with masks.")
     mask, objects = picture.mask, picture.objects
-    labels = label(mask > 127, options.merge_distance) if objects is None else objects
+    labels = _parts(mask > 127, options) if objects is None else objects
     areas = np.bincount(labels.ravel())[1:]
     small = (areas > 0) & (areas < options.min_area)
     if small.any():
         mask = np.where(np.isin(labels, np.flatnonzero(small) + 1), 0, mask).astype(np.uint8)
     numbers = (np.flatnonzero(areas >= options.min_area) + 1).tolist()
-    return Objects(mask, labels, numbers, areas[small].tolist())
+    whys = {number: _why_left_out(labels, number, options) for number in numbers} if filters(options) else {}
+    taken = [number for number in numbers if whys.get(number) is None]
+    return Objects(mask, labels, taken, areas[small].tolist(), Counter(why for why in whys.values() if why))
+
+
+def _parts(mask: NDArray[np.bool_], options: DataOptions) -> NDArray[np.integer]:
+    return split(mask, options.split_touching) if options.split_touching else label(mask, options.merge_distance)
+
+
+def _why_left_out(labels: NDArray[np.integer], number: int, options: DataOptions) -> str | None:
+    return why_left_out(figure_of(labels, number, box_of(labels == number)), options)
 
 
 def why_none(objects: Objects, options: DataOptions) -> str:
     """Why a mask with these objects, which are none, shows no object."""
+    if objects.left_out:
+        return f"all objects are left out: {', '.join(f'{count} {why}' for why, count in objects.left_out.items())}"
     if not objects.specks:
         return "the mask shows no object"
     area = f"min_area, {options.min_area} pixels; the largest has {max(objects.specks)}"

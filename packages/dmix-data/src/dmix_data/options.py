@@ -73,8 +73,38 @@ class DataOptions(BaseModel):
     merge_distance: int = Field(
         4, ge=1, le=1024, description="Parts of a mask at most this many pixels apart are one object; 1 means touching."
     )
+    split_touching: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Split parts of a mask where they are at most twice this many pixels wide, so that touching objects"
+        " come apart; merge_distance is then 1. 0 splits nothing, and what the data set itself numbers is not split.",
+        json_schema_extra={"metavar": "PIXELS"},
+    )
+    min_aspect: float = Field(
+        0.0, ge=0, le=1000, description="Leave objects out whose width over height is smaller than this."
+    )
+    max_aspect: float = Field(
+        1000.0, gt=0, le=1000, description="Leave objects out whose width over height is larger than this."
+    )
+    max_occlusion: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Leave objects out of whose outline other objects touch a larger share, and may cover them; known"
+        " where the data set numbers its objects, or split_touching does.",
+    )
+    skip_truncated: bool = Field(
+        False, description="Leave out objects that touch the border of their picture, which may cut them."
+    )
     skip_small: bool = Field(False, description="Leave out what is smaller than the grid, instead of refusing it.")
     skip_empty: bool = Field(False, description="Leave out pictures whose mask is empty, instead of refusing them.")
+
+    @model_validator(mode="after")
+    def _check_aspect(self) -> Self:
+        if self.min_aspect > self.max_aspect:
+            raise ValueError(f"min_aspect is {self.min_aspect} and max_aspect {self.max_aspect}; expected less first")
+        return self
 
     @property
     def leaves_out_small(self) -> bool:
@@ -83,6 +113,12 @@ class DataOptions(BaseModel):
     @property
     def leaves_out_empty(self) -> bool:
         return self.skip_empty or self.on_error == "skip"
+
+
+FILTERS = ("min_aspect", "max_aspect", "max_occlusion", "skip_truncated")
+"""The fields that leave objects out by how they lie in their picture."""
+OBJECTS = ("min_area", "merge_distance", "split_touching", *FILTERS)
+"""The fields that decide which parts of a mask are objects, and which of these are taken."""
 
 
 class CutoutOptions(BaseModel):

@@ -1,4 +1,4 @@
-"""COCO's segmentations as masks: polygons, and run lengths as numbers or text."""
+"""COCO's segmentations as masks, and masks as run lengths: polygons, and run lengths as numbers or text."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -58,10 +58,11 @@ def _fill(mask: Pixels, corners: NDArray[np.float64]) -> None:
     window = mask[top : max(bottom, 0), left : max(right, 0)]
     height, width = window.shape
     crossings = np.zeros((height, width + 1), bool)  # where a row passes an edge; in the last column, outside
-    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, 0), strict=True):
+    for one, other in zip(corners, np.roll(corners, -1, 0), strict=True):
+        (x1, y1), (x2, y2) = (one, other) if one[1] < other[1] else (other, one)  # there and back crosses the same
         if y1 == y2:
             continue
-        first, last = np.clip(np.ceil(np.sort([y1, y2]) - 0.5).astype(int) - top, 0, height)
+        first, last = np.clip(np.ceil(np.array([y1, y2]) - 0.5).astype(int) - top, 0, height)
         rows = np.arange(first, last)
         x = x1 + (rows + top + 0.5 - y1) / (y2 - y1) * (x2 - x1)
         crossings[rows, np.clip(np.ceil(x - 0.5).astype(int) - left, 0, width)] ^= True
@@ -113,3 +114,30 @@ def uncompressed(text: str) -> list[int]:
     runs[2::2] = runs[2::2].cumsum()
     found: list[int] = runs.tolist()
     return found
+
+
+def encoded(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """The run lengths of a mask (h, w) as JSON has them: {"size": [h, w], "counts": text}; `mask_of` is the inverse."""
+    return {"size": [*mask.shape], "counts": compressed(lengths_of(mask))}
+
+
+def lengths_of(mask: NDArray[np.bool_]) -> list[int]:
+    """The lengths of a mask's runs, column by column, the first of them outside."""
+    flat = mask.ravel(order="F")
+    changes = np.flatnonzero(np.diff(flat, prepend=False))
+    found: list[int] = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()
+    return found
+
+
+def compressed(runs: Sequence[int]) -> str:
+    """Run lengths as text; `uncompressed` is the inverse."""
+    return "".join(_digits(run - runs[place - 2] if place > 2 else run) for place, run in enumerate(runs))
+
+
+def _digits(number: int) -> str:
+    text = ""
+    while True:
+        digit, number = number & 31, number >> 5
+        if number == (-1 if digit & 16 else 0):
+            return text + chr(digit + 48)
+        text += chr(digit + 32 + 48)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from dmix_core.images import png_bytes, to_picture
 from dmix_core.pictures import contact_sheet, enlarge, overlay
+from dmix_core.web_page import document, table
 from dmix_models.memorisation import pairs
-from dmix_models.page import STYLE, table
 
 from .evaluation import Evaluation, rows
 from .object_figures import FIGURES
@@ -32,8 +32,7 @@ def evaluation_page(found: Evaluation) -> str:
         *_pictures(found),
         *_novelty(found),
     ]
-    head = f'<meta charset="utf-8"><title>{escape(found.name)}: evaluation</title><style>{STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{"".join(parts)}</body></html>\n'
+    return document(f"{found.name}: evaluation", parts)
 
 
 def _pictures(found: Evaluation) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from .checkpoint import ModelCard, bundled, load, save
 from .config import ModelConfig, NoiseConfig, Variance
-from .denoiser import UNetDenoiser, split_variance
+from .denoiser import NetworkDenoiser, split_variance
 from .importers import import_guided
 from .unet import UNet, UNetConfig
 from .weights import CheckpointError
@@ -11,10 +11,10 @@ __all__ = [
     "CheckpointError",
     "ModelCard",
     "ModelConfig",
+    "NetworkDenoiser",
     "NoiseConfig",
     "UNet",
     "UNetConfig",
-    "UNetDenoiser",
     "Variance",
     "bundled",
     "import_guided",

@@ -21,7 +21,7 @@ from dmix_core.errors import did_you_mean
 from dmix_core.files import read_limited, writable_folder, write_atomically
 
 from .config import ModelConfig, NoiseConfig
-from .denoiser import Dtype, UNetDenoiser
+from .denoiser import Dtype, NetworkDenoiser
 from .weights import CheckpointError, build, check_finite, check_weights
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -150,7 +150,7 @@ def _line(given: object) -> str:
 # ---- reading ----------------------------------------------------------------------------------------------
 
 
-def load(name_or_folder: str | Path, device: str | torch.device = "cpu", dtype: Dtype = "float32") -> UNetDenoiser:
+def load(name_or_folder: str | Path, device: str | torch.device = "cpu", dtype: Dtype = "float32") -> NetworkDenoiser:
     """The denoiser of a bundled model (see `bundled`) or of a checkpoint folder.
 
     Raises:
@@ -161,7 +161,7 @@ def load(name_or_folder: str | Path, device: str | torch.device = "cpu", dtype: 
     source = f"The weights in {str(folder / WEIGHTS)!r}"
     network = build(config.network, read_weights(folder), source)
     check_finite(network.state_dict(), source, "train again with a lower learning rate")
-    return UNetDenoiser(config, network.requires_grad_(False), dtype=dtype, sha256=check_sum(folder)).to(device)
+    return NetworkDenoiser(config, network.requires_grad_(False), dtype=dtype, sha256=check_sum(folder)).to(device)
 
 
 def bundled() -> list[str]:

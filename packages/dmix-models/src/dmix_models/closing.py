@@ -20,7 +20,7 @@ from dmix_data.augment import Augmentation
 from dmix_data.batches import stream
 from dmix_data.datasets import Crops
 
-from .denoiser import UNetDenoiser
+from .denoiser import NetworkDenoiser
 from .filenames import file_names
 from .memorisation import Memorisation, MemorisationError, check_kinds, compare_kinds, draw, items_of
 from .memorisation import picture_names as memorisation_pictures
@@ -46,7 +46,7 @@ class Closing(NamedTuple):
 
 
 def look(
-    denoiser: UNetDenoiser, crops: Crops, config: TrainConfig, done: int, folder: Path, device: torch.device
+    denoiser: NetworkDenoiser, crops: Crops, config: TrainConfig, done: int, folder: Path, device: torch.device
 ) -> Closing:
     """Draw samples, hold them against training crops, and write the reports into the folder of the training."""
     kinds = denoiser.kinds()
@@ -64,7 +64,11 @@ def look(
 
 
 def _memorised(
-    denoiser: UNetDenoiser, crops: Crops, images: Mapping[str | None, Tensor], config: TrainConfig, device: torch.device
+    denoiser: NetworkDenoiser,
+    crops: Crops,
+    images: Mapping[str | None, Tensor],
+    config: TrainConfig,
+    device: torch.device,
 ) -> list[Memorisation]:
     if not config.memorisation_samples or len(crops.pictures) > FEW:
         return []
@@ -77,7 +81,7 @@ def _memorised(
 
 
 def _evidence(
-    denoiser: UNetDenoiser,
+    denoiser: NetworkDenoiser,
     crops: Crops,
     images: Mapping[str | None, Tensor],
     config: TrainConfig,
@@ -106,7 +110,7 @@ def real_crops(crops: Crops, items: Sequence[int], augment: Augmentation, count:
     return torch.from_numpy(np.stack(cut)).movedim(-1, 1) / 127.5 - 1
 
 
-def _run(denoiser: UNetDenoiser, crops: Crops, config: TrainConfig, done: int) -> Run:
+def _run(denoiser: NetworkDenoiser, crops: Crops, config: TrainConfig, done: int) -> Run:
     counts = {name: len(items_of(crops, name)) for name in denoiser.config.classes or (None,)}
     return Run(done, denoiser.config.prediction, done * config.batch_size / len(crops), counts)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dmix_core.backends import Arithmetic, Backend, Eager, Inputs, Network, arithmetic
 from dmix_core.errors import DenoiserError, did_you_mean
 from dmix_core.protocols import Prediction
+from dmix_core.returned import network_of
 
 from .config import ModelConfig, Variance
 
@@ -22,7 +23,7 @@ _RUNNING: WeakValueDictionary[tuple[Hashable, ...], Network] = WeakValueDictiona
 """What backends have made of networks, by network, backend, arithmetic and device, while a denoiser uses both."""
 
 
-class UNetDenoiser:
+class NetworkDenoiser:
     """The Denoiser of a ModelConfig and its network, which is put into eval mode.
 
     Args:
@@ -65,13 +66,13 @@ class UNetDenoiser:
         clean = self.noise.clean_from(self.config.prediction, output, x_t, t)
         return Prediction(clean.clamp(-1, 1), spread)
 
-    def with_label(self, label: str) -> UNetDenoiser:
+    def with_label(self, label: str) -> NetworkDenoiser:
         """The same model painting this class; the network is shared."""
         other = copy(self)
         other.label, other._classes = label, [self._class_index(label)]
         return other
 
-    def with_backend(self, backend: Backend) -> UNetDenoiser:
+    def with_backend(self, backend: Backend) -> NetworkDenoiser:
         """The same model with its network run by this backend; what the backend makes of the network is shared.
 
         Raises:
@@ -86,13 +87,13 @@ class UNetDenoiser:
         """Equal for denoisers of one network, whatever their labels: they can be `joined`."""
         return id(self._running)
 
-    def joined(self, members: Sequence[UNetDenoiser]) -> UNetDenoiser:
+    def joined(self, members: Sequence[NetworkDenoiser]) -> NetworkDenoiser:
         """The denoiser of a batch in equal parts, one for each of these members of its family, with their labels."""
         together = copy(self)
         together._classes = [label for member in members for label in member._classes]
         return together
 
-    def kinds(self) -> dict[str | None, UNetDenoiser]:
+    def kinds(self) -> dict[str | None, NetworkDenoiser]:
         """The same model painting each of its classes, by their names; under None the model itself without any."""
         return {name: self.with_label(name) for name in self.config.classes} or {None: self}
 
@@ -120,7 +121,7 @@ class UNetDenoiser:
         running = _RUNNING.get(key)
         if running is None:
             inputs = Inputs(self.spec.channels, self.spec.size, len(self.config.classes), self.device, self.dtype)
-            running = _RUNNING[key] = backend(self.network, inputs)
+            running = _RUNNING[key] = network_of(backend, backend(self.network, inputs))
         self._running = running
 
     def _labels(self, x_t: Tensor) -> Tensor | None:

@@ -8,18 +8,26 @@ from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .config import ModelConfig
-from .denoiser import UNetDenoiser
+from dmix_data.datasets import Crops, ObjectCrops, Windows
+from dmix_data.loader import Picture
+
+from .config import ModelConfig, Role
+from .denoiser import NetworkDenoiser
+from .presets import preset_model
 from .preview import sample
-from .trainer import TrainConfig, Training, new_network
+from .trainer import UNSTATED, TrainConfig, Training, new_network
 from .training_setup import TrainingSetup
 
 WARM = 2  # steps that are not timed
 TIMED = 10
+QUICK, SMALL_BATCHES = 3, (2, 8)
+"""Of a quick estimate: the steps that are timed, and the images in a step."""
 PREVIEW = 2  # denoising steps of a preview that are timed
 
 
@@ -87,6 +95,50 @@ def estimate(setup: TrainingSetup) -> Estimate:
         )
 
 
+class QuickEstimate(NamedTuple):
+    """What a training of usual settings would take: seconds without previews, and bytes as `Estimate.computed`."""
+
+    seconds: float
+    memory: int
+    device: str
+
+
+def quick_estimate(role: Role, side: int, steps: int) -> QuickEstimate:
+    """A few steps of two small batches, and from these the usual batch; needs no data, whose content costs nothing.
+
+    A step costs so much, and each of its images so much more: steps of small batches alone would be scaled up too far.
+
+    Args:
+        side: of the square grid, in pixels.
+    """
+    crops, (few, more) = _blank(role, side), SMALL_BATCHES
+    model, batch = preset_model(role, crops, "quick"), TrainConfig(steps=steps).batch_size
+    device, fast = _small(model, crops, few)
+    _, slow = _small(model, crops, more)
+    each = max(slow - fast, 0) / (more - few)
+    config = TrainConfig(steps=steps, batch_size=few, mixed_precision="no")
+    kept = kept_for_backward(model, config, 1, device) * batch // few
+    weights = sum(parameter.nbytes for parameter in new_network(model.network, config.seed).parameters())
+    seconds = steps * (slow + (batch - more) * each)
+    return QuickEstimate(seconds, 5 * weights + kept, device_name(device))
+
+
+def _small(model: ModelConfig, crops: Crops, batch: int) -> tuple[torch.device, float]:
+    """The device, and the seconds of the fastest step of so many images, which other programs disturb least."""
+    config = _undisturbed(TrainConfig(steps=1, batch_size=batch, mixed_precision="no"))
+    with TemporaryDirectory() as folder:
+        training = Training(model, config, crops, Path(folder), UNSTATED)
+        return training.device, min(_seconds(training, QUICK))
+
+
+def _blank(role: Role, side: int) -> Crops:
+    """Crops of two black pictures, whose masks show a square in the middle."""
+    mask = np.zeros((side, side), np.uint8)
+    mask[side // 4 : side // 2, side // 4 : side // 2] = 255
+    pictures = [Picture(Path(name), np.zeros((side, side, 3), np.uint8), mask) for name in "ab"]
+    return ObjectCrops(pictures, (side, side)) if role == "object" else Windows(pictures, (side, side))
+
+
 def _undisturbed(config: TrainConfig) -> TrainConfig:
     """The same without files and previews in the first steps."""
     never = 10**9
@@ -95,13 +147,18 @@ def _undisturbed(config: TrainConfig) -> TrainConfig:
 
 def _pace(training: Training) -> float:
     """Seconds of a step, the median of ten."""
-    times = [time.perf_counter() for _ in islice(training.run(), WARM + TIMED)]
-    return median(after - before for before, after in pairwise(times[WARM - 1 :]))
+    return median(_seconds(training, TIMED))
+
+
+def _seconds(training: Training, timed: int) -> list[float]:
+    """Of so many steps, after some that are not timed."""
+    times = [time.perf_counter() for _ in islice(training.run(), WARM + timed)]
+    return [after - before for before, after in pairwise(times[WARM - 1 :])]
 
 
 def _preview_seconds(training: Training) -> float:
     config = training.config
-    denoiser = UNetDenoiser(
+    denoiser = NetworkDenoiser(
         training.model, training.network, dtype="bfloat16" if config.mixed_precision == "bf16" else "float32"
     )
     kinds = denoiser.kinds().values()

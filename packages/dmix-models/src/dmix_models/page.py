@@ -3,7 +3,6 @@
 It is made of the files in the checkpoint's folder alone, so that it can be written again at any time.
 """
 
-import base64
 import io
 import re
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from PIL import Image
 from dmix_core.errors import ImageError
 from dmix_core.files import write_atomically
 from dmix_core.image_files import decode
+from dmix_core.web_page import document, image_tag, table
 
 from . import checkpoint
 from .closing import read_verdict, verdict_pictures
@@ -31,17 +31,7 @@ WIDEST = 1400  # pixels of a picture in the page
 QUARTERS = ("clean end", "second quarter", "third quarter", "noisy end")
 
 STYLE = """
-:root { color-scheme: light dark; --text: #1b1f24; --soft: #59636e; --ground: #ffffff; --rule: #d8dee4;
-  --c0: #0072b2; --c1: #d55e00; --c2: #00835f; --c3: #b0578f; --warn: #fff1d6; }
-@media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --soft: #9aa4af; --ground: #0f1318; --rule: #30363d;
-  --c0: #5cb8ee; --c1: #f0913a; --c2: #35c79a; --c3: #e29ac8; --warn: #4a3610; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1240px; padding: 1.5rem; color: var(--text); background: var(--ground);
-  font: 15px/1.5 system-ui, sans-serif; }
-h1 { margin: 0; } h2 { margin: 2.2rem 0 .6rem; } h3 { margin: 0 0 .2rem; font-size: 1rem; }
-p { margin: .4rem 0; } .soft, figcaption { color: var(--soft); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 1.2rem; }
-figure { margin: 0 0 1rem; } img { max-width: 100%; height: auto; border: 1px solid var(--rule); }
 svg { display: block; width: 100%; height: auto; } svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 .ground { stroke: var(--rule); } polyline { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .band { opacity: .16; stroke: none; } .key { margin-right: 1em; white-space: nowrap; }
@@ -51,10 +41,6 @@ polyline.line-0 { stroke: var(--c0); } polyline.line-1 { stroke: var(--c1); } po
 polyline.line-3 { stroke: var(--c3); } .band.line-0, circle.line-0 { fill: var(--c0); }
 .band.line-1, circle.line-1 { fill: var(--c1); } .band.line-2, circle.line-2 { fill: var(--c2); }
 .band.line-3, circle.line-3 { fill: var(--c3); }
-table { border-collapse: collapse; } td, th { padding: .15rem 1.2rem .15rem 0; text-align: left; vertical-align: top; }
-td { border-top: 1px solid var(--rule); overflow-wrap: anywhere; } td:first-child { white-space: nowrap; }
-th { font-weight: 600; }
-code { font-size: .92em; overflow-wrap: anywhere; } .warning { background: var(--warn); padding: .6rem .8rem; }
 """
 
 
@@ -78,12 +64,7 @@ def page(out: Path) -> str:
         *memorised(out / "training"),
         f"<h2>The checkpoint</h2><p><code>{escape(str(out))}</code></p>{facts(card)}",
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(config.name)}: training</title><style>{STYLE}</style></head>\n"
-        "<body>" + "\n".join(parts) + "</body></html>\n"
-    )
+    return document(f"{config.name}: training", parts, STYLE)
 
 
 # ---- curves -------------------------------------------------------------------------------------------------
@@ -142,7 +123,7 @@ def embedded(path: Path, alt: str) -> str:
         height = max(1, round(picture.height * WIDEST / picture.width))
         picture.resize((WIDEST, height), Image.Resampling.BOX).save(buffer, "PNG")
         data = buffer.getvalue()
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+    return image_tag(data, alt)
 
 
 # ---- words --------------------------------------------------------------------------------------------------
@@ -186,8 +167,3 @@ def facts(card: str) -> str:
     rows = re.findall(r"^- ([^:\n]+): (.+)$", card, flags=re.MULTILINE)
     command = re.search(r"^    (.+)$", card, flags=re.MULTILINE)
     return table([*rows, ("made with", command[1])] if command else rows)
-
-
-def table(rows: Iterable[Sequence[str]]) -> str:
-    cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
-    return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"

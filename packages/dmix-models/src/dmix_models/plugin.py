@@ -11,12 +11,13 @@ from torch import nn
 from dmix_core.errors import DenoiserError, PluginError
 from dmix_core.hookspecs import DenoiserFactory, hookimpl
 from dmix_core.registry import split_label
+from dmix_data.paths import pictures_in
 
 from .checkpoint import CONFIG, WEIGHTS, bundled, check_sum, find, load, read_config
-from .denoiser import Dtype, UNetDenoiser
+from .denoiser import Dtype, NetworkDenoiser
 
 _networks: WeakValueDictionary[tuple[object, ...], nn.Module] = WeakValueDictionary()
-"""Those in use, so that labels of one model share its network: by device, paths, and what tells files apart."""
+"""Those in use, so that labels of one model share its network: by device, paths, and what distinguishes files."""
 
 
 @hookimpl
@@ -24,22 +25,34 @@ def dmix_denoisers() -> Mapping[str, DenoiserFactory]:
     return {"checkpoint": from_folder} | {name: partial(from_bundle, name) for name in bundled()}
 
 
-def from_folder(argument: str | Path | None = None, *, device: str = "cpu", dtype: Dtype = "float32") -> UNetDenoiser:
+def from_folder(
+    argument: str | Path | None = None, *, device: str = "cpu", dtype: Dtype = "float32"
+) -> NetworkDenoiser:
     """The denoiser of the checkpoint "FOLDER", or "FOLDER:LABEL" for a class of a class-conditional one."""
     if argument is None:
         raise PluginError("'checkpoint' needs a folder; expected checkpoint:FOLDER, such as checkpoint:runs/tiles.")
     folder, label = split_label(str(argument))
+    _check_no_photographs(folder)
     return labelled(_load(find(folder), device, dtype), label, str(folder))
+
+
+def _check_no_photographs(folder: Path) -> None:
+    if not (folder / CONFIG).exists() and (pictures := pictures_in(folder)):
+        raise PluginError(
+            f"The folder {str(folder)!r} holds pictures, not a model. Name one of them, such as {str(pictures[0])!r}, "
+            f"or train a model on all of them and name that: dmix train background {folder} -o MODEL; for pictures of "
+            f"objects with masks, dmix train object {folder} -o MODEL."
+        )
 
 
 def from_bundle(
     name: str, argument: str | None = None, *, device: str = "cpu", dtype: Dtype = "float32"
-) -> UNetDenoiser:
+) -> NetworkDenoiser:
     """The denoiser of a bundled model; the argument is the class of a class-conditional one."""
     return labelled(_load(find(name), device, dtype), argument, name)
 
 
-def labelled(denoiser: UNetDenoiser, label: str | None, reference: str) -> UNetDenoiser:
+def labelled(denoiser: NetworkDenoiser, label: str | None, reference: str) -> NetworkDenoiser:
     """The denoiser painting the class of this label, None for a model without classes.
 
     Raises:
@@ -58,12 +71,12 @@ def labelled(denoiser: UNetDenoiser, label: str | None, reference: str) -> UNetD
     return denoiser
 
 
-def _load(folder: Path, device: str, dtype: Dtype) -> UNetDenoiser:
+def _load(folder: Path, device: str, dtype: Dtype) -> NetworkDenoiser:
     """`load`, with the network of another denoiser that is in use, where it is the same."""
     files = [(path.resolve(), path.stat().st_mtime_ns, path.stat().st_size) for path in _files(folder)]
     network = _networks.get((device, *files))
     if network is not None and _is_on(network, device):
-        return UNetDenoiser(read_config(folder), network, dtype=dtype, sha256=check_sum(folder))
+        return NetworkDenoiser(read_config(folder), network, dtype=dtype, sha256=check_sum(folder))
     denoiser = load(folder, device, dtype)
     _networks[device, *files] = denoiser.network
     return denoiser

@@ -29,7 +29,7 @@ def sample(
     Args:
         samples: how many, or their numbers.
     """
-    alone = Composer([BoxRegion(denoiser)], steps=steps, timesteps=Descent(), merge_from=1, device=device)
+    alone = Composer([BoxRegion(denoiser)], steps=steps, timesteps=Descent(), merge_from=1).to(device)
     (last,) = deque(alone.steps(samples, seed), maxlen=1)
     return last.states[0]
 

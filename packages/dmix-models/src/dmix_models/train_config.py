@@ -1,16 +1,24 @@
 """How to train, and what the model card states of it."""
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
 
 from dmix_core.errors import DmixError
+from dmix_core.limits import LARGEST_BATCH
 from dmix_data.augment import Augmentation
 from dmix_data.datasets import Crops
 
 from .config import ModelConfig
 from .mask_target import MaskTarget
 from .tensorboard import check_installed
+
+MOST = 10**9
+"""Steps of a training, and anything that is counted in them."""
+MOST_DRAWN = 10_000
+"""Samples that are in memory at once: of a preview, or of each class at the end."""
+
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class TrainingError(DmixError):
@@ -40,13 +48,13 @@ class TrainConfig(BaseModel):
         tensorboard: write event files, too.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: PositiveInt
-    batch_size: PositiveInt = 32
-    accumulate: PositiveInt = 1
+    steps: Count
+    batch_size: int = Field(32, ge=1, le=LARGEST_BATCH)
+    accumulate: Count = 1
     learning_rate: PositiveFloat = 2e-4
-    warmup: NonNegativeInt = 200
+    warmup: int = Field(200, ge=0, le=MOST)
     decay: Literal["none", "cosine"] = "cosine"
     weight_decay: NonNegativeFloat = 0.0
     ema_decay: float = Field(0.999, ge=0, lt=1)
@@ -59,14 +67,14 @@ class TrainConfig(BaseModel):
     augment: Augmentation = Augmentation()
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"
     seed: int = Field(0, ge=0, lt=2**63)
-    save_every: PositiveInt = 1000
-    preview_every: PositiveInt = 1000
-    preview_samples: PositiveInt = 8
-    preview_steps: PositiveInt = 50
-    log_every: PositiveInt = 10
-    keep: PositiveInt = 2
-    memorisation_samples: NonNegativeInt = 32
-    verdict_samples: NonNegativeInt = 32
+    save_every: Count = 1000
+    preview_every: Count = 1000
+    preview_samples: int = Field(8, ge=1, le=MOST_DRAWN)
+    preview_steps: Count = 50
+    log_every: Count = 10
+    keep: Count = 2
+    memorisation_samples: int = Field(32, ge=0, le=MOST_DRAWN)
+    verdict_samples: int = Field(32, ge=0, le=MOST_DRAWN)
     tensorboard: bool = False
 
 

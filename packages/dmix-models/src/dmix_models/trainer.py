@@ -21,7 +21,7 @@ from dmix_data.datasets import Crops, digests, facts
 
 from . import checkpoint, closing
 from .config import ModelConfig
-from .denoiser import Dtype, UNetDenoiser
+from .denoiser import Dtype, NetworkDenoiser
 from .ema import EMA
 from .losses import hybrid_loss
 from .mask_target import mask_target
@@ -350,11 +350,11 @@ class Training:
         images = torch.cat([sample(kind, count, steps, device=self.device) for kind in kinds])
         return write_sheet(self._preview_path, images, self.model.image_channels)
 
-    def _denoiser(self) -> UNetDenoiser:
+    def _denoiser(self) -> NetworkDenoiser:
         """The model with the average of the weights."""
         network = build(self.model.network, self.ema.state_dict(), "The averaged weights")
         dtype: Dtype = "bfloat16" if self.config.mixed_precision == "bf16" else "float32"
-        return UNetDenoiser(self.model, network, dtype=dtype)
+        return NetworkDenoiser(self.model, network, dtype=dtype)
 
     def _board(self) -> AbstractContextManager[Board | None]:
         if self.config.tensorboard and self.accelerator.is_main_process and self.done < self.config.steps:

@@ -14,7 +14,7 @@ from dmix_data.datasets import Crops, background_crops, object_crops
 from dmix_data.options import DataOptions
 
 from .config import ModelConfig, Role, Variance
-from .denoiser import UNetDenoiser
+from .denoiser import NetworkDenoiser
 from .metrics import TrainStep
 from .presets import Preset, preset_model
 from .trainer import UNSTATED, Origin, TrainConfig, TrainingError, train
@@ -120,7 +120,7 @@ def train_object(
     return train(*object_setup(folder, out, config, size, data, architecture, origin))
 
 
-def real_crops(denoiser: UNetDenoiser, folder: str | Path, count: int) -> dict[str, Tensor]:
+def real_crops(denoiser: NetworkDenoiser, folder: str | Path, count: int) -> dict[str, Tensor]:
     """Crops of a folder in the way that a model learns from them, (count, C + M, h, w) in [-1, 1], by class.
 
     Raises:

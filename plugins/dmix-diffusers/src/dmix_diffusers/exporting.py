@@ -16,7 +16,7 @@ from dmix_core import NoiseSchedule
 from dmix_core.errors import ScheduleError
 from dmix_core.files import writable_folder, write_atomically
 from dmix_core.protocols import Denoiser
-from dmix_models import ModelCard, ModelConfig, NoiseConfig, UNetConfig, UNetDenoiser, load, save
+from dmix_models import ModelCard, ModelConfig, NetworkDenoiser, NoiseConfig, UNetConfig, load, save
 
 from .folder import PipelineError, PipelineFolder, read_json
 from .schedulers import PREDICTIONS, Scheduling
@@ -45,7 +45,7 @@ def export_pipeline(model: Denoiser | str | Path, folder: str | Path) -> Path:
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
     denoiser = load(model) if isinstance(model, str | Path) else model
-    if not isinstance(denoiser, UNetDenoiser):
+    if not isinstance(denoiser, NetworkDenoiser):
         raise PipelineError(f"Only dmix' own models become pipelines; got a {type(denoiser).__name__}.")
     config, weights = _unconditional(denoiser)
     folder = Path(folder)
@@ -128,7 +128,7 @@ def read_sidecar(folder: Path) -> ModelConfig | None:
         ) from error
 
 
-def _unconditional(denoiser: UNetDenoiser) -> tuple[ModelConfig, dict[str, Tensor]]:
+def _unconditional(denoiser: NetworkDenoiser) -> tuple[ModelConfig, dict[str, Tensor]]:
     """A model without classes; of one that has them, the one that paints the label's class alone."""
     config, weights = denoiser.config, dict(denoiser.network.state_dict())
     if not config.classes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from weakref import WeakValueDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmix_core import Size
+from dmix_core.backends import Backend, Eager, Inputs, arithmetic
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Prediction, Spec
 
@@ -90,6 +91,19 @@ class LatentModel:
             )
         return model
 
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.unet.device
+        return device
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the network, the autoencoder and the text encoder, and return self; `load` gives it no longer."""
+        for key in [key for key, model in _MODELS.items() if model is self]:
+            del _MODELS[key]
+        for part in (self.unet, self.vae, self.text_encoder):
+            part.to(device)
+        return self
+
     def size(self, grid: Size) -> Size:
         """(height, width) in pixels of what a grid of latents decodes to."""
         return grid[0] * self.factor, grid[1] * self.factor
@@ -126,12 +140,15 @@ _MODELS: WeakValueDictionary[tuple[Any, str], LatentModel] = WeakValueDictionary
 
 
 class LatentDenoiser:
-    """Says the clean latents of a prompt; its grid is one of latents.
+    """Predicts the clean latents of a prompt; its grid is one of latents.
 
     Args:
         guidance_scale: classifier-free guidance (Ho & Salimans 2022), as diffusers counts it: u + scale (p - u), with
             the network's predictions for the prompt, p, and for the negative one, u; 1 is p, and one call for two.
         height: of the picture, in pixels; None: what the network's sample_size states. So with `width`.
+
+    Attributes:
+        backend: what runs the network; torch itself, unless `with_backend` has chosen another one.
 
     Raises:
         PipelineError: a prompt that is too long, or a size that the latents do not divide.
@@ -154,17 +171,46 @@ class LatentDenoiser:
         with torch.no_grad():
             prompts = [prompt] if guidance_scale == 1 else [negative_prompt, prompt]
             self._texts = torch.stack([model.text(each) for each in prompts])  # (1 or 2, regions, tokens, width)
+        self._run_by(Eager())
 
     @property
     def family(self) -> Hashable:
         """Equal for those that one call of the network can serve, whatever their prompts."""
-        return id(self.model), self.spec, self.guidance_scale, self.dtype
+        return id(self.model), self.spec, self.guidance_scale, self.dtype, self.backend
 
     def joined(self, members: Sequence[LatentDenoiser]) -> LatentDenoiser:
         """The denoiser of a batch in equal parts, one for the prompts of each of these."""
         together = copy(self)
         together._texts = torch.cat([member._texts for member in members], dim=1)
+        together._run_by(self.backend)
         return together
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> Self:
+        """Move the model, or run its network in another arithmetic (float32 or bfloat16), and return self.
+
+        The model moves for all denoisers that share it; each of them must be moved, as `Composer.to` does.
+        """
+        if dtype is not None:
+            self.dtype = arithmetic(dtype)
+        if device is not None:
+            self.model.to(device)
+            self._texts = self._texts.to(device)
+        self._run_by(self.backend)
+        return self
+
+    def with_backend(self, backend: Backend) -> LatentDenoiser:
+        """The same denoiser with its network run by this backend; text and pictures are encoded by torch.
+
+        Raises:
+            BackendError: the backend cannot run the network.
+        """
+        other = copy(self)
+        other._run_by(backend)
+        return other
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
@@ -177,13 +223,18 @@ class LatentDenoiser:
 
     def _guided(self, x_t: Tensor, t: int) -> Tensor:
         ways, regions = self._texts.shape[:2]
-        texts = self._texts.repeat_interleave(len(x_t) // regions, 1).flatten(0, 1)
-        with torch.autocast(x_t.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16"):
-            output = self.model.unet(x_t.repeat(ways, 1, 1, 1), t - 1, encoder_hidden_states=texts).sample.float()
+        numbers = torch.arange(ways * regions, device=x_t.device).view(ways, regions)
+        labels = numbers.repeat_interleave(len(x_t) // regions, 1).flatten()
+        output = self._running(x_t.repeat(ways, 1, 1, 1), torch.tensor([t - 1], device=x_t.device), labels)
         if ways == 1:
             return output
         without, with_prompt = output.chunk(2)
         return without + self.guidance_scale * (with_prompt - without)
+
+    def _run_by(self, backend: Backend) -> None:
+        self.backend, texts = backend, self._texts.flatten(0, 1)
+        inputs = Inputs(self.spec.channels, self.spec.size, len(texts), self.device, self.dtype)
+        self._running = backend(_Prompted(self.model.unet, texts), inputs)
 
     def _check(self, x_t: Tensor, t: int) -> None:
         if not 1 <= t <= self.noise.steps or x_t.shape[1:] != self.spec.shape:
@@ -191,6 +242,18 @@ class LatentDenoiser:
                 f"The pipeline was given {tuple(x_t.shape)} at level {t}; "
                 f"expected (B, *{self.spec.shape}) and a level of 1..{self.noise.steps}."
             )
+
+
+class _Prompted(nn.Module):
+    """A UNet2DConditionModel, called as a backend calls networks; a label is the number of a text."""
+
+    def __init__(self, unet: nn.Module, texts: Tensor) -> None:
+        super().__init__()
+        self.unet, self.texts = unet, texts  # (texts, tokens, width)
+
+    def forward(self, x: Tensor, times: Tensor, labels: Tensor) -> Tensor:
+        sample: Tensor = self.unet(x, times, encoder_hidden_states=self.texts[labels]).sample
+        return sample
 
 
 def _grid(model: LatentModel, height: int | None, width: int | None) -> Size:

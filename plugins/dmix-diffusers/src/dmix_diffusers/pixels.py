@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from dmix_core.backends import arithmetic
+from dmix_core.backends import Backend, Eager, Inputs, arithmetic
 from dmix_core.errors import DenoiserError
 from dmix_core.protocols import Prediction, Size, Spec
 from dmix_models import ModelConfig, split_variance
@@ -30,6 +31,9 @@ class PixelDenoiser:
         dtype: "bfloat16" runs the network under autocast; predictions are float32 either way.
         config: what dmix knows of a model that it has written itself.
         sha256: of the weights, for recipes.
+
+    Attributes:
+        backend: what runs the network; torch itself, unless `with_backend` has chosen another one.
 
     Raises:
         PipelineError: which key of the network's config does not fit.
@@ -53,6 +57,7 @@ class PixelDenoiser:
         grey = config is not None and config.grey
         self.spec = Spec(size, unet.config.in_channels - mask_channels, mask_channels, grey=grey)
         self._label = None if label is None else torch.tensor([label], device=unet.device)
+        self._run_by(Eager())
 
     @classmethod
     def load(
@@ -102,28 +107,56 @@ class PixelDenoiser:
         if device is not None:
             self.unet.to(device)
             self._label = None if self._label is None else self._label.to(device)
+        self._run_by(self.backend)
         return self
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.unet.device
+        return device
+
+    def with_backend(self, backend: Backend) -> PixelDenoiser:
+        """The same denoiser with its network run by this backend.
+
+        Raises:
+            BackendError: the backend cannot run the network.
+        """
+        other = copy(self)
+        other._run_by(backend)
+        return other
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
         """Predict from x_t (B, C+M, h, w) at level t, 1 <= t <= T; clipped as the scheduler's config has it."""
         self._check(x_t, t)
         x_t = x_t.float()
-        output, spread = split_variance(self._run(x_t, t), self.scheduling.variance)
+        times = torch.tensor([t - 1], device=x_t.device)
+        output, spread = split_variance(self._running(x_t, times, self._label), self.scheduling.variance)
         clean = self.noise.clean_from(self.scheduling.prediction, output, x_t, t)
         return Prediction(self.scheduling.limited(clean), spread)
 
-    def _run(self, x_t: Tensor, t: int) -> Tensor:
-        labels = None if self._label is None else self._label.expand(len(x_t))
-        with torch.autocast(x_t.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16"):
-            output: Tensor = self.unet(x_t, t - 1, labels).sample
-        return output.float()
+    def _run_by(self, backend: Backend) -> None:
+        self.backend, classes = backend, self.unet.config.num_class_embeds or 0
+        inputs = Inputs(self.spec.channels, self.spec.size, classes, self.device, self.dtype)
+        self._running = backend(_Sample(self.unet), inputs)
 
     def _check(self, x_t: Tensor, t: int) -> None:
         if not 1 <= t <= self.noise.steps:
             raise DenoiserError(f"Level {t} is outside 1..{self.noise.steps}, the levels of the pipeline.")
         if x_t.shape[1:] != self.spec.shape:
             raise DenoiserError(f"The pipeline was given {tuple(x_t.shape)}; expected (B, *{self.spec.shape}).")
+
+
+class _Sample(nn.Module):
+    """A UNet2DModel, called as a backend calls networks."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, x: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
+        sample: Tensor = self.unet(x, times, None if labels is None else labels.expand(len(x))).sample
+        return sample
 
 
 def _check_config(config: Any, scheduling: Scheduling, mask_channels: int, label: int | None) -> None:

@@ -2,16 +2,19 @@
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .. import unseen
 from ..failures import wrong_use
+from ..paper import PaperCommand
 from ..parameters import (
     FILE,
     MOST_RESAMPLES,
+    MOST_TRIES,
     NEW_FOLDER,
     SAMPLES,
     Count,
@@ -29,10 +32,13 @@ from ..printing import print_json, reserve_stdout, say
 if TYPE_CHECKING:
     from dmix_core.animation import DenoisingGif
     from dmix_core.output import SampleFiles
+    from dmix_core.redraw import Redraw
     from dmix_core.run import Run, RunFolder
     from dmix_core.sample import Sample
     from dmix_core.step import Step
     from dmix_core.strip import DenoisingStrip
+
+    Watching = Mapping[str, DenoisingStrip | DenoisingGif]
 
 OPTIONS = {
     "background": "--background",
@@ -41,13 +47,15 @@ OPTIONS = {
     "wraps": "--wrap",
     "settings": "--set",
     "listen_from": "--listen-from",
+    "size": "--size",
+    "dtype": "--dtype",
 }
 """Which option sets a field of an edit."""
 WALK = ("jump_length", "resamples")
 """Options that are settings of the timestep schedule."""
 
 
-@click.command(short_help="Compose images from models, with masks.")
+@click.command(cls=PaperCommand, short_help="Compose images from models, with masks.")
 @click.argument("recipe", required=False, type=FILE)
 @click.option("--background", type=ModelType(), help="What fills the canvas.  [default: tiles]")
 @click.option(
@@ -66,7 +74,11 @@ WALK = ("jump_length", "resamples")
     help="A wrapper around a region's model; the first given is innermost.",
 )
 @click.option(
-    "--set", "settings", multiple=True, type=SettingType(), help="A setting of a plugin in use or of a region's model."
+    "--set",
+    "settings",
+    multiple=True,
+    type=SettingType(),
+    help="A setting of a plugin in use or of a region's model; `dmix plugins` lists the settings of each plugin.",
 )
 @click.option(
     "--listen-from",
@@ -99,7 +111,25 @@ WALK = ("jump_length", "resamples")
 @click.option("--device", help="Where to compute: cpu, cuda, mps.  [default: cpu]")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the networks.  [default: float32]")
 @click.option("--backend", metavar="NAME", help="What calls the networks: torch, compile.  [default: torch]")
+@click.option(
+    "--redraw",
+    "tries",
+    type=Count(0, MOST_TRIES),
+    default=0,
+    show_default=True,
+    help="How often a sample is drawn again, at most, in which a mask is empty or an object has faded.",
+)
+@click.option("--drop", is_flag=True, help="Leave out samples in which a mask is empty or an object has faded.")
+@click.option(
+    "--min-contrast",
+    "least_contrast",
+    type=Finite(min=0, max=255),
+    default=6.0,
+    show_default=True,
+    help="An object of less, in grey levels, has faded; of real blowholes 5 % have less than 6.",
+)
 @click.option("-o", "--out", type=NEW_FOLDER, default="dmix-out", show_default=True, help="The folder to write into.")
+@click.option("--resume", is_flag=True, help="Make only what an earlier run of the same recipe has not finished in -o.")
 @click.option("--strip/--no-strip", default=True, help="Draw how the first sample came about.  [default: strip]")
 @click.option(
     "--strip-at",
@@ -118,17 +148,19 @@ WALK = ("jump_length", "resamples")
 def compose(
     recipe: Path | None,
     out: Path,
+    resume: bool,
     strip: bool,
     strip_at: tuple[float, ...] | None,
     gif: bool,
     quiet: bool,
     as_json: bool,
-    **edit: Any,
+    **options: Any,
 ) -> None:
     """Compose images; without arguments, the bundled magnetic tiles with blowholes.
 
     MODEL is the name of a bundled model (see `dmix models`), a checkpoint folder, or NAME or NAME:ARGUMENT of a plugin;
-    for a model of several classes FOLDER:CLASS. Each object's region is called after the last part of what was typed.
+    for a model of several classes FOLDER:CLASS. Each object's region is called after the last part of what was typed,
+    the second of that name blowhole-2, the third blowhole-3; --listen-from, --wrap and --set name one of them.
     IMAGE is a picture: under the hard mask, pixels that no object owns come out as they are. As an object, a
     picture owns what is opaque in it.
 
@@ -137,31 +169,75 @@ def compose(
 
     Into the output folder go images/, masks/ (each pixel holds the number of the region that owns it, 0 for the
     background), overlays/, amodal/ (each object's mask as if nothing covered it), strip.png, sheet.png for several
-    samples, recipe.json, and a folder for each exporter. Files of the same names are replaced.
+    samples, recipe.json, samples.jsonl with the objects of each sample, and a folder for each exporter. Files of
+    the same names are replaced. With --resume, samples that are finished stay; without other options the recipe is that
+    of the folder.
+
+    Samples in which a mask is empty or an object has faded are named at the end. Those that --redraw draws again keep
+    their numbers and take other noise, which recipe.json states, as it states what --drop left out.
 
     \b
     Examples:
       dmix compose -n 8 --seed 3
       dmix compose --background wall.png --object blowhole@10,20,32,32 --object blowhole@60,40,48,48
+      dmix compose -n 100 --redraw 3 --drop
       dmix compose --plugin soft-mask --set feather=2 --listen-from blowhole=0.7
       dmix compose dmix-out/recipe.json --resamples 5 -o more
+      dmix compose --resume -o dmix-out
     """
-    run = _planned(recipe, edit)
+    from dmix_core.redraw import Redraw
+
+    asked = {name: options.pop(name) for name in unseen.NAMES}
+    if resume and recipe is None and not any(options.values()):
+        recipe = _recipe_of(out)
+    run = _planned(recipe, options)
     if run.changes:
         differences = "; ".join(run.changes)
         say(f"The images may differ from those that {recipe} was made with: {differences}.", err=True)
+    for notice in _notices(run):
+        say(f"Note: {notice}", err=True)
+    if not resume:
+        _warn_of_earlier(out)
     started = time.monotonic()
     watching = _watching(run, strip, strip_at, gif)
-    with run.folder(out) as folder:
-        samples, exported = _write(run, folder, watching.values(), quiet, as_json)
-    drawn = {name: each.write(out / PICTURES[name]) for name, each in watching.items()}
+    with run.folder(out, resume=resume) as folder:
+        redraw = Redraw(folder, **asked)
+        samples, exported = _write(redraw, folder, watching, quiet, as_json)
+    drawn = {name: path for name in watching if (path := out / PICTURES[name]).exists()}
     sheet = {"sheet": folder.sheet} if folder.sheet else {}
     files = drawn | sheet | {"recipe": folder.recipe}
     if as_json:
         seconds = round(time.monotonic() - started, 2)
-        print_json({"folder": out, **files, "exported": exported, "samples": samples, "seconds": seconds})
+        found = {"exported": exported, "samples": samples, **unseen.record(redraw), "seconds": seconds}
+        print_json({"folder": out, **files, **found})
     elif not quiet:
-        _report(len(run), folder, files)
+        _report(folder, files)
+        for line in unseen.report(redraw, folder):
+            say(line)
+
+
+def _recipe_of(out: Path) -> Path:
+    """The recipe of a folder that is to be resumed without other options."""
+    from dmix_core.run import RECIPE
+
+    if not (out / RECIPE).is_file():
+        raise click.UsageError(
+            f"There is no {RECIPE} in {str(out)!r} to go on with. Give the recipe or the options of the run, or the "
+            "folder of one with -o."
+        )
+    return out / RECIPE
+
+
+def _warn_of_earlier(out: Path) -> None:
+    """Print that a folder holds the samples of an earlier run, some of which may stay."""
+    from dmix_core.journal import JOURNAL, read_lines
+
+    if count := len(read_lines(out / JOURNAL)):
+        say(
+            f"{out} holds {count} sample{'s' * (count > 1)} of an earlier run. Files of the same names are replaced, "
+            "others stay; with --resume, finished samples of the same recipe are kept.",
+            err=True,
+        )
 
 
 # ---- planning -------------------------------------------------------------------------------------------------
@@ -184,6 +260,13 @@ def _planned(path: Path | None, options: dict[str, Any]) -> "Run":
             raise RecipeError(_with_options(str(error))) from error
 
 
+def _notices(run: "Run") -> list[str]:
+    """What the user may not have meant, in the words of the options."""
+    from dmix_core.notices import notices
+
+    return [_with_options(notice) for notice in notices(run.composer)]
+
+
 def _fields(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were given, as the fields of an edit."""
     given = {name: value for name, value in options.items() if value is not None}
@@ -203,9 +286,7 @@ PICTURES = {"strip": "strip.png", "gif": "denoising.gif"}
 """The pictures of the denoising of the first sample, and their files."""
 
 
-def _watching(
-    run: "Run", strip: bool, strip_at: Sequence[float] | None, gif: bool
-) -> "dict[str, DenoisingStrip | DenoisingGif]":
+def _watching(run: "Run", strip: bool, strip_at: Sequence[float] | None, gif: bool) -> "Watching":
     """What draws the denoising of the first sample."""
     from dmix_core.animation import DenoisingGif
     from dmix_core.strip import PERCENTAGES, DenoisingStrip
@@ -215,25 +296,32 @@ def _watching(
 
 
 def _write(
-    run: "Run", folder: "RunFolder", watching: "Iterable[DenoisingStrip | DenoisingGif]", quiet: bool, keep: bool
+    redraw: "Redraw", folder: "RunFolder", watching: "Watching", quiet: bool, keep: bool
 ) -> tuple[list[dict[str, Any]], list[Path]]:
     """Compose and write every sample; returns the samples' facts and the exporters' files if these are to be kept."""
     from ..progress import progress
 
-    first, *_ = run.recipe.batches()
+    first, *_ = folder.run.recipe.batches()
     samples: list[dict[str, Any]] = []
     exported: list[Path] = []
-    with progress("composing", "step", quiet, total=run.steps) as bar:
+    with progress("composing", "step", quiet, total=folder.steps) as bar:
 
         def on_step(step: "Step", batch: Sequence[int]) -> None:
-            for each in watching if batch == first else ():
+            for name, each in watching.items() if batch == first else ():
                 each.add(step)
+                if step.s == 0:  # before the first sample is finished, so that a resumed run has them
+                    each.write(folder.path / PICTURES[name])
             bar.update()
 
-        for sample in run.samples(on_step):
+        def on_redraw(batch: Sequence[int]) -> None:
+            for each in watching.values() if batch == first else ():
+                each.restart()
+            bar.total += folder.run.batch_steps
+
+        for sample in redraw.samples(on_step, on_redraw):
             finished = folder.add(sample)
             if keep:
-                samples.append(_facts(sample, folder.pictures.files(sample)))
+                samples.append(_facts(sample, folder.pictures.files(sample.number)))
                 exported += finished
     return samples, exported + folder.close()
 
@@ -248,8 +336,11 @@ def _facts(sample: "Sample", files: "SampleFiles") -> dict[str, Any]:
 # ---- printing -------------------------------------------------------------------------------------------------
 
 
-def _report(count: int, folder: "RunFolder", files: dict[str, Path]) -> None:
-    say(f"Wrote {count} image{'s' * (count > 1)} to {folder.path / 'images'}, beside masks, overlays and amodal.")
+def _report(folder: "RunFolder", files: dict[str, Path]) -> None:
+    count, kept = len(folder.run), len(folder.finished)
+    were = f", {kept} of them before," if kept else ""
+    images = folder.path / "images"
+    say(f"Wrote {count} image{'s' * (count > 1)}{were} to {images}, beside masks, overlays and amodal.")
     for what, path in files.items():
         say(f"{what:>8}  {path}")
     for path in folder.exports.values():

@@ -7,6 +7,7 @@ import click
 
 from ..failures import wrong_use
 from ..field_options import Decorator, apply
+from ..paper import PaperCommand
 from ..parameters import (
     FILE,
     NEW_FOLDER,
@@ -62,7 +63,7 @@ BASE: list[Decorator] = [
 FIELDS = {"background", "objects", "plugins", "size", "seed", "samples", "batch_size", "device", "dtype"}
 
 
-@click.command(short_help="Compose under several settings, as one sheet.")
+@click.command(cls=PaperCommand, short_help="Compose under several settings, as one sheet.")
 @click.argument("recipe", required=False, type=FILE)
 @apply([*AXES, *BASE])
 @click.option("-o", "--out", type=NEW_FOLDER, default="dmix-sweep", show_default=True, help="The folder to write into.")
@@ -72,7 +73,7 @@ def sweep(recipe: Path | None, out: Path, quiet: bool, as_json: bool, **given: A
     """Compose a recipe, or the bundled pair, under every combination of the values given, from the same noise.
 
     VALUES are a list, such as 0,2,5, or a range FIRST:LAST:STEP with both ends, such as 0.8:0.95:0.05. The last option
-    swept, in the order of this help, makes the columns, all others the rows.
+    swept, in the order of this help, makes the columns, all others the rows; what has one value stands in the title.
 
     Into the output folder go sheet.png, whose cells show the first image and the figures of all, and sweep.json, which
     has one record for each cell with its figures and the recipe that makes it again. Figures are means over the objects
@@ -116,12 +117,13 @@ def _write(planned: "Sweep", out: Path, quiet: bool) -> dict[str, Any]:
     """Compose all cells; write the sheet and the figures, and return these with the files' paths."""
     import json
 
-    from dmix_core.files import writable_folder, write_atomically
+    from dmix_core.files import remove_temporaries, writable_folder, write_atomically
     from dmix_core.sweep_sheet import SweepSheet
 
     from ..progress import progress
 
     folder = writable_folder(out)
+    remove_temporaries(folder)  # of a killed sweep
     sheet = SweepSheet(planned.axes, _title(planned))
     cells = []
     with progress("sweeping", "step", quiet, total=planned.steps) as bar:

@@ -1,30 +1,65 @@
 """Conformance check of backends: a network that is run by one predicts what it predicts without."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ..backends import Backend, Inputs, Network
-from .promises import Check, Judged, Verdict, answered, form, purely, repeats
+from .checking import Check, Conformance, Device, Input, Verdict
+from .promises import answered, form, purely, repeats
 
 CHANNELS, SIZE, CLASSES = 4, (8, 12), 3
 
 
-def check_backend(
-    backend: Backend, *, examples: int = 10, device: torch.device | str = "cpu", tolerance: float = 1e-4
-) -> None:
+@Conformance
+def check_backend(backend: Backend, *, examples: int = 10, device: Device = "cpu", tolerance: float = 1e-4) -> Check:
     """Check a backend on small networks with and without classes, for batches of 1 to 4.
 
     Promises: what it makes of a network predicts what the network does, up to the tolerance; the result has the
-    input's dtype and device; times and labels are one for the batch or one for each sample; the same input gives the
-    same bits; the input and the global random generators are left alone; it can be hashed.
-
-    Raises BrokenPromise.
+    input's dtype and device; times and labels are one for the batch or one for each sample; it can be hashed.
     """
-    backend_check(backend, examples, device, tolerance).run()
+    made: dict[int, tuple[Network, Network]] = {}  # a compiled network serves every call
+
+    def case(classes: int, batch: int, apart: bool, seed: int) -> Input:
+        text = f"classes={classes}, batch={batch}, apart={apart}, seed={seed}"
+        code = (
+            "from dmix_core.testing.backend_checks import SmallNetwork, drawn\n"
+            f"network = SmallNetwork({classes}).to({str(device)!r}).eval()\n"
+            f"given = drawn({classes}, {batch}, {apart}, {seed}, {str(device)!r})\n"
+            f"print(backend(network, network.inputs({str(device)!r}))(*given) - network(*given))"
+        )
+        return Input((classes, batch, apart, seed), text, code)
+
+    @torch.no_grad()
+    def judge(classes: int, batch: int, apart: bool, seed: int) -> Iterator[Verdict]:
+        yield Verdict("it can be hashed", isinstance(hash(backend), int))
+        if classes not in made:
+            plain = SmallNetwork(classes).to(device).eval()
+            made[classes] = plain, (yield from answered(backend, plain, plain.inputs(device)))
+        network, running = made[classes]
+        given = drawn(classes, batch, apart, seed, device)
+        expected = network(*given)
+        predicted = yield from purely(running, *given)
+        yield from form("the prediction", predicted, given[0], expected.shape)
+        off = float((predicted - expected).abs().max())
+        yield Verdict("it predicts what the network does", off <= tolerance, f"off by {off:.4g}")
+        again = yield from answered(running, *given)
+        yield from repeats([predicted], [again])
+
+    cases = st.builds(case, st.sampled_from([0, CLASSES]), st.integers(1, 4), st.booleans(), st.integers(0, 2**32))
+    return Check(cases, judge, examples)
+
+
+def drawn(
+    classes: int, batch: int, apart: bool, seed: int, device: Device = "cpu"
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """x, times and labels of one call; if `apart`, each sample has a time and a label of its own."""
+    generator, count = torch.Generator().manual_seed(seed), batch if apart else 1
+    x = torch.randn(batch, CHANNELS, *SIZE, generator=generator).to(device)
+    times = torch.randint(1000, (count,), generator=generator).to(device)
+    return x, times, torch.randint(classes, (count,), generator=generator).to(device) if classes else None
 
 
 class SmallNetwork(nn.Module):
@@ -50,76 +85,6 @@ class SmallNetwork(nn.Module):
         predicted: Tensor = self.conv(nn.functional.silu(self.norm(x) + shift[..., None, None]))
         return predicted
 
-
-@dataclass(frozen=True)
-class _Call:
-    """One call of a network.
-
-    Attributes:
-        apart: each sample has a time and a label of its own.
-    """
-
-    classes: int
-    batch: int
-    apart: bool
-    seed: int
-    device: torch.device | str
-
-    def __str__(self) -> str:
-        return f"classes={self.classes}, batch={self.batch}, apart={self.apart}, seed={self.seed}"
-
-    @property
-    def code(self) -> str:
-        return (
-            "from dmix_core.testing import backend_checks as checks\n"
-            f"call = checks._Call({self.classes}, {self.batch}, {self.apart}, {self.seed}, {str(self.device)!r})\n"
-            "network = call.network()\nprint(backend(network, call.inputs)(*call.given()) - network(*call.given()))"
-        )
-
-    @property
-    def inputs(self) -> Inputs:
-        return Inputs(CHANNELS, SIZE, self.classes, torch.device(self.device), "float32")
-
-    def network(self) -> SmallNetwork:
-        return SmallNetwork(self.classes).to(self.device).eval()
-
-    def given(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """x, times and labels."""
-        generator = torch.Generator().manual_seed(self.seed)
-        count = self.batch if self.apart else 1
-        x = torch.randn(self.batch, CHANNELS, *SIZE, generator=generator)
-        times = torch.randint(1000, (count,), generator=generator)
-        labels = torch.randint(self.classes, (count,), generator=generator) if self.classes else None
-        return x.to(self.device), times.to(self.device), None if labels is None else labels.to(self.device)
-
-
-def backend_check(
-    backend: Backend, examples: int = 10, device: torch.device | str = "cpu", tolerance: float = 1e-4
-) -> Check[_Call]:
-    """What check_backend runs."""
-    made: dict[int, tuple[Network, Network]] = {}  # a compiled network serves every call
-
-    def judge(case: _Call) -> Iterator[Verdict]:
-        yield Verdict("it can be hashed", isinstance(hash(backend), int))
-        if case.classes not in made:
-            plain = case.network()
-            made[case.classes] = plain, (yield from answered(backend, plain, case.inputs))
-        network, running = made[case.classes]
-        given = case.given()
-        expected = network(*given)
-        predicted = yield from _run(running, given)
-        yield from form("the prediction", predicted, given[0], expected.shape)
-        off = float((predicted - expected).abs().max())
-        yield Verdict("it predicts what the network does", off <= tolerance, f"off by {off:.4g}")
-        again = yield from _run(running, given)
-        yield from repeats([predicted], [again])
-
-    cases = st.builds(
-        _Call, st.sampled_from([0, CLASSES]), st.integers(1, 4), st.booleans(), st.integers(0, 2**32), st.just(device)
-    )
-    return Check(cases, judge, examples)
-
-
-def _run(running: Network, given: tuple[Tensor, Tensor, Tensor | None]) -> Judged[Tensor]:
-    with torch.no_grad():
-        return (yield from purely(running, *given))
+    def inputs(self, device: Device) -> Inputs:
+        classes = self.labels.num_embeddings if self.labels else 0
+        return Inputs(CHANNELS, SIZE, classes, torch.device(device), "float32")

@@ -1,34 +1,56 @@
 """Checks of what is installed, by name."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..backends import Compute
 from ..discovery import ALLOW_LIST
 from ..errors import PluginError, did_you_mean
 from ..kinds import Kind
-from ..protocols import Denoiser
 from ..registry import Registry
-from .backend_checks import backend_check
-from .model_checks import SPEC, classifier_check, closed_form, denoiser_check, wrapper_check
-from .part_checks import exporter_check, merge_rule_check, stepper_check, timestep_schedule_check
-from .promises import Check
+from .backend_checks import check_backend
+from .checking import Check
+from .model_checks import check_classifier, check_denoiser, check_wrapper, closed_form
+from .part_checks import check_exporter, check_merge_rule, check_stepper, check_timestep_schedule
 
 Setting = tuple[str | None, str, Any]
 """The name that it is for, or None; its key; its value."""
-CHECKED = (
-    "merge rule",
-    "timestep schedule",
-    "stepper",
-    "denoiser",
-    "wrapper",
-    "classifier",
-    "exporter",
-    "backend",
-    "layout",
-)
-"""The kinds that have a check; that of layouts is `dmix_data.testing.layout_check`."""
+AROUND = ("wrapper", "classifier")
+"""The kinds that are checked with a denoiser."""
+
+
+class Checked(NamedTuple):
+    """How a kind is made and checked."""
+
+    called: str
+    """The name by which the lines of its check call it."""
+    check: Callable[..., Check] | None
+    """None: it is not in dmix-core."""
+    options: tuple[str, ...] = ()
+    """What the check takes of the Surroundings."""
+    code: str = "registry.create({kind!r}, {reference!r}, {settings}, compute)"
+    """Python that makes a Part."""
+
+
+_WRAPPED = "lambda denoiser: registry.wrapped(denoiser, {reference!r}, {settings}, compute)"
+CHECKED: Mapping[Kind, Checked] = {
+    "merge rule": Checked("rule", check_merge_rule.of, ("device",)),
+    "timestep schedule": Checked("schedule", check_timestep_schedule.of),
+    "stepper": Checked("stepper", check_stepper.of, ("device",)),
+    "exporter": Checked("exporter", check_exporter.of),
+    "backend": Checked("backend", check_backend.of, ("device",)),
+    "layout": Checked("layout", None),  # dmix_data.testing.check_layout
+    "format": Checked("format", None),  # dmix_data.testing.check_format
+    "denoiser": Checked(
+        "denoiser", check_denoiser.of, ("device", "limit"), "registry.denoiser({reference!r}, compute, {settings})"
+    ),
+    "wrapper": Checked("wrap", check_wrapper.of, ("device", "limit"), _WRAPPED),
+    "classifier": Checked(
+        "classifier", check_classifier.of, ("device",), "registry.classifier({reference!r}, compute)"
+    ),
+}
 
 
 class Part(NamedTuple):
@@ -100,65 +122,41 @@ def _part(reference: str, kind: Kind, given: Iterable[Setting], registry: Regist
     return Part(kind, reference, mine)
 
 
-def part_check(part: Part, registry: Registry, around: Surroundings) -> Check[Any]:
+def part_check(part: Part, registry: Registry, around: Surroundings) -> Check:
     """The check of a part, which is made for it.
 
     Raises:
         DmixError: it cannot be made.
     """
-    if part.kind in ("denoiser", "wrapper", "classifier"):
-        return _model_check(part, registry, around)
-    made, device = registry.create(part.kind, part.reference, part.settings, Compute(around.device)), around.device
-    match part.kind:
-        case "merge rule":
-            return merge_rule_check(made, device=device)
-        case "stepper":
-            return stepper_check(made, device=device)
-        case "timestep schedule":
-            return timestep_schedule_check(made)
-        case "exporter":
-            return exporter_check(made)
-        case "backend":
-            return backend_check(made, device=device)
-    raise PluginError(f"There is no check of a {part.kind}.")
+    check, options = CHECKED[part.kind].check, CHECKED[part.kind].options
+    if check is None:
+        raise PluginError(f"There is no check of a {part.kind} here.")
+    return check(*_made(part, registry, around), **{key: getattr(around, key) for key in options})
 
 
-def _model_check(part: Part, registry: Registry, around: Surroundings) -> Check[Any]:
-    device, compute, limit = around.device, Compute(around.device), around.limit
+def _made(part: Part, registry: Registry, around: Surroundings) -> tuple[Any, ...]:
+    """What the check of a part is given, by position."""
+    compute = Compute(around.device)
     if part.kind == "denoiser":
-        denoiser = registry.denoiser(part.reference, compute, part.settings)
-        return denoiser_check(denoiser, device=device, limit=limit)
+        return (registry.denoiser(part.reference, compute, part.settings),)
+    if part.kind not in AROUND:
+        return (registry.create(part.kind, part.reference, part.settings, compute),)
     inside = registry.denoiser(around.denoiser, compute) if around.denoiser else None
     if part.kind == "classifier":
-        spec, noise = (inside.spec, inside.noise) if inside else (SPEC, None)
-        return classifier_check(registry.classifier(part.reference, compute), spec, noise, device=device)
-
-    def wrap(denoiser: Denoiser) -> Denoiser:
-        return registry.wrapped(denoiser, part.name, part.settings, compute)
-
+        return registry.classifier(part.reference, compute), *((inside.spec, inside.noise) if inside else ())
+    wrap = partial(registry.wrapped, name=part.name, settings=part.settings, compute=compute)
     wrap(inside or closed_form())  # settings that are wrong are no broken promise
-    return wrapper_check(wrap, inside, device=device, limit=limit)
+    return wrap, inside
 
 
 def making(part: Part, around: Surroundings) -> list[str]:
     """Python that makes the part, under the name by which the lines of its check call it."""
-    settings = part.settings
-    calls = {
-        "merge rule": f"rule = registry.create('merge rule', {part.name!r}, {settings}, compute)",
-        "timestep schedule": f"schedule = registry.create('timestep schedule', {part.name!r}, {settings})",
-        "stepper": f"stepper = registry.create('stepper', {part.name!r}, {settings})",
-        "backend": f"backend = registry.create('backend', {part.name!r}, {settings})",
-        "exporter": f"exporter = registry.create('exporter', {part.name!r}, {settings})",
-        "denoiser": f"denoiser = registry.denoiser({part.reference!r}, compute, {settings})",
-        "wrapper": f"wrap = lambda denoiser: registry.wrapped(denoiser, {part.name!r}, {settings}, compute)",
-        "layout": f"layout = registry.create('layout', {part.name!r}, {settings})",
-        "classifier": f"classifier = registry.classifier({part.reference!r}, compute)",
-    }
     lines = [
         "from dmix_core.backends import Compute",
         "from dmix_core.registry import Registry",
         f"registry, compute = Registry.load(), Compute({around.device!r})",
     ]
-    if around.denoiser and part.kind in ("wrapper", "classifier"):
+    if around.denoiser and part.kind in AROUND:
         lines += [f"denoiser = registry.denoiser({around.denoiser!r}, compute)", "noise = denoiser.noise"]
-    return [*lines, calls[part.kind]]
+    checked = CHECKED[part.kind]
+    return [*lines, f"{checked.called} = {checked.code.format(**part._asdict())}"]

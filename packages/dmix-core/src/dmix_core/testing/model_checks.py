@@ -1,8 +1,8 @@
 """Conformance checks of denoisers, of the wrappers around them and of classifiers of noisy images."""
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from hypothesis import strategies as st
@@ -11,8 +11,9 @@ from torch import Tensor
 from ..checks import broadcasts
 from ..noise import NoiseSchedule
 from ..protocols import BatchedDenoiser, Classifier, Denoiser, Prediction, Spec, StatefulDenoiser
+from .checking import Check, Conformance, Device, Input, Judged, Unanswered, Verdict
 from .denoisers import GaussianDenoiser
-from .promises import Check, Judged, Unanswered, Verdict, answered, apart, form, free, moving, purely, steady
+from .promises import answered, apart, form, free, moving, purely, steady
 
 LIMIT = 10.0
 """How far predictions go from 0 at most, unless another limit is given; they should lie in about [-1, 1]."""
@@ -20,41 +21,41 @@ SPEC = Spec((6, 5))
 """Of closed-form denoisers, and of what classifiers look at, where none is given."""
 
 
+@Conformance
 def check_denoiser(
-    denoiser: Denoiser,
-    *,
-    examples: int = 10,
-    device: torch.device | str = "cpu",
-    tolerance: float = 1e-4,
-    limit: float = LIMIT,
-) -> None:
+    denoiser: Denoiser, *, examples: int = 10, device: Device = "cpu", tolerance: float = 1e-4, limit: float = LIMIT
+) -> Check:
     """Check a denoiser at its first level, its last one and some between.
 
     Promises: spec and noise are what they should be; the clean prediction has the state's shape, dtype and device, is
-    finite, without gradient and within the limit; the spread broadcasts to it, is finite and within the limit; the
-    same input gives the same bits, under torch.inference_mode() too; samples of a batch do not depend on each other;
-    the state and the global random generators are left alone; a still one predicts the same from every state; one
-    that has a family predicts the same joined with it.
+    finite, without gradient and within the limit; the spread broadcasts to it, is finite and within the limit; it
+    predicts the same under torch.inference_mode(); a still one predicts the same from every state; one that has a
+    family predicts the same joined with it.
 
     Args:
-        device: where the denoiser is.
-        tolerance: how much a sample may differ alone and in a batch, where sums run in another order.
         limit: how far from 0 predictions may go; math.inf for a network that does not clip its clean image.
-
-    Raises BrokenPromise.
     """
-    denoiser_check(denoiser, examples, device, tolerance, limit).run()
+
+    def judge(x_t: Tensor, t: int) -> Iterator[Verdict]:
+        yield from _description(denoiser)
+        yield from _predictions(denoiser, x_t, t, tolerance, limit)
+
+    spec, noise = denoiser.spec, denoiser.noise
+    fits = isinstance(spec, Spec) and isinstance(noise, NoiseSchedule) and min(spec.shape) >= 1
+    states = _States(spec if fits else SPEC, noise.steps if fits else 1, device)
+    return states.check(judge, "denoiser(x_t, {t})", examples)
 
 
+@Conformance
 def check_wrapper(
     wrap: Callable[[Denoiser], Denoiser],
     denoiser: Denoiser | None = None,
     *,
     examples: int = 10,
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
     tolerance: float = 1e-4,
     limit: float = LIMIT,
-) -> None:
+) -> Check:
     """Check what a wrapper makes of a denoiser.
 
     Promises: all that `check_denoiser` has of the wrapped denoiser; it keeps channels and table of the one inside, and
@@ -63,33 +64,76 @@ def check_wrapper(
     Args:
         wrap: the wrapper with its settings, such as functools.partial(Sharper, amount=2).
         denoiser: what to wrap; None: one in closed form, that paints (6, 5) pixels in RGB.
-
-    Raises BrokenPromise.
+        limit: as for `check_denoiser`.
     """
-    wrapper_check(wrap, denoiser, examples, device, tolerance, limit).run()
+    inside = closed_form() if denoiser is None else denoiser
+
+    def judge(x_t: Tensor, t: int) -> Iterator[Verdict]:
+        inner = x_t.new_ones(len(x_t), *inside.spec.shape)
+        before = inside(inner, t).clean
+        wrapped = yield from purely(wrap, inside)
+        yield from _description(wrapped)
+        kept = getattr(wrapped, "denoiser", None) is inside
+        yield Verdict("it keeps the denoiser inside as its attribute `denoiser`", kept)
+        same = torch.equal(wrapped.noise.alpha_bar, inside.noise.alpha_bar)
+        kept = _channels(wrapped.spec) == _channels(inside.spec)
+        yield Verdict("it keeps the channels of the denoiser inside", kept, f"{wrapped.spec}")
+        yield Verdict("it keeps the noise table of the denoiser inside", same)
+        yield from _predictions(wrapped, x_t, t, tolerance, limit)
+        after = inside(inner, t).clean
+        yield Verdict("the denoiser inside predicts the same after as before", torch.equal(before, after))
+
+    ask = "wrap(denoiser)(x_t, {t})"
+    if denoiser is None:
+        ask = f"from dmix_core.testing.model_checks import closed_form\ndenoiser = closed_form()\n{ask}"
+    return _States(_wrapped_spec(wrap, inside), inside.noise.steps, device).check(judge, ask, examples)
 
 
+@Conformance
 def check_classifier(
     classifier: Classifier,
     spec: Spec = SPEC,
     noise: NoiseSchedule | None = None,
     *,
     examples: int = 10,
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
     tolerance: float = 1e-4,
-) -> None:
+) -> Check:
     """Check a classifier of noisy images on states of this spec at levels of this table.
 
     Promises: log p is (B,), of the state's dtype and device, finite and 0 or less; its gradient with respect to the
-    state is there and finite; both are the same for a sample alone and in a batch; the same input gives the same bits;
-    the state and the global random generators are left alone.
+    state is there and finite.
 
     Args:
         noise: None: linear, 1000 levels.
-
-    Raises BrokenPromise.
     """
-    classifier_check(classifier, spec, noise, examples, device, tolerance).run()
+    table = noise or NoiseSchedule.linear()
+
+    @torch.no_grad()
+    def log_p(x_t: Tensor, t: int) -> Tensor:
+        return classifier(x_t, t, table)
+
+    @torch.enable_grad()
+    def slope(x_t: Tensor, t: int) -> Tensor:
+        x_t = x_t.clone().requires_grad_()
+        predicted: Tensor = classifier(x_t, t, table).sum()
+        found = torch.autograd.grad(predicted, x_t, allow_unused=True)[0] if predicted.requires_grad else None
+        return torch.full_like(x_t, torch.nan) if found is None else found
+
+    def judge(x_t: Tensor, t: int) -> Iterator[Verdict]:
+        predicted = yield from purely(log_p, x_t, t)
+        yield from form("log p", predicted, x_t, x_t.shape[:1])
+        yield Verdict("log p is 0 or less", float(predicted.max()) <= 1e-5, f"it reaches {float(predicted.max()):.4g}")
+        yield from steady(lambda x: log_p(x, t), x_t, predicted, tolerance)
+        gradient = yield from answered(slope, x_t, t)
+        finite = bool(torch.isfinite(gradient).all())
+        yield Verdict("log p has a finite gradient with respect to the state", finite)
+        yield from apart(lambda b: slope(x_t[b : b + 1], t), gradient, tolerance)
+
+    ask = "classifier(x_t, {t}, noise)"
+    if noise is None:
+        ask = f"from dmix_core import NoiseSchedule\nnoise = NoiseSchedule.linear()\n{ask}"
+    return _States(spec, table.steps, device).check(judge, ask, examples)
 
 
 def closed_form() -> Denoiser:
@@ -97,66 +141,28 @@ def closed_form() -> Denoiser:
     return GaussianDenoiser(SPEC, torch.full((SPEC.channels, 1, 1), 0.2), 0.5)
 
 
-@dataclass(frozen=True)
-class _State:
-    """A state of pure noise, and how to ask about it."""
+class _States(NamedTuple):
+    """States of pure noise at the levels 1..last."""
 
-    shape: tuple[int, ...]
-    t: int
-    seed: int
-    device: torch.device | str
-    ask: str
+    spec: Spec
+    last: int
+    device: Device
 
-    def __str__(self) -> str:
-        return f"t={self.t}, batch={self.shape[0]}, seed={self.seed}"
+    def check(self, judge: Callable[[Tensor, int], Iterator[Verdict]], ask: str, examples: int) -> Check:
+        """A check whose judge is given a state and its level; `ask` is Python that asks about x_t at level {t}."""
 
-    @property
-    def code(self) -> str:
-        sizes = ", ".join(map(str, self.shape))
-        x_t = f"torch.randn({sizes}, generator=torch.Generator().manual_seed({self.seed})){moving(self.device)}"
-        return f"import torch\nx_t = {x_t}\n{self.ask.format(t=self.t)}"
+        def case(t: int, batch: int, seed: int) -> Input:
+            sizes = ", ".join(map(str, (batch, *self.spec.shape)))
+            made = f"torch.randn({sizes}, generator=torch.Generator().manual_seed({seed})){moving(self.device)}"
+            code = f"import torch\nx_t = {made}\n{ask.format(t=t)}"
+            return Input((t, batch, seed), f"t={t}, batch={batch}, seed={seed}", code)
 
-    def of(self, spec: Spec) -> "_State":
-        """The same for a denoiser that paints this."""
-        return replace(self, shape=(self.shape[0], *spec.shape))
+        def judge_state(t: int, batch: int, seed: int) -> Iterator[Verdict]:
+            x_t = torch.randn(batch, *self.spec.shape, generator=torch.Generator().manual_seed(seed))
+            return judge(x_t.to(self.device), t)
 
-    @property
-    def x_t(self) -> Tensor:
-        return torch.randn(self.shape, generator=torch.Generator().manual_seed(self.seed)).to(self.device)
-
-
-def _states(
-    spec: Spec, last: int, device: torch.device | str, ask: str
-) -> tuple[st.SearchStrategy[_State], list[_State]]:
-    """States at the levels 1..last, and the two that are always tried."""
-
-    def state(t: int, batch: int, seed: int) -> _State:
-        return _State((batch, *spec.shape), t, seed, device, ask)
-
-    drawn = st.builds(state, st.integers(1, last), st.integers(1, 3), st.integers(0, 2**32 - 1))
-    return drawn, [state(last, 2, 0), state(1, 2, 0)]
-
-
-# ---- denoisers ------------------------------------------------------------------------------------------------
-
-
-def denoiser_check(
-    denoiser: Denoiser,
-    examples: int = 10,
-    device: torch.device | str = "cpu",
-    tolerance: float = 1e-4,
-    limit: float = LIMIT,
-) -> Check[_State]:
-    """What check_denoiser runs."""
-
-    def judge(case: _State) -> Iterator[Verdict]:
-        yield from _description(denoiser)
-        yield from _predictions(denoiser, case, tolerance, limit)
-
-    spec, noise = denoiser.spec, denoiser.noise
-    fits = isinstance(spec, Spec) and isinstance(noise, NoiseSchedule) and min(spec.shape) >= 1
-    drawn, first = _states(spec if fits else SPEC, noise.steps if fits else 1, device, "denoiser(x_t, {t})")
-    return Check(drawn, judge, examples, first)
+        drawn = st.builds(case, st.integers(1, self.last), st.integers(1, 3), st.integers(0, 2**32 - 1))
+        return Check(drawn, judge_state, examples, [case(self.last, 2, 0), case(1, 2, 0)])
 
 
 def _description(denoiser: Denoiser) -> Iterator[Verdict]:
@@ -170,8 +176,7 @@ def _description(denoiser: Denoiser) -> Iterator[Verdict]:
     yield Verdict("there are 0 or 1 mask channels", spec.mask_channels in (0, 1), f"{spec}")
 
 
-def _predictions(denoiser: Denoiser, case: _State, tolerance: float, limit: float) -> Iterator[Verdict]:
-    x_t, t = case.x_t, case.t
+def _predictions(denoiser: Denoiser, x_t: Tensor, t: int, tolerance: float, limit: float) -> Iterator[Verdict]:
     predicted = yield from _prediction(denoiser, x_t, t, limit)
     yield from steady(lambda x: denoiser(x, t).clean, x_t, predicted.clean, tolerance)
     inferred = yield from answered(torch.inference_mode()(lambda: denoiser(x_t.clone(), t)))
@@ -213,57 +218,21 @@ def _prediction(denoiser: Denoiser, x_t: Tensor, t: int, limit: float) -> Judged
     predicted = yield from purely(denoiser, x_t, t)
     yield Verdict("the answer is a Prediction", isinstance(predicted, Prediction), f"it is {type(predicted).__name__}")
     clean, spread = predicted
-    yield from form("the clean image", clean, x_t, x_t.shape)
-    yield from free("the clean image", clean)
-    yield from _within("the clean image", clean, limit)
+    yield from _bounded("the clean image", clean, x_t, limit, x_t.shape)
     if spread is not None:
-        yield from form("the spread", spread, x_t)
-        yield from free("the spread", spread)
-        yield from _within("the spread", spread, limit)
+        yield from _bounded("the spread", spread, x_t, limit)
         shapes = f"{(*spread.shape,)} to {(*clean.shape,)}"
         yield Verdict("the spread broadcasts to the clean image", broadcasts(spread, clean), f"not {shapes}")
     return predicted
 
 
-def _within(name: str, tensor: Tensor, limit: float) -> Iterator[Verdict]:
+def _bounded(
+    name: str, tensor: Tensor, x_t: Tensor, limit: float, shape: Sequence[int] | None = None
+) -> Iterator[Verdict]:
+    yield from form(name, tensor, x_t, shape)
+    yield from free(name, tensor)
     most = float(tensor.abs().max())
     yield Verdict(f"{name}: within the limit", most <= limit, f"it reaches {most:.4g}, the limit is {limit}")
-
-
-# ---- wrappers -------------------------------------------------------------------------------------------------
-
-
-def wrapper_check(
-    wrap: Callable[[Denoiser], Denoiser],
-    denoiser: Denoiser | None = None,
-    examples: int = 10,
-    device: torch.device | str = "cpu",
-    tolerance: float = 1e-4,
-    limit: float = LIMIT,
-) -> Check[_State]:
-    """What check_wrapper runs."""
-    inside = closed_form() if denoiser is None else denoiser
-
-    def judge(case: _State) -> Iterator[Verdict]:
-        x_t = case.of(inside.spec).x_t
-        before = inside(x_t, case.t).clean
-        wrapped = yield from purely(wrap, inside)
-        yield from _description(wrapped)
-        kept = getattr(wrapped, "denoiser", None) is inside
-        yield Verdict("it keeps the denoiser inside as its attribute `denoiser`", kept)
-        same = torch.equal(wrapped.noise.alpha_bar, inside.noise.alpha_bar)
-        kept = _channels(wrapped.spec) == _channels(inside.spec)
-        yield Verdict("it keeps the channels of the denoiser inside", kept, f"{wrapped.spec}")
-        yield Verdict("it keeps the noise table of the denoiser inside", same)
-        yield from _predictions(wrapped, case, tolerance, limit)
-        after = inside(x_t, case.t).clean
-        yield Verdict("the denoiser inside predicts the same after as before", torch.equal(before, after))
-
-    ask = "wrap(denoiser)(x_t, {t})"
-    if denoiser is None:
-        ask = f"from dmix_core.testing.model_checks import closed_form\ndenoiser = closed_form()\n{ask}"
-    drawn, first = _states(_wrapped_spec(wrap, inside), inside.noise.steps, device, ask)
-    return Check(drawn, judge, examples, first)
 
 
 def _channels(spec: Spec) -> tuple[int, int]:
@@ -277,46 +246,3 @@ def _wrapped_spec(wrap: Callable[[Denoiser], Denoiser], inside: Denoiser) -> Spe
         return spec if _channels(spec) == _channels(inside.spec) and min(spec.shape) >= 1 else inside.spec
     except Exception:
         return inside.spec
-
-
-# ---- classifiers ----------------------------------------------------------------------------------------------
-
-
-def classifier_check(
-    classifier: Classifier,
-    spec: Spec = SPEC,
-    noise: NoiseSchedule | None = None,
-    examples: int = 10,
-    device: torch.device | str = "cpu",
-    tolerance: float = 1e-4,
-) -> Check[_State]:
-    """What check_classifier runs."""
-    table = noise or NoiseSchedule.linear()
-
-    @torch.no_grad()
-    def log_p(x_t: Tensor, t: int) -> Tensor:
-        return classifier(x_t, t, table)
-
-    @torch.enable_grad()
-    def slope(x_t: Tensor, t: int) -> Tensor:
-        x_t = x_t.clone().requires_grad_()
-        predicted: Tensor = classifier(x_t, t, table).sum()
-        found = torch.autograd.grad(predicted, x_t, allow_unused=True)[0] if predicted.requires_grad else None
-        return torch.full_like(x_t, torch.nan) if found is None else found
-
-    def judge(case: _State) -> Iterator[Verdict]:
-        x_t, t = case.x_t, case.t
-        predicted = yield from purely(log_p, x_t, t)
-        yield from form("log p", predicted, x_t, x_t.shape[:1])
-        yield Verdict("log p is 0 or less", float(predicted.max()) <= 1e-5, f"it reaches {float(predicted.max()):.4g}")
-        yield from steady(lambda x: log_p(x, t), x_t, predicted, tolerance)
-        gradient = yield from answered(slope, x_t, t)
-        finite = bool(torch.isfinite(gradient).all())
-        yield Verdict("log p has a finite gradient with respect to the state", finite)
-        yield from apart(lambda b: slope(x_t[b : b + 1], t), gradient, tolerance)
-
-    ask = "classifier(x_t, {t}, noise)"
-    if noise is None:
-        ask = f"from dmix_core import NoiseSchedule\nnoise = NoiseSchedule.linear()\n{ask}"
-    drawn, first = _states(spec, table.steps, device, ask)
-    return Check(drawn, judge, examples, first)

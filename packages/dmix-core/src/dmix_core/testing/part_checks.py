@@ -1,14 +1,12 @@
 """Conformance checks: does a part of a composition keep the promises that the composer builds on?
 
-Inputs are drawn by hypothesis, always the same ones, and shrunk to the simplest that breaks a promise. Here are the
-merge rules, timestep schedules, steppers and exporters; `model_checks` has the denoisers and what goes with them,
-`region_checks` the regions.
+Here are the merge rules, timestep schedules, steppers and exporters; `model_checks` has the denoisers and what goes
+with them, `region_checks` the regions.
 """
 
 import operator
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +22,8 @@ from ..mattes import blend
 from ..protocols import Layer, LocalMergeRule, Merged, MergeRule, Prediction, Stepper, TimestepSchedule
 from ..sample import Sample
 from ..timesteps import check_walk
-from .promises import Check, Judged, Unanswered, Verdict, answered, apart, elsewhere, form, free, purely, repeats
+from .checking import Check, Conformance, Device, Input, Judged, Unanswered, Verdict
+from .promises import answered, apart, elsewhere, form, free, purely, repeats
 from .strategies import Move, Moved, Scene, moves, scenes
 
 WALKED = (250, 1000)
@@ -33,100 +32,42 @@ PIXELS = (1, 1, 128, 128)
 """The shape of the state whose noise is measured; its variance is then known to 1.1 %."""
 
 
-def check_merge_rule(rule: MergeRule, *, examples: int = 100, device: torch.device | str = "cpu") -> None:
+@Conformance
+def check_merge_rule(rule: MergeRule, *, examples: int = 100, device: Device = "cpu") -> Check:
     """Check a merge rule on layers of many kinds.
 
-    Promises: shapes, dtype and device are those of the layers; weights are 0 or more, sum to one at every pixel and
+    Promises: shapes are those of the layers; weights are 0 or more, sum to one at every pixel and
     are zero outside of their regions; the canvas stays within the range of the layers that cover the pixel, or is these
     by their weights and a `change`, within [-1, 1] and the range of all layers of the sample; a LocalMergeRule gives a
-    part of the canvas the same pixels on its own; samples of a batch do not depend on each other; the layers and the
-    global random generators are left alone; the same input gives the same result; nothing stays behind on a device that
-    the layers have left.
-
-    Raises BrokenPromise.
+    part of the canvas the same pixels on its own; nothing stays behind on a device that the layers have left.
     """
-    merge_rule_check(rule, examples, device).run()
 
-
-def check_timestep_schedule(schedule: TimestepSchedule, *, examples: int = 100) -> None:
-    """Check a timestep schedule for many numbers of steps.
-
-    Promises: a walk is a sequence of whole numbers from `steps` to 0 that moves at each step and stays within; the
-    same steps give the same walk; the global random generators are left alone. It may refuse numbers of steps that
-    do not suit it with a ScheduleError, but neither 250 nor 1000.
-
-    Raises BrokenPromise.
-    """
-    timestep_schedule_check(schedule, examples).run()
-
-
-def check_stepper(stepper: Stepper, *, examples: int = 100, device: torch.device | str = "cpu") -> None:
-    """Check a stepper on moves between many levels of several tables.
-
-    Promises: the state keeps its shape, dtype and device and stays finite; into level 0 it becomes the clean
-    prediction; where the prediction is right, the state has the noise of its level, variance 1 - alpha_bar_s, to 5 %;
-    samples of a batch do not depend on each other; all that is given and the global random generators are left alone;
-    the same input gives the same bits; nothing stays behind on a device that the state has left.
-
-    Raises BrokenPromise.
-    """
-    stepper_check(stepper, examples, device).run()
-
-
-def check_exporter(exporter: Exporter, *, examples: int = 20) -> None:
-    """Check an exporter on the samples of runs of many kinds, each into an empty folder of its own.
-
-    Promises: its writer returns the paths of what it wrote, files inside the folder, and wrote nothing else there; the
-    same samples give the same bytes; samples, run and global random generators are left alone.
-
-    Raises BrokenPromise.
-    """
-    exporter_check(exporter, examples).run()
-
-
-# ---- merge rules ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Merging:
-    scene: Scene
-    progress: float
-    device: torch.device | str
-
-    def __str__(self) -> str:
-        return f"{self.scene}, progress={self.progress}"
-
-    @property
-    def code(self) -> str:
-        moved = "" if str(self.device) == "cpu" else repr(str(self.device))
-        return (
+    def case(scene: Scene, progress: float) -> Input:
+        code = (
             "import torch\nfrom dmix_core import Box\nfrom dmix_core.testing import Scene\n"
-            f"rule({self.scene}.layers({moved}), {self.progress})"
+            f"rule({scene}.layers({str(device)!r}), {progress})"
         )
+        return Input((scene, progress), f"{scene}, progress={progress}", code)
 
+    def judge(scene: Scene, progress: float) -> Iterator[Verdict]:
+        layers, supports = scene.layers(device), scene.supports().to(device)
 
-def merge_rule_check(rule: MergeRule, examples: int = 100, device: torch.device | str = "cpu") -> Check[_Merging]:
-    """What check_merge_rule runs."""
+        def of(change: Callable[[Tensor], Tensor]) -> Merged:
+            return rule(_mapped_layers(layers, change), progress)
 
-    def judge(case: _Merging) -> Iterator[Verdict]:
-        layers = case.scene.layers(device)
-        merged = yield from _merged(rule, layers, case.progress)
-        yield from _weights(merged.weights, case.scene.supports().to(device))
-        yield from _range(merged, layers, case.scene.supports().to(device))
+        merged = yield from _merged(rule, layers, progress)
+        yield from _weights(merged.weights, supports)
+        yield from _range(merged, layers, supports)
         if isinstance(rule, LocalMergeRule):
-            yield from _locally(rule, case, layers, merged)
-        again = yield from answered(rule, layers, case.progress)
+            yield from _locally(rule.reach, of, scene, merged)
+        again = yield from answered(rule, layers, progress)
         yield from repeats(merged[:2], again[:2])
+        yield from apart(lambda b: of(partial(_sample, b)).canvas, merged.canvas)
+        if scene is moved:
+            yield from elsewhere(lambda move: of(move)[:2])
 
-        def single(b: int) -> Tensor:
-            return rule(_mapped_layers(layers, partial(_sample, b)), case.progress).canvas
-
-        yield from apart(single, merged.canvas)
-        if case in last:
-            yield from elsewhere(lambda move: rule(_mapped_layers(layers, move), case.progress)[:2])
-
-    last = [_Merging(Scene((4, 5), (Box(0, 0, 5, 4), Box(1, 0, 3, 2)), ("opaque", "soft"), batch=2), 0.5, device)]
-    return Check(st.builds(_Merging, scenes(), st.floats(0, 1), st.just(device)), judge, examples, last=last)
+    moved = Scene((4, 5), (Box(0, 0, 5, 4), Box(1, 0, 3, 2)), ("opaque", "soft"), batch=2)
+    return Check(st.builds(case, scenes(), st.floats(0, 1)), judge, examples, last=[case(moved, 0.5)])
 
 
 def _mapped_layers(layers: Sequence[Layer], change: Callable[[Tensor], Tensor]) -> list[Layer]:
@@ -175,45 +116,42 @@ def _range(merged: Merged, layers: Sequence[Layer], supports: Tensor) -> Iterato
     yield Verdict(promise, beyond <= 1e-5, f"beyond by {beyond:.4g}{hint}")
 
 
-def _locally(rule: LocalMergeRule, case: _Merging, layers: Sequence[Layer], merged: Merged) -> Iterator[Verdict]:
+def _locally(
+    reach: object, of: Callable[[Callable[[Tensor], Tensor]], Merged], scene: Scene, merged: Merged
+) -> Iterator[Verdict]:
     """On the part around the regions above the bottom one it gives what it gives on the whole canvas."""
-    yield Verdict("reach is a whole number, 0 or more", isinstance(rule.reach, int) and rule.reach >= 0)
-    if above := case.scene.boxes[1:]:
-        part = reduce(Box.hull, above).grown(rule.reach, case.scene.size)
-        local = yield from answered(rule, _mapped_layers(layers, part.crop), case.progress)
+    yield Verdict("reach is a whole number, 0 or more", isinstance(reach, int) and reach >= 0)
+    if (above := scene.boxes[1:]) and isinstance(reach, int):
+        part = reduce(Box.hull, above).grown(reach, scene.size)
+        local = yield from answered(of, part.crop)
         same = torch.allclose(local.canvas, part.crop(merged.canvas), rtol=0, atol=1e-6)
-        yield Verdict("a local rule gives a part of the canvas the same pixels on its own", same, f"reach={rule.reach}")
+        yield Verdict("a local rule gives a part of the canvas the same pixels on its own", same, f"reach={reach}")
 
 
 # ---- timestep schedules ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Walking:
-    steps: int
+@Conformance
+def check_timestep_schedule(schedule: TimestepSchedule, *, examples: int = 100) -> Check:
+    """Check a timestep schedule for many numbers of steps.
 
-    def __str__(self) -> str:
-        return f"steps={self.steps}"
+    Promises: a walk is a sequence of whole numbers from `steps` to 0 that moves at each step and stays within. It may
+    refuse numbers of steps that do not suit it with a ScheduleError, but neither 250 nor 1000.
+    """
 
-    @property
-    def code(self) -> str:
-        return f"schedule({self.steps})"
+    def case(steps: int) -> Input:
+        return Input((steps,), f"steps={steps}", f"schedule({steps})")
 
-
-def timestep_schedule_check(schedule: TimestepSchedule, examples: int = 100) -> Check[_Walking]:
-    """What check_timestep_schedule runs."""
-
-    def judge(case: _Walking) -> Iterator[Verdict]:
-        walk = yield from purely(_walk_or_none, schedule, case.steps)
-        if case.steps in WALKED:
+    def judge(steps: int) -> Iterator[Verdict]:
+        walk = yield from purely(_walk_or_none, schedule, steps)
+        if steps in WALKED:
             yield Verdict("250 and 1000 steps can be walked", walk is not None, "it raises ScheduleError")
         if walk is not None:
-            yield from _is_walk(walk, case.steps)
-            again = yield from answered(schedule, case.steps)
+            yield from _is_walk(walk, steps)
+            again = yield from answered(schedule, steps)
             yield Verdict("the same steps give the same walk", list(walk) == list(again))
 
-    first = [_Walking(steps) for steps in WALKED]
-    return Check(st.builds(_Walking, st.integers(1, 300)), judge, examples, first)
+    return Check(st.builds(case, st.integers(1, 300)), judge, examples, list(map(case, WALKED)))
 
 
 def _walk_or_none(schedule: TimestepSchedule, steps: int) -> Sequence[int] | None:
@@ -246,69 +184,58 @@ def _is_whole(level: object) -> bool:
 # ---- steppers -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Moving:
-    move: Move
-    device: torch.device | str
+@Conformance
+def check_stepper(stepper: Stepper, *, examples: int = 100, device: Device = "cpu") -> Check:
+    """Check a stepper on moves between many levels of several tables.
 
-    def __str__(self) -> str:
-        return str(self.move)
+    Promises: the state keeps its shape and stays finite; into level 0 it becomes the clean prediction; where the
+    prediction is right, the state has the noise of its level, variance 1 - alpha_bar_s, to 5 %; nothing stays behind on
+    a device that the state has left.
+    """
 
-    @property
-    def code(self) -> str:
-        moved = "" if str(self.device) == "cpu" else repr(str(self.device))
-        code = f"from dmix_core.testing import Move\nmove = {self.move}\n"
-        if self.move.earlier is None:
-            return f"{code}stepper.step(*move.inputs({moved}), stepper.init(move.inputs({moved})[1]))"
-        before = f"before = move.inputs_before({moved})\n_, state = stepper.step(*before, stepper.init(before[1]))\n"
-        return f"{code}{before}stepper.step(*move.inputs({moved}), state)"
+    def case(move: Move) -> Input:
+        inputs, lines = f"move.inputs({str(device)!r})", ["from dmix_core.testing import Move", f"move = {move}"]
+        state = f"stepper.init({inputs}[1])"
+        if move.earlier is not None:
+            lines.append(f"before = move.inputs_before({str(device)!r})")
+            state = "stepper.step(*before, stepper.init(before[1]))[1]"
+        return Input((move,), str(move), "\n".join([*lines, f"stepper.step(*{inputs}, {state})"]))
 
+    def judge(move: Move) -> Iterator[Verdict]:
+        given, before = move.inputs(device), move.inputs_before(device)
 
-def stepper_check(stepper: Stepper, examples: int = 100, device: torch.device | str = "cpu") -> Check[_Moving]:
-    """What check_stepper runs."""
+        def remembered(change: Callable[[Tensor], Tensor]) -> Any:
+            """What it remembers before the move, with every tensor that it is given changed."""
+            state = stepper.init(change((before or given)[1]))
+            return stepper.step(*_mapped(before, change), state)[1] if before else state
 
-    def judge(case: _Moving) -> Iterator[Verdict]:
-        given = case.move.inputs(device)
-        state = yield from answered(_remembered, stepper, case)
+        def stepped(change: Callable[[Tensor], Tensor]) -> Tensor:
+            """Where it moves, with every tensor that it is given changed."""
+            return stepper.step(*_mapped(given, change), remembered(change))[0]
+
+        state = yield from answered(remembered, torch.clone)
         _, x_t, prediction, *_ = given
         answer = yield from purely(stepper.step, *given, state)
         yield Verdict("the answer is x_s and a state", isinstance(answer, tuple) and len(answer) == 2)
         x_s, _ = answer
         yield from form("the state", x_s, x_t, x_t.shape)
         yield from free("the state", x_s)
-        if case.move.s == 0:
+        if move.s == 0:
             close = torch.allclose(x_s, prediction.clean, rtol=1e-4, atol=1e-4)
             yield Verdict("into level 0 the state becomes the clean prediction", close)
         else:
-            yield from _noise(stepper, case.move, device)
-        again = yield from answered(_stepped, stepper, case)
+            yield from _noise(stepper, move, device)
+        again = yield from answered(stepped, torch.clone)
         yield from repeats([x_s], [again])
-        yield from apart(lambda b: _stepped(stepper, case, partial(_sample, b)), x_s)
-        if case in last:
-            yield from elsewhere(lambda move: [_stepped(stepper, case, move)])
+        yield from apart(lambda b: stepped(partial(_sample, b)), x_s)
+        if move in moved:
+            yield from elsewhere(lambda there: [stepped(there)])
 
-    last = [_Moving(Move(10, t, s, before, spread=True), device) for t, s, before in ((10, 9, None), (6, 3, 9))]
-    return Check(st.builds(_Moving, moves(), st.just(device)), judge, examples, last=last)
-
-
-def _same(tensor: Tensor) -> Tensor:
-    return tensor
+    moved = [Move(10, t, s, before, spread=True) for t, s, before in ((10, 9, None), (6, 3, 9))]
+    return Check(st.builds(case, moves()), judge, examples, last=list(map(case, moved)))
 
 
-def _remembered(stepper: Stepper, case: _Moving, change: Callable[[Tensor], Tensor] = _same) -> Any:
-    """What a stepper remembers before a move, with every tensor that it is given changed."""
-    before = case.move.inputs_before(case.device)
-    state = stepper.init(change((before or case.move.inputs(case.device))[1]))
-    return stepper.step(*_mapped(before, change), state)[1] if before else state
-
-
-def _stepped(stepper: Stepper, case: _Moving, change: Callable[[Tensor], Tensor] = _same) -> Tensor:
-    """Where a stepper moves, with every tensor that it is given changed."""
-    state = _remembered(stepper, case, change)
-    return stepper.step(*_mapped(case.move.inputs(case.device), change), state)[0]
-
-
-def _noise(stepper: Stepper, move: Move, device: torch.device | str) -> Iterator[Verdict]:
+def _noise(stepper: Stepper, move: Move, device: Device) -> Iterator[Verdict]:
     """A state around zero, which the denoiser is sure of, has the variance of level s."""
     generator = torch.Generator().manual_seed(move.seed)
     eps, z = torch.randn(2, *PIXELS, generator=generator).to(device)
@@ -341,41 +268,33 @@ NAMES = ("background", "blowhole", "crack 2", "Öse/links", "..")
 """Names that regions may have."""
 
 
-@dataclass(frozen=True)
-class _Exporting:
-    scene: Scene
+@Conformance
+def check_exporter(exporter: Exporter, *, examples: int = 20) -> Check:
+    """Check an exporter on the samples of runs of many kinds, each into an empty folder of its own.
 
-    def __str__(self) -> str:
-        return f"the samples of {self.scene}"
+    Promises: its writer returns the paths of what it wrote, files inside the folder, and wrote nothing else there; the
+    same samples give the same bytes.
+    """
 
-    @property
-    def names(self) -> Sequence[str]:
-        return NAMES[: len(self.scene.boxes)]
-
-    @property
-    def code(self) -> str:
-        return (
+    def case(scene: Scene) -> Input:
+        names = NAMES[: len(scene.boxes)]
+        code = (
             "import tempfile, torch\nfrom pathlib import Path\nfrom dmix_core import Box\n"
-            "from dmix_core.testing import Scene\n"
-            f"scene = {self.scene}\n"
-            f"with exporter.open(Path(tempfile.mkdtemp()), scene.run({self.names})) as writer:\n"
-            f"    for sample in scene.samples({self.names}):\n"
-            "        print(writer.add(sample))"
+            f"from dmix_core.testing import Scene\nscene = {scene}\n"
+            f"with exporter.open(Path(tempfile.mkdtemp()), scene.run({names})) as writer:\n"
+            f"    for sample in scene.samples({names}):\n        print(writer.add(sample))"
         )
+        return Input((scene, names), f"the samples of {scene}", code)
 
-
-def exporter_check(exporter: Exporter, examples: int = 20) -> Check[_Exporting]:
-    """What check_exporter runs."""
-
-    def judge(case: _Exporting) -> Iterator[Verdict]:
-        samples, run = case.scene.samples(case.names), case.scene.run(case.names)
+    def judge(scene: Scene, names: Sequence[str]) -> Iterator[Verdict]:
+        samples, run = scene.samples(names), scene.run(names)
         first = yield from _exported(exporter, samples, run)
-        yield Verdict("the run is left as it was", run == case.scene.run(case.names))
+        yield Verdict("the run is left as it was", run == scene.run(names))
         again = yield from _exported(exporter, samples, run)
         different = sorted(name for name in first.keys() | again.keys() if first.get(name) != again.get(name))
         yield Verdict("the same samples give the same bytes", not different, ", ".join(different))
 
-    return Check(st.builds(_Exporting, scenes(dtypes=[torch.float32])), judge, examples)
+    return Check(st.builds(case, scenes(dtypes=[torch.float32])), judge, examples)
 
 
 def _exported(exporter: Exporter, samples: Sequence[Sample], run: RunInfo) -> Judged[dict[str, bytes]]:

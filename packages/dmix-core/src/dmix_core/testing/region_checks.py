@@ -1,7 +1,6 @@
 """The conformance check of regions: how a model's grid meets the canvas."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -11,75 +10,37 @@ from torch import Tensor
 from ..geometry import Size
 from ..protocols import Layer, Region
 from ..region import encoded
-from .promises import Check, Judged, Verdict, answered, form, moving, purely, steady
+from .checking import Check, Conformance, Device, Input, Judged, Verdict
+from .promises import answered, form, moving, purely, steady
 
 
-def check_region(
-    region: Region,
-    *,
-    examples: int = 10,
-    device: torch.device | str = "cpu",
-    tolerance: float = 1e-4,
-) -> None:
+@Conformance
+def check_region(region: Region, *, examples: int = 10, device: Device = "cpu", tolerance: float = 1e-4) -> Check:
     """Check a region, and the codec of its denoiser if it has one.
 
     Promises: it has a name, a height and a fraction to listen from; layers are images
     (B, C, *place.size) with mattes (B, 1, *place.size) in [0, 1]; where an opaque prediction has no matte, they are
     zero; views are of the size that is asked for and keep the range of what they show, and where all belongs to it,
     they show that; what is decoded is a picture, what is encoded a state without mask; dtypes and devices stay, all is
-    finite; the same input gives the same bits; samples of a batch do not depend on each other; the input and the global
-    random generators are left alone.
-
-    Args:
-        tolerance: how much a sample may differ alone and in a batch, where sums run in another order.
-
-    Raises BrokenPromise.
+    finite.
     """
-    region_check(region, examples, device, tolerance).run()
+    spec = region.denoiser.spec
+    of_clean, of_patch = spec.shape, (spec.picture.image_channels, *region.place.size)
 
-
-@dataclass(frozen=True)
-class _Placing:
-    region: Region
-    batch: int
-    seed: int
-    device: torch.device | str
-
-    def __str__(self) -> str:
-        return f"batch={self.batch}, seed={self.seed}"
-
-    @property
-    def code(self) -> str:
-        moved = moving(self.device)
-        lines = [f"import torch\ndraw = torch.Generator().manual_seed({self.seed})"]
-        for name, shape in zip(("clean", "patch"), self.shapes, strict=True):
-            sizes = ", ".join(map(str, shape))
-            lines.append(f"{name} = torch.rand({sizes}, generator=draw){moved} * 2 - 1")
+    def case(batch: int, seed: int) -> Input:
+        lines = [f"import torch\ndraw = torch.Generator().manual_seed({seed})"]
+        for name, shape in (("clean", of_clean), ("patch", of_patch)):
+            sizes = ", ".join(map(str, (batch, *shape)))
+            lines.append(f"{name} = torch.rand({sizes}, generator=draw){moving(device)} * 2 - 1")
         lines.append("region.lay(region.denoiser.spec.decoded(clean)), region.view(patch[:, :1])")
-        if self.region.denoiser.spec.codec:
+        if spec.codec:
             lines.append("region.denoiser.spec.codec.encode(region.view(patch, region.denoiser.spec.picture.size))")
-        return "\n".join(lines)
+        return Input((batch, seed), f"batch={batch}, seed={seed}", "\n".join(lines))
 
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Of a clean prediction, and of a picture of the place."""
-        spec = self.region.denoiser.spec
-        return (self.batch, *spec.shape), (self.batch, spec.picture.image_channels, *self.region.place.size)
-
-    def tensors(self) -> list[Tensor]:
-        draw = torch.Generator().manual_seed(self.seed)
-        return [torch.rand(shape, generator=draw).to(self.device) * 2 - 1 for shape in self.shapes]
-
-
-def region_check(
-    region: Region, examples: int = 10, device: torch.device | str = "cpu", tolerance: float = 1e-4
-) -> Check[_Placing]:
-    """What check_region runs."""
-
-    def judge(case: _Placing) -> Iterator[Verdict]:
-        spec = region.denoiser.spec
+    def judge(batch: int, seed: int) -> Iterator[Verdict]:
+        draw = torch.Generator().manual_seed(seed)
+        clean, patch = (torch.rand(batch, *shape, generator=draw).to(device) * 2 - 1 for shape in (of_clean, of_patch))
         yield from _description(region)
-        clean, patch = case.tensors()
         picture = yield from _decoded(region, clean)
         layer = yield from _layer(region, picture)
         shares = patch[:, :1] / 2 + 0.5
@@ -92,8 +53,8 @@ def region_check(
             yield from form("what it encodes", state, patch, (len(patch), spec.image_channels, *spec.size))
             yield from steady(partial(encoded, region), patch, state, tolerance)
 
-    drawn = st.builds(_Placing, st.just(region), st.integers(1, 3), st.integers(0, 2**32 - 1), st.just(device))
-    return Check(drawn, judge, examples, [_Placing(region, 2, 0, device)])
+    drawn = st.builds(case, st.integers(1, 3), st.integers(0, 2**32 - 1))
+    return Check(drawn, judge, examples, [case(2, 0)])
 
 
 def _description(region: Region) -> Iterator[Verdict]:

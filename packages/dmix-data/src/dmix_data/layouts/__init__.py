@@ -114,6 +114,8 @@ def _asked(layout: Layout, method: str, root: Path) -> object:
         return getattr(layout, method)(root)
     except DmixError:
         raise
+    except OSError as error:  # a file that went away or is not ours to read is no fault of the layout
+        raise DataError(f"Cannot look through {str(root)!r} ({error}). Expected a folder that can be read.") from error
     except Exception as error:  # whatever a plugin's code does
         raise _broken(layout, method, f"{type(error).__name__}: {error}") from error
 

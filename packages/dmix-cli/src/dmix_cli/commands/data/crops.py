@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmix_data.options import CutoutOptions, DataOptions
+from dmix_data.options import OBJECTS, CutoutOptions, DataOptions
 
 from ...data_options import data_options
 from ...field_options import apply, options_of, taken
@@ -23,7 +23,7 @@ CUTOUT = options_of(
     *("size", "scale", "context", "padding", "max_padding", "hold_out"),
     size={"type": SizeType(), "help": "The size of the crops.  [default: 32x32]", "show_default": False},
 )
-DATA = options_of(DataOptions, "layout", "every", "mask_rule", "mask_suffix", "min_area", "merge_distance", "on_error")
+DATA = options_of(DataOptions, "layout", "every", "mask_rule", "mask_suffix", *OBJECTS, "on_error")
 
 
 @click.command(short_help="Cut objects out, each with its mask.")

@@ -24,4 +24,8 @@ def list_models() -> None:
 
 
 def _facts(card: str) -> dict[str, str]:
-    return dict(re.findall(r"^- ([^:\n]+): (.+)$", card, flags=re.MULTILINE))
+    """The lines "- name: value" of a model card by their names; of two with one name the first counts."""
+    facts: dict[str, str] = {}
+    for name, value in re.findall(r"^- ([^:\n]+): (.+)$", card, flags=re.MULTILINE):
+        facts.setdefault(name, value)
+    return facts

@@ -14,7 +14,7 @@ from ...printing import json_option, print_json, say
 if TYPE_CHECKING:
     from dmix_data.datasets import Crops
     from dmix_data.options import DataOptions
-    from dmix_models.denoiser import UNetDenoiser
+    from dmix_models.denoiser import NetworkDenoiser
     from dmix_models.memorisation import Memorisation
 
 
@@ -78,7 +78,7 @@ def _out(out: Path | None, folder: Path) -> Path | None:
     return writable_folder(out) if out else None
 
 
-def _crops(denoiser: "UNetDenoiser", folder: Path, options: "DataOptions") -> "Crops":
+def _crops(denoiser: "NetworkDenoiser", folder: Path, options: "DataOptions") -> "Crops":
     from dmix_data.batches import ANY
     from dmix_data.datasets import background_crops, object_crops
 

@@ -12,8 +12,8 @@ from ...printing import say
 if TYPE_CHECKING:
     from dmix_core.registry import Registry
     from dmix_core.testing import BrokenPromise
+    from dmix_core.testing.checking import Check
     from dmix_core.testing.installed import Part, Surroundings
-    from dmix_core.testing.promises import Check
 
 
 @click.command()
@@ -84,11 +84,12 @@ def _findings(
     return findings
 
 
-def _check(part: "Part", registry: "Registry", around: "Surroundings") -> "Check[Any]":
-    if part.kind == "layout":
-        from dmix_data.testing import layout_check
+def _check(part: "Part", registry: "Registry", around: "Surroundings") -> "Check":
+    if part.kind in ("layout", "format"):
+        from dmix_data.testing import check_format, check_layout
 
-        return layout_check(registry.create("layout", part.name, part.settings))
+        made = registry.create(part.kind, part.name, part.settings)
+        return check_layout.of(made) if part.kind == "layout" else check_format.of(made)
     from dmix_core.testing.installed import part_check
 
     return part_check(part, registry, around)

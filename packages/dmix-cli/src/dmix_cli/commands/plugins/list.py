@@ -38,8 +38,10 @@ def _described(plugin: "PluginRecord", registry: "Registry") -> str:
 
 
 def _settings(plugin: "PluginRecord", registry: "Registry") -> list[str]:
-    names = [name for names in plugin.provides.values() for name in names if name not in registry.conflicts]
-    declared = {name: registry.declared_settings(name) for name in names}
+    provided = [(kind, name) for kind, names in plugin.provides.items() for name in names]
+    declared = {
+        name: registry.declared_settings(name, kind) for kind, name in provided if name not in registry.conflicts
+    }
     return [f"  {name} takes {', '.join(settings)}" for name, settings in declared.items() if settings]
 
 

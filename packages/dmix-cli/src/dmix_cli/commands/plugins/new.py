@@ -18,6 +18,7 @@ NEW = (
     "exporter",
     "backend",
     "layout",
+    "format",
     "command",
 )
 """The kinds of plugins that can be started."""

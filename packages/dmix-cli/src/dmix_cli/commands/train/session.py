@@ -28,7 +28,7 @@ from dmix_models.training_setup import Architecture, background_setup, object_se
 from ...data_options import data_options
 from ...failures import wrong_use
 from ...field_options import explained, taken
-from ...printing import say
+from ...printing import printable, say
 from ...progress import progress
 from . import forecast
 
@@ -106,10 +106,7 @@ def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> TrainStep | 
 
 
 def _show(step: TrainStep, bar: tqdm) -> None:
-    for note in step.notes:
-        bar.write(note, file=sys.stderr)
-    for what, path in (("checkpoint", step.saved), ("preview", step.preview)):
-        if path:
-            bar.write(f"step {step.step}: {what} {path}", file=sys.stderr)
-    for verdict in step.verdicts:
-        bar.write(f"memorisation: {verdict}", file=sys.stderr)
+    written = [("checkpoint", step.saved), ("preview", step.preview)]
+    lines = [*step.notes, *(f"step {step.step}: {what} {path}" for what, path in written if path)]
+    for line in [*lines, *(f"memorisation: {verdict}" for verdict in step.verdicts)]:
+        bar.write(printable(line), file=sys.stderr)

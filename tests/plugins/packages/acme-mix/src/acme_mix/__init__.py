@@ -71,7 +71,7 @@ class Lean:
 
 
 class Bright:
-    """Says how likely it is that an image is bright."""
+    """Predicts how likely it is that an image is bright."""
 
     def __init__(self, argument: str | None = None, *, device: str = "cpu"):
         self.steepness = float(argument or 1)

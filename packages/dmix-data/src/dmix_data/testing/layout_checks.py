@@ -1,32 +1,24 @@
-"""For plugin authors: what a layout promises.
-
-    from dmix_data.testing import check_layout
-
-    def test_it_is_a_layout(tmp_path):
-        lay_out_a_small_data_set(tmp_path)
-        check_layout(MyLayout(), tmp_path)
-
-It needs hypothesis: `pip install "dmix-core[testing]"`.
-"""
+"""The check of layouts."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 from hypothesis import strategies as st
 from PIL import Image
 
 from dmix_core.errors import DmixError
-from dmix_core.testing import BrokenPromise as BrokenPromise
-from dmix_core.testing.promises import Check, Judged, Unanswered, Verdict
+from dmix_core.testing.checking import Check, Conformance, Input, Judged, Unanswered, Verdict
 
-from .layouts.base import Layout, Listing, Record
-from .options import Split
+from ..layouts.base import Layout, Listing, Record
+from ..options import Split
+
+T = TypeVar("T")
 
 
-def check_layout(layout: Layout, folder: str | Path | None = None) -> None:
+@Conformance
+def check_layout(layout: Layout, folder: str | Path | None = None) -> Check:
     """Check a layout on folders that are laid out in no known way, and on one that is laid out as it expects.
 
     Promises: it has a name, a title and a mask rule; it finds nothing in an empty folder, and does not fail on strange
@@ -39,46 +31,25 @@ def check_layout(layout: Layout, folder: str | Path | None = None) -> None:
     Raises:
         BrokenPromise: which promise, by which folder; an AssertionError.
     """
-    layout_check(layout, folder).run()
 
-
-@dataclass(frozen=True)
-class _Folder:
-    """A folder to look at, which is made anew each time.
-
-    Attributes:
-        name: what it is called in messages.
-        make: fills an empty folder.
-        own: the folder of a data set in the layout; `make` is not called.
-    """
-
-    name: str
-    make: Callable[[Path], object] = lambda root: None
-    own: Path | None = None
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def code(self) -> str:
-        return f"layout.detect(folder)  # {self.name}\nlayout.read(folder)"
-
-
-def layout_check(layout: Layout, folder: str | Path | None = None) -> Check[_Folder]:
-    """What check_layout runs."""
-
-    def judge(case: _Folder) -> Iterator[Verdict]:
+    def judge(name: str, at: Path | None) -> Iterator[Verdict]:
         yield from _facts(layout)
-        if case.own is not None:
-            yield from _judge_own(layout, case.own)
+        if at is not None:
+            yield from _judge_own(layout, at)
             return
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary).resolve()
-            case.make(root)
-            yield from _judge_strange(layout, root, case is EMPTY)
+            FOLDERS[name](root)
+            yield from _judge_strange(layout, root, name == EMPTY)
 
-    own = [_Folder(f"the folder {str(folder)!r}", own=Path(folder))] if folder is not None else []
-    return Check(st.sampled_from([EMPTY]), judge, examples=1, first=[EMPTY], last=[*STRANGE, *own])
+    first, *others = [_case(name) for name in FOLDERS]
+    own = [_case(f"the folder {str(folder)!r}", Path(folder))] if folder is not None else []
+    return Check(st.just(first), judge, examples=1, first=[first], last=[*others, *own])
+
+
+def _case(name: str, at: Path | None = None) -> Input:
+    """A folder by its name in messages: one of FOLDERS, which is made anew each time, or the layout's own."""
+    return Input((name, at), name, f"layout.detect(folder)  # {name}\nlayout.read(folder)")
 
 
 def _files(root: Path) -> None:
@@ -93,11 +64,13 @@ def _no_pictures(root: Path) -> None:
     (root / "images.png").mkdir()
 
 
-EMPTY = _Folder("an empty folder")
-STRANGE = [
-    _Folder("a folder of pictures", _files),
-    _Folder("a folder of files that are not what they are called", _no_pictures),
-]
+EMPTY = "an empty folder"
+FOLDERS: dict[str, Callable[[Path], object]] = {
+    EMPTY: lambda root: None,
+    "a folder of pictures": _files,
+    "a folder of files that are not what they are called": _no_pictures,
+}
+"""What fills an empty folder, by its name in messages."""
 
 
 def _facts(layout: Layout) -> Iterator[Verdict]:
@@ -132,29 +105,29 @@ def _judge_own(layout: Layout, root: Path) -> Iterator[Verdict]:
 
 def _detected(layout: Layout, root: Path) -> Judged[str | None]:
     promise = "detect returns text or None, and raises nothing but a DmixError"
-    try:
-        evidence = layout.detect(root)
-    except DmixError:
-        return None
-    except Exception as error:
-        yield Verdict(promise, False, f"{type(error).__name__}: {error}", error)
-        raise Unanswered from error
-    yield Verdict(promise, evidence is None or isinstance(evidence, str), f"it returned {evidence!r}")
-    return evidence
+    return (yield from _looked(promise, layout.detect, root, lambda found: found is None or isinstance(found, str)))
 
 
 def _listed(layout: Layout, root: Path) -> Judged[Listing | None]:
     promise = "read returns a Listing of Records, and raises nothing but a DmixError"
+    return (yield from _looked(promise, layout.read, root, _is_listing))
+
+
+def _is_listing(found: object) -> bool:
+    return isinstance(found, Listing) and all(isinstance(record, Record) for record in found.records)
+
+
+def _looked(promise: str, look: Callable[[Path], T], root: Path, fits: Callable[[object], bool]) -> Judged[T | None]:
+    """What a layout finds in a folder; None where it raises a DmixError, or what it should not return."""
     try:
-        listing = layout.read(root)
+        found = look(root)
     except DmixError:
         return None
     except Exception as error:
         yield Verdict(promise, False, f"{type(error).__name__}: {error}", error)
         raise Unanswered from error
-    kept = isinstance(listing, Listing) and all(isinstance(record, Record) for record in listing.records)
-    yield Verdict(promise, kept, f"it returned {listing!r:.80}")
-    return listing if kept else None
+    yield Verdict(promise, fits(found), f"it returned {found!r:.80}")
+    return found if fits(found) else None
 
 
 def _records(records: Sequence[Record], root: Path) -> Iterator[Verdict]:

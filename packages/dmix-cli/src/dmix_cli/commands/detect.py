@@ -1,0 +1,76 @@
+"""`dmix detect`: which pictures are generated."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..parameters import Count, PathType
+from ..printing import json_option, print_json, say
+from ..progress import progress
+
+if TYPE_CHECKING:
+    from dmix_data.detection import Finding
+
+EXISTING = PathType(exists=True, path_type=Path)
+
+
+@click.command(short_help="Which pictures are generated, or copies of such.")
+@click.argument("path", type=EXISTING)
+@click.option(
+    "--manifest", type=EXISTING, help="A generated set, or its manifest.jsonl, among whose pictures to look for copies."
+)
+@click.option(
+    "--near",
+    type=Count(0, 64),
+    default=8,
+    show_default=True,
+    help="In how many of 64 bits the perceptual hash of a near copy may differ.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@json_option
+def detect(path: Path, manifest: Path | None, near: int, quiet: bool, as_json: bool) -> None:
+    """State of PATH, a picture or a folder of them, what is generated.
+
+    A picture is generated where its metadata state so, by IPTC's digital source type, which dmix and others write. That
+    they do not shows nothing, since saving a picture again may remove them: with --manifest, exact and near copies of
+    the pictures of a set are found without metadata, also when they were encoded again or scaled.
+    """
+    from dmix_data.detection import Known, detect_below
+
+    known = Known.read(manifest, near) if manifest else None
+    with progress("looking", "picture", quiet or as_json) as bar:
+        found = []
+        for finding in detect_below(path, known):
+            found.append(finding)
+            bar.update()
+    if as_json:
+        print_json({"pictures": [_record(finding) for finding in found]})
+        return
+    for finding in found:
+        say(f"{finding.path}: {_line(finding)}")
+    signs = sum(finding.verdict != "no sign" for finding in found)
+    say(f"{signs} of {len(found)} pictures show a sign of being generated.")
+
+
+def _record(finding: "Finding") -> dict[str, Any]:
+    copies = {"exact": finding.exact, "near": finding.near}
+    return {
+        "file": str(finding.path),
+        "verdict": finding.verdict,
+        "source_type": finding.mark and finding.mark.source_type,
+        "recipe": finding.mark and dict(finding.mark.recipe),
+        **{kind: copy and copy._asdict() for kind, copy in copies.items()},
+    }
+
+
+def _line(finding: "Finding") -> str:
+    """The verdict, and all that speaks for it."""
+    signs = []
+    if finding.mark:
+        signs.append(f"metadata state {finding.mark.source_type}")
+    if finding.exact:
+        signs.append(f"has the bytes of {finding.exact.image}")
+    elif finding.near:
+        signs.append(f"{finding.near.distance} of 64 bits from {finding.near.image}")
+    return f"{finding.verdict} ({'; '.join(signs)})" if signs else finding.verdict
