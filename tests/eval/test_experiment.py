@@ -65,6 +65,8 @@ def test_a_file_states_paths_beside_itself(file, real):
         (FILE.replace('use = "set", folder = "set",', 'use = "set",'), "a folder belongs to"),
         (FILE.replace("with set", "real only"), "two rows have the same name"),
         (FILE.replace("stride = 32", "stride = 33"), "leaves gaps"),
+        (FILE.partition("rows")[0] + "rows = 7", "rows: "),
+        (FILE.replace("steps = 40", "steps = inf"), "training.steps"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(file, text, message):
@@ -115,6 +117,14 @@ def test_a_rows_digest_is_its_own(file):
     more = Experiment(**{**planned.__dict__, "rows": (*planned.rows, Row(name="five", real=5)), "seeds": (0, 1)})
     assert [more.digest(row) for row in planned.rows] == [planned.digest(row) for row in planned.rows]
     assert len({more.digest(row) for row in more.rows}) == 3
+
+
+def test_an_experiment_is_known_again_in_another_folder(file, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "discs.toml").write_text(FILE)
+    one, other = read_experiment(file), read_experiment(elsewhere / "discs.toml")
+    assert one.digest(one.rows[0]) == other.digest(other.rows[0])
 
 
 def test_a_tile_in_two_parts_is_refused():

@@ -32,7 +32,7 @@ def test_fewer_pictures_are_part_of_more_and_of_as_many_groups(real):
 
 def test_a_set_has_composites_twins_and_near_misses(generated):
     found = generated_photographs(generated, ("blowhole",))
-    assert (len(found.composites), len(found.twins), len(found.near_misses)) == (12, 12, 1)
+    assert (len(found.composites), len(found.twins), len(found.near_misses), found.unseen) == (12, 12, 1, 0)
     assert all(twin.normal and twin.spots == found.composites[n].spots for n, twin in found.twins.items())
     assert found.near_misses[0].spots[0].tolist() == [[24, 24]]
 
@@ -59,3 +59,18 @@ def test_each_number_of_a_runs_mask_is_one_object(tmp_path):
 def test_a_folder_that_is_no_set_is_refused(tmp_path):
     with pytest.raises(DataError, match="no generated set"):
         generated_photographs(tmp_path)
+
+
+def test_objects_of_which_nothing_shows_are_counted(generated, tmp_path):
+    for name in ("images", "masks", "twins", "manifest.jsonl"):
+        (tmp_path / name).symlink_to(generated / name)
+    masks = tmp_path / "masks"
+    masks.unlink()
+    masks.mkdir()
+    for path in (generated / "masks").iterdir():
+        empty = path.stem in ("000003", "000007")
+        (masks / path.name).write_bytes(
+            path.read_bytes() if not empty else (generated / "masks/000012.png").read_bytes()
+        )
+    found = generated_photographs(tmp_path)
+    assert (found.unseen, len(found.composites)) == (2, 10)

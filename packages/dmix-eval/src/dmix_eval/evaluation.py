@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import binomtest
 from torch import Tensor
 
 from dmix_data.datasets import object_crops
@@ -16,7 +17,7 @@ from dmix_data.options import DataOptions
 from dmix_models.memorisation import LEAST, Memorisation, as_record, compare_images
 
 from .object_figures import FIGURES
-from .photographs import generated_photographs, real_photographs
+from .photographs import GeneratedSet, generated_photographs, real_photographs
 from .random_features import NAME, kid, real_kid
 from .set_distances import (
     INTERVAL,
@@ -144,7 +145,7 @@ def evaluate(folder: str | Path, real: str | Path, classes: tuple[str, ...] = ()
     return Evaluation(
         Path(folder).name,
         _figures(ours, theirs, pasted),
-        dict(_wholes(ours, theirs, plain)),
+        dict(_wholes(ours, theirs, plain, unseen_share(found))),
         _novelty(ours, real, classes, side),
     )
 
@@ -191,11 +192,22 @@ def _values(found: Sequence[Specimen]) -> dict[str, list[float]]:
 # ---- whole sets ---------------------------------------------------------------------------------------------
 
 
+def unseen_share(found: GeneratedSet) -> Estimate:
+    """The share of objects of which no pixel shows, with Clopper and Pearson's interval."""
+    count = found.unseen + sum(len(photo.spots) for photo in found.composites)
+    test = binomtest(found.unseen, count)
+    return Estimate(float(test.statistic), *map(float, test.proportion_ci()))
+
+
 def _wholes(
-    ours: Sequence[Specimen], real: Sequence[Specimen], plain: tuple[list[Specimen], list[Specimen]]
+    ours: Sequence[Specimen],
+    real: Sequence[Specimen],
+    plain: tuple[list[Specimen], list[Specimen]],
+    unseen: Estimate,
 ) -> Iterator[tuple[str, Whole]]:
     told, varied = "Can it be told from real?", "Is it new and varied?"
     text = "AUROC of a classifier over groups left out; 0.5: it cannot tell"
+    yield "objects unseen", Whole("Is it there?", "share of objects of which no pixel shows", unseen, NONE)
     yield "objects told apart", Whole(told, text, told_apart(ours, real, True), real_told_apart(real, True))
     if len({each.group for each in plain[0]}) >= FEWEST:
         apart, among = told_apart(*plain, False), real_told_apart(plain[1], False)

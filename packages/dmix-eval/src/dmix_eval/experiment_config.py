@@ -4,15 +4,37 @@ import json
 import tomllib
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from dmix_core.errors import DmixError, did_you_mean
 
 
 class ExperimentError(DmixError):
     """An experiment that cannot be understood, or results that do not belong to it."""
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    """A path relative to the file that states it."""
+    return Path((info.context or {}).get("base", "")) / path
+
+
+def _two_names(path: Path) -> str:
+    return "/".join(path.parts[-2:])
+
+
+Folder = Annotated[Path, AfterValidator(_beside), PlainSerializer(_two_names)]
+"""A folder, in JSON by two names, so that what was measured elsewhere is known again."""
 
 
 class _Part(BaseModel):
@@ -33,7 +55,7 @@ class Addition(_Part):
 
     use: Literal["copy-paste", "poisson", "perlin", "set"]
     ratio: Annotated[float, Field(ge=0, le=64)] = 1.0
-    folder: Path | None = None
+    folder: Folder | None = None
     negatives: Annotated[float, Field(ge=0, le=64)] = 0.0
 
     @model_validator(mode="after")
@@ -96,9 +118,9 @@ class Experiment(_Part):
     """
 
     name: str
-    train: Path
-    validation: Path
-    test: Path
+    train: Folder
+    validation: Folder
+    test: Folder
     classes: tuple[str, ...] = ()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)] = (0, 1, 2)
     stride: Annotated[int, Field(ge=1)] = 32
@@ -136,7 +158,7 @@ class Experiment(_Part):
         return plain[0] if plain else row
 
     def digest(self, row: Row) -> str:
-        """Of all that decides a row's results but the files themselves."""
+        """Of all that decides a row's results but the files themselves; of folders the last two names count."""
         own = self.model_dump(mode="json", exclude={"rows", "seeds", "name"})
         own["row"] = row.model_dump(mode="json", exclude={"against", "name"})
         return sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
@@ -151,7 +173,7 @@ def read_experiment(path: str | Path) -> Experiment:
     path = Path(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Experiment.model_validate(_resolved(data, path.parent))
+        return Experiment.model_validate(data, context={"base": path.parent})
     except OSError as error:
         raise ExperimentError(f"Cannot read {str(path)!r} ({error.strerror}); expected a TOML file.") from error
     except ValidationError as error:
@@ -160,15 +182,3 @@ def read_experiment(path: str | Path) -> Experiment:
         raise ExperimentError(f"{str(path)!r}: {where}: {problem['msg']}.") from error
     except ValueError as error:
         raise ExperimentError(f"{str(path)!r} is no TOML: {error}.") from error
-
-
-def _resolved(data: dict[str, Any], base: Path) -> dict[str, Any]:
-    """The data with paths relative to a folder."""
-    for key in ("train", "validation", "test"):
-        if isinstance(data.get(key), str):
-            data[key] = base / data[key]
-    for row in data.get("rows", ()):
-        for addition in row.get("add", ()) if isinstance(row, dict) else ():
-            if isinstance(addition, dict) and isinstance(addition.get("folder"), str):
-                addition["folder"] = base / addition["folder"]
-    return data

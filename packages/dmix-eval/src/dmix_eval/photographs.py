@@ -138,11 +138,13 @@ class GeneratedSet:
         composites: pictures with their defects.
         twins: the same backgrounds without, for each composite that has one: (number among composites, picture).
         near_misses: pictures whose defects are too faint to be labelled.
+        unseen: the objects of composites of which no pixel shows, by the manifest; a run's folder does not tell.
     """
 
     composites: list[Photograph]
     twins: dict[int, Photograph]
     near_misses: list[Photograph]
+    unseen: int = 0
 
     @property
     def negatives(self) -> list[Photograph]:
@@ -168,14 +170,15 @@ def generated_photographs(folder: str | Path, classes: Sequence[str] = ()) -> Ge
 
 
 def _of_manifest(root: Path, classes: Sequence[str]) -> GeneratedSet:
-    result = GeneratedSet([], {}, [])
+    result, unseen = GeneratedSet([], {}, []), 0
     for entry in entries(root):
-        _add(result, entry, root, classes)
-    return result
+        photo = _generated(entry, root, classes)
+        _add(result, photo, entry, root)
+        unseen += (entry.kind == "composite") * (len(_values(entry, classes)) - len(photo.spots))
+    return replace(result, unseen=unseen)
 
 
-def _add(result: GeneratedSet, entry: SampleEntry, root: Path, classes: Sequence[str]) -> None:
-    photo = _generated(entry, root, classes)
+def _add(result: GeneratedSet, photo: Photograph, entry: SampleEntry, root: Path) -> None:
     if entry.kind == "near-miss":
         result.near_misses.append(replace(photo, spots=_asked(entry)))
     if entry.kind not in ("composite", "real") or photo.normal:
@@ -189,9 +192,14 @@ def _add(result: GeneratedSet, entry: SampleEntry, root: Path, classes: Sequence
 
 
 def _generated(entry: SampleEntry, root: Path, classes: Sequence[str]) -> Photograph:
-    values = [each.value for each in entry.objects if not classes or each.class_name in classes]
+    values = _values(entry, classes)
     index = _index(root / entry.mask)
     return Photograph(entry.image, grey(root / entry.image), np.isin(index, values), entry.group, _spots(index, values))
+
+
+def _values(entry: SampleEntry, classes: Sequence[str]) -> list[int]:
+    """The values of the objects that count in a sample's mask."""
+    return [each.value for each in entry.objects if not classes or each.class_name in classes]
 
 
 def _asked(entry: SampleEntry) -> tuple[Pixels, ...]:
