@@ -16,7 +16,7 @@ from PIL import Image
 
 from dmix_cli.commands.train import background, object_
 from dmix_data.augment import Augmentation
-from dmix_data.options import DataOptions
+from dmix_data.options import OBJECTS, DataOptions
 from dmix_models import checkpoint
 from dmix_models.trainer import TrainConfig
 from dmix_models.training_setup import Architecture, train_background, train_object
@@ -191,7 +191,7 @@ def test_every_setting_is_an_option_with_the_same_default(command, function, tmp
     settings |= {name: field.default for name, field in Augmentation.model_fields.items()}
     del settings["augment"], settings["steps"]
     if command is background:
-        for name in ("mask_rule", "mask_suffix", "classes", "min_area", "merge_distance", "skip_empty"):
+        for name in ("mask_rule", "mask_suffix", "classes", "skip_empty", *OBJECTS):
             del settings[name]
         del settings["mask_loss_weight"], settings["mask_target"], settings["label_dropout"]
     options = command.make_context("train", [str(tmp_path), "-o", "run", "--steps", "1"]).params

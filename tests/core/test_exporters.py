@@ -79,7 +79,7 @@ def test_the_pictures_hold_what_the_sample_holds(tmp_path):
     info = RunInfo((12, 10), ("below", "a thing"), [5], grey=True)
     with Pictures().open(tmp_path, info) as writer:
         made = sample(5)
-        paths, files = writer.add(made), writer.files(made)
+        paths, files = writer.add(made), writer.files(made.number)
     assert paths == [files.image, files.mask, files.overlay, *files.amodal]
     assert Image.open(files.image).mode == "L"
     assert (np.asarray(Image.open(files.mask)) == made.index.numpy()).all()

@@ -462,7 +462,7 @@ def test_a_diverged_training_names_its_last_good_checkpoint(tmp_path, tiny, crop
     [
         ({"batch_size": 5, "accumulate": 2}, "batch_size is 5; expected a multiple of 1 processes x 2 parts"),
         ({"preview_steps": 1001}, "preview_steps is 1001; the model's noise has 1000 steps"),
-        ({"steps": 0}, "greater than 0"),
+        ({"steps": 0}, "greater than or equal to 1"),
         ({"stepz": 9}, "stepz"),
     ],
 )

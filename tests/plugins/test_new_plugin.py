@@ -59,7 +59,7 @@ def test_a_package_of_a_command_passes_its_own_test(tmp_path, linked, monkeypatc
     names = runpy.run_path(str(package / "tests/test_dmix_my_own.py"))
     names["test_it_prints_each_region"](tmp_path)
     names["test_its_help_is_there"]()
-    assert usable_commands() == {"my-own": "dmix-my-own 0.1.0"}
+    assert usable_commands()["my-own"] == "dmix-my-own 0.1.0"
 
 
 @pytest.mark.parametrize("kind", PARTS)

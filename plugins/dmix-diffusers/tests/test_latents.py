@@ -305,5 +305,5 @@ def test_the_command_line_takes_prompts(folder, tmp_path):
     result = CliRunner().invoke(main, ["compose", *words.split(), *few.split(), "-o", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     scene = Recipe.read(tmp_path / "out" / "recipe.json").regions[0]
-    assert scene.settings == {"prompt": "steel", "guidance_scale": 2}
+    assert scene.settings.items() >= {"prompt": "steel", "guidance_scale": 2}.items()
     assert (tmp_path / "out" / "strip.png").is_file()
