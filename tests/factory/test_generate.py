@@ -236,3 +236,16 @@ def test_each_commit_is_an_event(settings, tmp_path):
     result = CliRunner().invoke(main, words)
     events = [json.loads(line) for line in result.stderr.splitlines()]
     assert [(event["done"], event["of"], event["samples"][0]["number"]) for event in events] == [(1, 2, 0), (2, 2, 1)]
+
+
+def test_in_photographs_objects_listen_early_by_default(settings, tmp_path, installed):
+    def pictures(**changes):
+        out = tmp_path / "-".join(map(str, changes.values()))
+        generate(**settings | changes, out=out)
+        return {path: data for path, data in tree(out).items() if path.startswith("images/")}
+
+    asked = {"n": 2, "steps": 10}
+    early, late = pictures(**asked, listen_from=0.3), pictures(**asked, listen_from=0.9)
+    assert pictures(**asked) == early != late
+    scene = asked | {"backgrounds": "scene"}
+    assert pictures(**scene) != pictures(**scene, listen_from=0.3)

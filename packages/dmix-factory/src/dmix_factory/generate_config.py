@@ -70,6 +70,11 @@ SharedCounts = Annotated[
 ]
 
 
+LISTEN_IN_PHOTOGRAPHS = 0.3
+"""Of blowholes on photographs 21 % were brighter than their surroundings when they listened from 0.9 on, as only 9 % of
+real ones are, and none from 0.7, 0.5 or 0.3 on; at 0.3 their contrast is closest to that of real ones, see the docs."""
+
+
 class ObjectChoice(_Part):
     """A model of objects.
 
@@ -121,6 +126,13 @@ class GenerateConfig(_Part):
     steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="T, denoising steps.")
     merge_from: float | None = Field(
         None, ge=0, le=1, description="The fraction of the denoising from which the models merge."
+    )
+    listen_from: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The fraction of the denoising from which objects take in what is around them; by default 0.3 in "
+        "photographs, so that objects take on their light, and that of the recipe elsewhere.",
     )
     plugins: tuple[str, ...] = Field((), description="A merge rule, schedule or stepper by name.")
     timesteps: dict[str, JsonValue] = Field({}, description="Settings of the timestep schedule.")

@@ -10,7 +10,7 @@ from dmix_core.recipe import Recipe
 from dmix_core.sample import Sample
 from dmix_core.walker import Begun
 
-from .generate_config import GenerateConfig, class_of
+from .generate_config import LISTEN_IN_PHOTOGRAPHS, GenerateConfig, class_of
 from .labels import Cleaning
 from .measured import usual_areas
 from .plan_draws import Draws
@@ -83,10 +83,18 @@ class Maker:
         for z, each in enumerate(record.objects, 1):
             name = class_of(self.config.objects[each.choice]) + of_objects
             name = free_name(name, [region.name for region in regions])
-            changes = {"name": name, "box": tuple(each.box), "z": bottom.z + z}
+            changes = {"name": name, "box": tuple(each.box), "z": bottom.z + z} | self._listening
             regions.append(models[each.choice].model_copy(update=changes))
         size = record.background.size
         return self.rules.model_copy(update={"regions": tuple(regions), "size": size, "seed": record.seed})
+
+    @property
+    def _listening(self) -> dict[str, float]:
+        """From when on objects take in what is around them, where the recipe is not to decide it."""
+        stated = self.config.listen_from
+        if stated is None and self.sources.real and not self.config.recipe:
+            stated = LISTEN_IN_PHOTOGRAPHS
+        return {} if stated is None else {"listen_from": stated}
 
     def _shot(self, recipe: Recipe, record: PlanRecord) -> Shot:
         loader = self.loader.branch()
