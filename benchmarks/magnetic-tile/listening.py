@@ -74,7 +74,7 @@ def composed(
 
 def contrast(image: np.ndarray, mask: np.ndarray) -> float:
     """Mean grey level within a mask less that of a ring from 2 to 4 pixels around it."""
-    ring = grown(mask, 9) & ~grown(mask, 3)
+    ring = grown(mask, 9)[4:-4, 4:-4] & ~grown(mask, 3)[1:-1, 1:-1]
     return float(image[mask].mean() - image[ring].mean()) if mask.any() else float("nan")
 
 
