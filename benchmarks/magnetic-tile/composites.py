@@ -1,19 +1,22 @@
 """Compose defects into normal photographs at their own scale, as a generated set with twins.
 
-    python benchmarks/magnetic-tile/composites.py PHOTOGRAPHS MODEL CLASS OUT [-n 200] [--steps 100]
+    python benchmarks/magnetic-tile/composites.py PHOTOGRAPHS MODEL CLASS OUT [-n 200] [--steps 100] [--listen-from 0.3]
 
 PHOTOGRAPHS is a folder MT_Free of the training part. Each background is a window of 128 x 128 pixels of a photograph,
-and appears twice; the object's box lies anywhere in it.
+and appears twice; the object's box lies anywhere in it. With --listen-from the object takes in the photograph from that
+fraction of the denoising on, and the schedule climbs back once by 5 levels; without, all is by default.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from dmix_core import Box, BoxRegion, Composer, StillImage, TailResampling
+from dmix_core.backends import Compute
 from dmix_core.files import write_atomically
 from dmix_core.images import index_picture, to_picture, write_png
 from dmix_core.loading import Loader
@@ -44,15 +47,14 @@ def main() -> None:
     arguments.add_argument("out", type=Path)
     arguments.add_argument("-n", "--samples", type=int, default=200)
     arguments.add_argument("--steps", type=int, default=100)
+    arguments.add_argument("--listen-from", type=float)
     given = arguments.parse_args()
     for folder in FOLDERS:
         (given.out / folder).mkdir(parents=True, exist_ok=True)
     random, loader, lines = np.random.default_rng(0), Loader(), []
     for background in backgrounds(given.photographs, random):
         box = (*(int(random.integers(0, side - 63)) for side in reversed(background.pixels.shape)), 64, 64)
-        placed = (f"checkpoint:{given.model}:{given.class_name}", box)
-        scene = np.repeat(background.pixels[..., None], 3, 2)
-        composer = from_models(scene, [placed], registry=loader, dtype="bfloat16", steps=given.steps)
+        composer = composer_of(background, box, given, loader)
         for sample in composer.compose(EACH, int(random.integers(2**31))).samples():
             lines.append(write(sample, len(lines), background, given.class_name, given.out))
         if len(lines) >= given.samples:
@@ -61,6 +63,19 @@ def main() -> None:
     write_atomically(given.out / MANIFEST, text.encode())
     info = SetInfo(name=given.out.name, classes=(given.class_name,), real=True)
     write_atomically(given.out / SET, info.model_dump_json().encode())
+
+
+def composer_of(background: Background, box: Sequence[int], given: argparse.Namespace, loader: Loader) -> Composer:
+    """The object in its box on the background."""
+    scene, model = np.repeat(background.pixels[..., None], 3, 2), f"checkpoint:{given.model}:{given.class_name}"
+    if given.listen_from is None:
+        return from_models(scene, [(model, tuple(box))], registry=loader, dtype="bfloat16", steps=given.steps)
+    denoiser = loader.denoiser(model, Compute("cpu", "bfloat16"))
+    regions = [
+        BoxRegion(StillImage.of(scene), None, "background"),
+        BoxRegion(denoiser, Box(*box), given.class_name, 1, given.listen_from),
+    ]
+    return Composer(regions, steps=given.steps, timesteps=TailResampling(5, 1))
 
 
 def backgrounds(folder: Path, random: np.random.Generator) -> Iterator[Background]:
