@@ -5,22 +5,27 @@
 PHOTOGRAPHS is a folder MT_Free of the training part. Each background is a window of 128 x 128 pixels of a photograph,
 and appears twice; the object's box lies anywhere in it. With --listen-from the object takes in the photograph from that
 fraction of the denoising on, and the schedule climbs back once by 5 levels; without, all is by default.
+--strength LOW HIGH scales the change that the object makes, by a factor drawn for each sample, and leaves out objects
+that do not show.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
-from dmix_core import Box, BoxRegion, Composer, StillImage, TailResampling
+from dmix_core import Box, BoxRegion, Composer, HardMask, StillImage, TailResampling
 from dmix_core.backends import Compute
 from dmix_core.files import write_atomically
 from dmix_core.images import index_picture, to_picture, write_png
 from dmix_core.loading import Loader
 from dmix_core.quick import from_models
+from dmix_core.redraw import unseen
 from dmix_core.sample import Sample
 from dmix_data.generated_set import MANIFEST, SET, ObjectEntry, SampleEntry, SetInfo
 from dmix_data.layouts.magnetic_tile import photographs, tiles
@@ -48,6 +53,8 @@ def main() -> None:
     arguments.add_argument("-n", "--samples", type=int, default=200)
     arguments.add_argument("--steps", type=int, default=100)
     arguments.add_argument("--listen-from", type=float)
+    arguments.add_argument("--threshold", type=float, default=0.5)
+    arguments.add_argument("--strength", type=float, nargs=2)
     given = arguments.parse_args()
     for folder in FOLDERS:
         (given.out / folder).mkdir(parents=True, exist_ok=True)
@@ -56,6 +63,10 @@ def main() -> None:
         box = (*(int(random.integers(0, side - 63)) for side in reversed(background.pixels.shape)), 64, 64)
         composer = composer_of(background, box, given, loader)
         for sample in composer.compose(EACH, int(random.integers(2**31))).samples():
+            if given.strength:
+                if unseen(sample):
+                    continue
+                sample = at_strength(sample, background, random.uniform(*given.strength))
             lines.append(write(sample, len(lines), background, given.class_name, given.out))
         if len(lines) >= given.samples:
             break
@@ -75,7 +86,13 @@ def composer_of(background: Background, box: Sequence[int], given: argparse.Name
         BoxRegion(StillImage.of(scene), None, "background"),
         BoxRegion(denoiser, Box(*box), given.class_name, 1, given.listen_from),
     ]
-    return Composer(regions, steps=given.steps, timesteps=TailResampling(5, 1))
+    return Composer(regions, steps=given.steps, timesteps=TailResampling(5, 1), merge=HardMask(given.threshold))
+
+
+def at_strength(sample: Sample, background: Background, strength: float) -> Sample:
+    """The sample with what it changes of its background made stronger or fainter."""
+    twin = torch.from_numpy(background.pixels / np.float32(127.5) - 1)
+    return replace(sample, image=(twin + strength * (sample.image - twin)).clamp(-1, 1))
 
 
 def backgrounds(folder: Path, random: np.random.Generator) -> Iterator[Background]:
