@@ -161,16 +161,20 @@ def dmix_exporters():
 '''
 
 
-@pytest.fixture(scope="session")
-def toys(tmp_path_factory) -> Path:
-    """A folder for PYTHONPATH with the plugin `dmix-toys`."""
-    folder = tmp_path_factory.mktemp("toys")
-    (folder / "dmix_toys.py").write_text(MODULE)
+def install_toys(folder: Path) -> Path:
+    """Write the plugin `dmix-toys` into a folder for PYTHONPATH, which is returned."""
     info = folder / "dmix_toys-1.2.dist-info"
-    info.mkdir()
+    info.mkdir(parents=True)
+    (folder / "dmix_toys.py").write_text(MODULE)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dmix-toys\nVersion: 1.2\n")
     (info / "entry_points.txt").write_text("[dmix]\ntoys = dmix_toys\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory) -> Path:
+    """A folder for PYTHONPATH with the plugin `dmix-toys`."""
+    return install_toys(tmp_path_factory.mktemp("toys"))
 
 
 @pytest.fixture
