@@ -238,14 +238,16 @@ def test_each_commit_is_an_event(settings, tmp_path):
     assert [(event["done"], event["of"], event["samples"][0]["number"]) for event in events] == [(1, 2, 0), (2, 2, 1)]
 
 
-def test_in_photographs_objects_listen_early_by_default(settings, tmp_path, installed):
+def test_in_photographs_objects_listen_early_and_take_a_lower_threshold_by_default(settings, tmp_path, installed):
     def pictures(**changes):
         out = tmp_path / "-".join(map(str, changes.values()))
         generate(**settings | changes, out=out)
         return {path: data for path, data in tree(out).items() if path.startswith("images/")}
 
     asked = {"n": 2, "steps": 10}
-    early, late = pictures(**asked, listen_from=0.3), pictures(**asked, listen_from=0.9)
-    assert pictures(**asked) == early != late
+    stated = pictures(**asked, listen_from=0.3, threshold=0.4)
+    assert pictures(**asked) == stated
+    assert pictures(**asked, listen_from=0.9) != stated
+    assert pictures(**asked, threshold=0.05) != stated
     scene = asked | {"backgrounds": "scene"}
-    assert pictures(**scene) != pictures(**scene, listen_from=0.3)
+    assert pictures(**scene) == pictures(**scene, threshold=0.5) != pictures(**scene, listen_from=0.3)

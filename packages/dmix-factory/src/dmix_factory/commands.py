@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PLACING = ("roi", "min_distance", "max_overlap", "val", "test", "seed")
 LABELS = ("min_piece", "fill_holes", "min_contrast", "tries", "best_of")
-COMPUTING = ("steps", "merge_from", "listen_from", "device", "threads", "name")
+COMPUTING = ("steps", "merge_from", "listen_from", "threshold", "device", "threads", "name")
 
 
 def _without_defaults(*fields: str) -> list[Decorator]:

@@ -75,6 +75,10 @@ LISTEN_IN_PHOTOGRAPHS = 0.3
 default, it is spread further, and in one measurement a fifth was brighter than what is around it (docs/evidence.md)."""
 
 
+THRESHOLD_IN_PHOTOGRAPHS = 0.4
+"""With it, composed blowholes that listen early are as large as real ones (docs/evidence.md)."""
+
+
 class ObjectChoice(_Part):
     """A model of objects.
 
@@ -133,6 +137,13 @@ class GenerateConfig(_Part):
         le=1,
         description="The fraction of the denoising from which objects take in what is around them; by default 0.3 in "
         "photographs, so that objects take on their light, and that of the recipe elsewhere.",
+    )
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="From which value of an object's mask on, between 0 and 1, a pixel is the object's; by default 0.4 "
+        "in photographs, where objects that listen early become smaller, and that of the recipe elsewhere.",
     )
     plugins: tuple[str, ...] = Field((), description="A merge rule, schedule or stepper by name.")
     timesteps: dict[str, JsonValue] = Field({}, description="Settings of the timestep schedule.")

@@ -10,7 +10,7 @@ from dmix_core.recipe import Recipe
 from dmix_core.sample import Sample
 from dmix_core.walker import Begun
 
-from .generate_config import LISTEN_IN_PHOTOGRAPHS, GenerateConfig, class_of
+from .generate_config import LISTEN_IN_PHOTOGRAPHS, THRESHOLD_IN_PHOTOGRAPHS, GenerateConfig, class_of
 from .labels import Cleaning
 from .measured import usual_areas
 from .plan_draws import Draws
@@ -19,6 +19,8 @@ from .sample_checks import flags_of
 from .shots import Shot
 from .sources import Background, Sources
 from .units import Take, Unit, unit_of
+
+HARD_MASK = "hard-mask"
 
 
 class Maker:
@@ -92,7 +94,7 @@ class Maker:
     def _listening(self) -> dict[str, float]:
         """From when on objects take in what is around them, where the recipe is not to decide it."""
         stated = self.config.listen_from
-        if stated is None and self.sources.real and not self.config.recipe:
+        if stated is None and _is_free(self.config, self.sources):
             stated = LISTEN_IN_PHOTOGRAPHS
         return {} if stated is None else {"listen_from": stated}
 
@@ -149,7 +151,19 @@ def rules_of(config: GenerateConfig, sources: Sources, loader: Loader) -> Recipe
         device=config.device,
     )
     base = Recipe.read(config.recipe) if config.recipe else None
-    return edit.apply(base, loader.branch(), "the settings of the set").model_copy(update={"exporters": ()})
+    rules = edit.apply(base, loader.branch(), "the settings of the set").model_copy(update={"exporters": ()})
+    threshold = config.threshold
+    if threshold is None and _is_free(config, sources) and rules.merge.use == HARD_MASK:
+        threshold = THRESHOLD_IN_PHOTOGRAPHS
+    if threshold is None:
+        return rules
+    merge = rules.merge.model_copy(update={"settings": rules.merge.settings | {"threshold": threshold}})
+    return rules.model_copy(update={"merge": merge})
+
+
+def _is_free(config: GenerateConfig, sources: Sources) -> bool:
+    """Whether objects are composed into photographs by no recipe of the user's, so that defaults for these hold."""
+    return sources.real and not config.recipe
 
 
 def _named(recipe: Recipe, background: Background) -> Recipe:
