@@ -37,13 +37,13 @@ SIZES = [(40, 56), (64, 48), (33, 70), (90, 90), (48, 48)]
 
 @pytest.fixture(scope="session")
 def toys(tmp_path_factory) -> Path:
-    """A folder for PYTHONPATH with the plugin `dmix-toys`."""
+    """A folder for PYTHONPATH with the plugin `dmix-discs`."""
     folder = tmp_path_factory.mktemp("toys")
-    (folder / "dmix_toys.py").write_text(MODULE)
-    info = folder / "dmix_toys-1.2.dist-info"
+    (folder / "dmix_discs.py").write_text(MODULE)
+    info = folder / "dmix_discs-1.2.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dmix-toys\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text("[dmix]\ntoys = dmix_toys\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dmix-discs\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[dmix]\ndiscs = dmix_discs\n")
     return folder
 
 
