@@ -99,7 +99,7 @@ class GenerateConfig(_Part):
     """What to generate. Every field but the paths decides the bytes of the set.
 
     Attributes:
-        objects: also as text, MODEL[,class=NAME][,weight=W].
+        objects: also as text, `MODEL[,class=NAME][,weight=W]`.
         per_image: the least and the most objects of a sample, also as text such as "1-3".
         timesteps: settings of the schedule, such as {"resamples": 0}.
     """
