@@ -174,7 +174,8 @@ class Composer:
         returned gives the bits that it gives without, as long as the same regions run as one batch.
 
         Args:
-            samples, seed: as for `steps`.
+            samples: as for `steps`.
+            seed: as for `steps`.
             known: the states of some regions, by their names, which are not denoised again.
 
         Returns:
