@@ -31,6 +31,14 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tree():
+    """A function that gives the content of every file of a folder, by its path."""
+    return lambda folder: {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
 class Killed(BaseException):
     """What a process that was killed cannot catch."""
 

@@ -617,12 +617,8 @@ def test_a_backend_of_the_run_stands_in_the_recipe(dmix):
     assert "has no network" in dmix("compose", "--background", "scene", "--backend", "compile", exit_code=2).stderr
 
 
-def files(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("seed", range(2))
-def test_a_killed_run_that_is_resumed_leaves_what_an_uninterrupted_one_leaves(toys, dmix, tmp_path, seed):
+def test_a_killed_run_that_is_resumed_leaves_what_an_uninterrupted_one_leaves(toys, dmix, tmp_path, seed, tree):
     words = ("compose", "--background", "scene", "--object", "thing", "--steps", "60", "-n", "40", "--batch-size", "2")
     dmix(*words, "-o", "whole")
     running = process(toys, *words, "-q", "-o", tmp_path / "out", cwd=tmp_path)
@@ -633,7 +629,7 @@ def test_a_killed_run_that_is_resumed_leaves_what_an_uninterrupted_one_leaves(to
     running.wait()
     printed = dmix("compose", "--resume", "-o", tmp_path / "out").stdout
     assert re.search(r"Wrote 40 images(, \d+ of them before,)? to", printed)
-    assert files(tmp_path / "out") == files(Path("whole"))
+    assert tree(tmp_path / "out") == tree(Path("whole"))
     assert "Wrote 40 images, 40 of them before, to" in dmix("compose", "--resume", "-o", tmp_path / "out").stdout
 
 

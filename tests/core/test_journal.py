@@ -77,16 +77,12 @@ def run(registry):
     return Run(Recipe.from_data(RECIPE), registry)
 
 
-def tree(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.fixture
-def whole(run, tmp_path):
+def whole(run, tmp_path, tree):
     return tree(run.save(tmp_path / "whole"))
 
 
-def test_wherever_a_run_is_cut_off_the_resumed_one_leaves_the_same_files(run, whole, tmp_path, killed_at):
+def test_wherever_a_run_is_cut_off_the_resumed_one_leaves_the_same_files(run, whole, tmp_path, killed_at, tree):
     with killed_at(None) as operations:
         run.save(tmp_path / "counted")
     every = range(1, len(operations) + 1)
@@ -99,7 +95,7 @@ def test_wherever_a_run_is_cut_off_the_resumed_one_leaves_the_same_files(run, wh
         shutil.rmtree(out)
 
 
-def test_only_batches_with_a_missing_sample_are_composed(run, whole, tmp_path):
+def test_only_batches_with_a_missing_sample_are_composed(run, whole, tmp_path, tree):
     out = run.save(tmp_path / "out")
     (out / "images/0002.png").unlink()
     folder = run.folder(out, resume=True)
@@ -115,7 +111,7 @@ def test_only_batches_with_a_missing_sample_are_composed(run, whole, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["images/0007.png", "masks/0007.png", "overlays/0007.png", "amodal/0007-1-above.png"])
-def test_a_file_that_was_changed_is_made_again(run, whole, tmp_path, name):
+def test_a_file_that_was_changed_is_made_again(run, whole, tmp_path, name, tree):
     out = run.save(tmp_path / "out")
     (out / name).write_bytes((out / name).read_bytes()[:-1] + b"?")
     assert run.folder(out, resume=True).finished == {4, 0, 2, 9}
@@ -135,7 +131,7 @@ def test_a_finished_sample_comes_back_as_it_was_written(run, tmp_path):
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", '{"sample": 4, "objects": [], "sha256": {"../secret": ""}}', "\x00"])
-def test_a_torn_line_is_no_finished_sample(run, whole, tmp_path, line):
+def test_a_torn_line_is_no_finished_sample(run, whole, tmp_path, line, tree):
     out = run.save(tmp_path / "out")
     lines = (out / JOURNAL).read_text().splitlines()
     (out / JOURNAL).write_text("\n".join([line, *lines[1:]]))
@@ -154,7 +150,7 @@ def test_a_torn_line_is_no_finished_sample(run, whole, tmp_path, line):
         ({"made_with": {"torch": "1.0"}}, "torch was 1.0, is "),
     ],
 )
-def test_another_recipe_is_refused_and_nothing_is_touched(run, whole, registry, tmp_path, change, expected):
+def test_another_recipe_is_refused_and_nothing_is_touched(run, whole, registry, tmp_path, change, expected, tree):
     out = run.save(tmp_path / "out")
     then = Recipe.read(out / "recipe.json")
     if "made_with" in change:
@@ -168,7 +164,7 @@ def test_another_recipe_is_refused_and_nothing_is_touched(run, whole, registry, 
     assert tree(out) == before
 
 
-def test_without_resume_everything_is_made_anew(run, whole, tmp_path):
+def test_without_resume_everything_is_made_anew(run, whole, tmp_path, tree):
     out = run.save(tmp_path / "out")
     assert run.folder(out).finished == frozenset()
     assert read_lines(out / JOURNAL) == []
@@ -176,5 +172,5 @@ def test_without_resume_everything_is_made_anew(run, whole, tmp_path):
     assert tree(out) == whole
 
 
-def test_there_is_nothing_to_resume_in_an_empty_folder(run, whole, tmp_path):
+def test_there_is_nothing_to_resume_in_an_empty_folder(run, whole, tmp_path, tree):
     assert tree(run.save(tmp_path / "new", resume=True)) == whole

@@ -169,12 +169,8 @@ def test_a_sweep_composes_all_samples_of_a_recipe(loader):
     assert [(sample.number, sample.draw) for sample in cell.samples] == [(n, None) for n in RECIPE["samples"]]
 
 
-def tree(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("drop", [False, True])
-def test_a_resumed_run_draws_again_and_drops_what_it_would_have(loader, tmp_path, killed_at, drop):
+def test_a_resumed_run_draws_again_and_drops_what_it_would_have(loader, tmp_path, killed_at, drop, tree):
     def save(out, resume=False):
         with run(loader).folder(out, resume=resume) as folder:
             for sample in Redraw(folder, tries=2, drop=drop, least_contrast=20).samples():

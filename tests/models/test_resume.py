@@ -94,34 +94,6 @@ def test_a_process_that_is_killed_while_it_writes_a_state_leaves_nothing_half_do
     assert scratch(parts) == []
 
 
-class Killed(BaseException):
-    pass
-
-
-os_fsync = os.fsync
-OPERATIONS = ("open", "mkdir", "rename", "replace", "fsync", "chmod", "unlink", "rmdir")
-
-
-@contextmanager
-def killed_at(number, monkeypatch):
-    """Every change of files from the given one on fails, so that nothing is tidied up; yields how many there were."""
-    done = []
-
-    def counted(real):
-        def change(*arguments, **options):
-            done.append(real.__name__)
-            if len(done) >= number:
-                raise Killed
-            return None if real is os_fsync else real(*arguments, **options)  # which takes its time
-
-        return change
-
-    with monkeypatch.context() as patch:
-        for name in OPERATIONS:
-            patch.setattr(os, name, counted(getattr(os, name)))
-        yield done
-
-
 def save(out, model, step):
     """Write checkpoint and state of a step, all of whose weights are that number."""
     tensors = {key: torch.full_like(value, step) for key, value in UNet(model.network).state_dict().items()}
@@ -139,16 +111,16 @@ def saved(tmp_path, tiny):
     return tmp_path / "saved", model
 
 
-def test_wherever_saving_is_cut_off_there_is_a_checkpoint_and_a_state(tmp_path, saved, monkeypatch):
+def test_wherever_saving_is_cut_off_there_is_a_checkpoint_and_a_state(tmp_path, saved, killed_at):
     before, model = saved
     shutil.copytree(before, tmp_path / "whole")
-    with killed_at(10**6, monkeypatch) as operations:
+    with killed_at(None) as operations:
         save(tmp_path / "whole", model, 2)
     seen = set()
     for number in range(1, len(operations) + 1):
         out = tmp_path / f"cut-off-{number}"
         shutil.copytree(before, out)
-        with killed_at(number, monkeypatch), pytest.raises(Killed):
+        with killed_at(number):
             save(out, model, 2)
         assert checkpoint.load(out)
         (step,) = {value for tensor in weights(out).values() for value in tensor.unique().tolist()}
@@ -159,11 +131,8 @@ def test_wherever_saving_is_cut_off_there_is_a_checkpoint_and_a_state(tmp_path, 
         save(out, model, 2)
         assert scratch(out) == []
         assert sorted(path.name for path in (out / "training").iterdir()) == ["state-00000002"]
-    assert seen == {
-        (1, 1),
-        (2, 1),
-        (2, 2),
-    }  # before, between and after its two renames; where the checkpoint is newer, its last steps are done again
+    # before, between and after its two renames; where the checkpoint is newer, its last steps are done again
+    assert seen == {(1, 1), (2, 1), (2, 2)}
 
 
 # ---- a full disk ------------------------------------------------------------------------------------------------

@@ -101,14 +101,14 @@ class Maker:
     def _shot(self, recipe: Recipe, record: PlanRecord) -> Shot:
         loader = self.loader.branch()
         composer = recipe.composer(loader)
-        alone = recipe.model_copy(update={"regions": recipe.regions[:1]}).composer(loader)
-        begun = self._states.begun(record, alone, composer) if record.states else None
+        alone = recipe.model_copy(update={"regions": recipe.regions[:1]})
+        begun = self._states.begun(record, alone.composer(loader), composer) if record.states else None
         sample = _finished(composer, recipe.seed, begun)
         boxes = tuple(each.box for each in record.objects)
         shot = Shot(sample.image, sample.index, boxes, composer.grey)
         if not (self.sources.real or self.config.wants_twin):
             return shot
-        return shot.beside(_finished(alone, recipe.seed, begun).image)
+        return shot.beside(_finished(alone.composer(loader), recipe.seed, begun).image)
 
     def _drawn_again(self, record: PlanRecord, attempt: int) -> PlanRecord:
         return next(plan(self.config, self.sources, range(record.number, record.number + 1), attempt))
