@@ -179,10 +179,10 @@ def test_boxes_of_objects_at_a_side_lie_at_that_side_and_are_as_long():
     given = config(place="measured", real="data", n=40)
     found = sources(sizes=((16, 16),), measured=(top_right, across), multiples=(8,))
     boxes = {record.objects[0].box for record in plan(given, found)}
-    assert Box(120 - 64, 0, 64, 16) in boxes  # 1.5 times its length, in eights
-    others = boxes - {Box(120 - 64, 0, 64, 16)}
-    assert {(box.width, box.height) for box in others} == {(64, 16)}  # four times the grid at most
-    assert {box.x for box in others} <= set(range(16, 41))
+    assert Box(120 - 32, 0, 32, 16) in boxes
+    others = boxes - {Box(120 - 32, 0, 32, 16)}
+    assert {(box.width, box.height) for box in others} == {(32, 16)}  # twice the grid at most
+    assert {box.x for box in others} <= set(range(32, 57))
 
 
 def test_real_objects_are_measured_by_their_masks(tmp_path):

@@ -14,7 +14,7 @@ from .plan_draws import Draws
 
 ROOM = 1.5
 """The side of a box over that of its object: about the middle of what models of objects learn from."""
-LONGEST = 4
+LONGEST = 2
 """The sides of a box over those of the model's grid, at most, where it is as long as a real object needs."""
 NEAR = 2
 """Pixels between an object and a side of its picture that it touches."""

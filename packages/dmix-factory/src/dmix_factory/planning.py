@@ -148,9 +148,7 @@ def _sizes(
     if not like:
         return own
     multiples = [None if config.share else sources.multiples[i] for i in choices]
-    return [
-        each.size(size, canvas, multiple) for each, size, multiple in zip(like, own, multiples, strict=True)
-    ]
+    return [each.size(size, canvas, multiple) for each, size, multiple in zip(like, own, multiples, strict=True)]
 
 
 def _choices(config: GenerateConfig, draws: Draws) -> list[int]:
