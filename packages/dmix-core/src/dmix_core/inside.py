@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .errors import CompositionError
-from .protocols import Denoiser, Prediction
+from .protocols import Prediction
 from .wrapper import Wrapper
 
 
@@ -13,9 +13,9 @@ from .wrapper import Wrapper
 class Inside(Wrapper):
     """A denoiser of objects whose mask is empty along some sides of its grid.
 
-    Where an object is learned from crops that end where a picture ends, it may paint one that its box cuts off. The mask
-    that is known to be empty takes the place of what is predicted, as known pixels do in inpainting (Lugmayr et al.
-    2022, eq. 8), from the first step on: so the network sees an object that ends there, and paints one.
+    What has learned objects from crops that end where a picture ends may paint one that its box cuts off. The mask that
+    is known to be empty takes the place of what is predicted, as known pixels do in inpainting (Lugmayr et al. 2022,
+    eq. 8), from the first step on: so the network sees an object that ends there, and paints one.
 
     Attributes:
         denoiser: one with a mask channel.

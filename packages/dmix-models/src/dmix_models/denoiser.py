@@ -87,8 +87,8 @@ class NetworkDenoiser:
             other.config = ModelConfig.model_validate(self.config.model_dump() | {"size": size})
         except ValidationError as error:
             raise DenoiserError(
-                f"Model {self.config.name!r} cannot paint {size[1]}x{size[0]} pixels; expected sides that are multiples "
-                f"of {self.config.network.multiple}."
+                f"Model {self.config.name!r} cannot paint {size[1]}x{size[0]} pixels; expected sides that are "
+                f"multiples of {self.config.network.multiple}."
             ) from error
         other.spec = other.config.spec
         other._run_by(self.backend)
