@@ -74,7 +74,9 @@ them find more (docs/evidence.md)."""
 
 PRESETS: dict[PresetName, Preset] = {
     "paper": Preset("the paper's settings", 250, 10, 2),
-    "recommended": Preset("for training detectors: fewer calls, and in photographs light and labels", 100, 5, 1, LABELS),
+    "recommended": Preset(
+        "for training detectors: fewer calls, and in photographs light and labels", 100, 5, 1, LABELS
+    ),
     "fast": Preset("the fewest calls", 50, 3, 1, LABELS),
 }
 """Every preset by its name."""
