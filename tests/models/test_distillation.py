@@ -90,7 +90,8 @@ def test_a_student_of_gaussian_data_learns_the_factors_that_are_known(teacher, t
     walk = levels_of(LEVELS, 0.9, 4)
     learned = halving.student().network.factors
     for t, between, s in zip(walk[::2], walk[1::2], walk[2::2], strict=False):
-        both = move_factor(t, between, factor(SPACED.levels[t])) * move_factor(between, s, factor(SPACED.levels[between]))
+        first, second = (factor(SPACED.levels[level]) for level in (t, between))
+        both = move_factor(t, between, first) * move_factor(between, s, second)
         ratio = math.sqrt((1 - SPACED.alpha_bar[s]) / (1 - SPACED.alpha_bar[t]))
         expected = (both - ratio) / (math.sqrt(SPACED.alpha_bar[s]) - ratio * math.sqrt(SPACED.alpha_bar[t]))
         assert float(learned[SPACED.levels[t] - 1]) == pytest.approx(float(expected), abs=2e-4)

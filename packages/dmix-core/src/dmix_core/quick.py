@@ -12,11 +12,11 @@ from torch import Tensor
 from .backends import Compute
 from .composer import Composer
 from .devices import check_device
+from .errors import RecipeError, did_you_mean
+from .exchange import Exchange
 from .geometry import Box, Size
 from .images import Picture
 from .loading import Loader
-from .errors import RecipeError, did_you_mean
-from .exchange import Exchange
 from .merge import HardMask
 from .naming import free_name, short_name
 from .presets import PRESETS, PresetName

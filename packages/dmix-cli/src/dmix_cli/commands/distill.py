@@ -32,9 +32,7 @@ COUNT = Count(1, 10**9)
 @click.option(
     "--batch-size", type=Count(1, "LARGEST_BATCH"), default=32, show_default=True, help="States in a training step."
 )
-@click.option(
-    "--learning-rate", type=Finite(0, min_open=True), default=1e-4, show_default=True, help="At its highest."
-)
+@click.option("--learning-rate", type=Finite(0, min_open=True), default=1e-4, show_default=True, help="At its highest.")
 @click.option("--seed", type=Count(0, "HIGHEST_SEED"), default=0, show_default=True, help="All noise derives from it.")
 @click.option("--save-every", type=COUNT, default=500, show_default=True, help="Steps between states to go on from.")
 @click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, mps.")
@@ -68,10 +66,8 @@ def distill(teacher: str, out: Path, device: str, dry_run: bool, quiet: bool, **
 
 def _forecast(seconds: float, config: "DistillConfig") -> None:
     total = seconds * config.steps * len(config.halvings)
-    say(
-        f"{len(config.halvings)} halvings of {config.steps} steps, {seconds:.2f} s each: about {total / 60:.0f} minutes "
-        f"here. Nothing was written."
-    )
+    halvings = f"{len(config.halvings)} halvings of {config.steps} steps, {seconds:.2f} s each"
+    say(f"{halvings}: about {total / 60:.0f} minutes here. Nothing was written.")
 
 
 def _run(teacher: str, out: Path, config: "DistillConfig", device: Any, quiet: bool) -> None:
