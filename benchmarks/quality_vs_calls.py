@@ -7,9 +7,9 @@ TRAIN is the training part of the magnetic tiles, MODEL a checkpoint of objects 
 in OUT/NAME.npz, so that an interrupted run goes on; `--table` measures what is there, and draws OUT/curve.png.
 
 Two kinds of composites: "late" has the paper's settings (merged from 90 % on, hard mask 0.5), "early" those for labels
-(listening from 30 % on, 0.4). Distances are Wasserstein's from real ones, in standard deviations of the real figure. The
-yardstick of each kind is its way of most calls, in 250 levels, with the standard deviation of its distances over runs of
-so many composites (bootstrap): a way keeps the quality where none of its distances is larger by more than twice that.
+(listening from 30 % on, 0.4). Distances are Wasserstein's from real ones, in standard deviations of the real figure.
+The yardstick of each kind is its way of most calls, in 250 levels, with the standard deviation of its distances over
+runs of so many composites (bootstrap): a way keeps the quality where no distance is larger by more than twice that.
 """
 
 import argparse
