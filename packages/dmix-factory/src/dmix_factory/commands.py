@@ -12,6 +12,7 @@ from dmix_cli.failures import wrong_use
 from dmix_cli.field_options import Decorator, apply, options_of
 from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, NamesType, SettingType
 from dmix_cli.printing import json_option, print_json, say
+from dmix_core.presets import PRESETS
 
 from .generate_config import ConfigError, GenerateConfig
 
@@ -58,7 +59,8 @@ WHAT: list[Decorator] = [
     ),
     click.option("-n", "n", type=Count(1, "MOST_SAMPLES"), help="How many composites."),
     click.option("--per-image", metavar="N|N-M", help="How many objects in each, such as 1-3.  [default: 1]"),
-    click.option("--recipe", type=FILE, help="A recipe whose rules are used, in the place of the defaults."),
+    *options_of(GenerateConfig, "preset", preset={"type": click.Choice([*PRESETS]), "show_default": False}),
+    click.option("--recipe", type=FILE, help=f"{GenerateConfig.model_fields['recipe'].description}"),
     click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A schedule, stepper or merge rule."),
     click.option(
         "--timesteps", multiple=True, type=SettingType(), help="KEY=VALUE: a setting of the schedule of timesteps."
@@ -66,11 +68,11 @@ WHAT: list[Decorator] = [
     *options_of(GenerateConfig, "place", place={"default": None, "show_default": False}),
     click.option("--real", type=FOLDER, help=f"{GenerateConfig.model_fields['real'].description}"),
     *_without_defaults(*PLACING),
-    click.option("--twins", is_flag=True, help=f"{GenerateConfig.model_fields['twins'].description}"),
+    click.option("--twins", is_flag=True, default=None, help=f"{GenerateConfig.model_fields['twins'].description}"),
     click.option("--share", metavar="NxM", help=f"{GenerateConfig.model_fields['share'].description}"),
     click.option("--strength", metavar="F|F-F", help=f"{GenerateConfig.model_fields['strength'].description}"),
     click.option("--near-miss", metavar="F|F-F", help=f"{GenerateConfig.model_fields['near_miss'].description}"),
-    click.option("--reject", is_flag=True, help=f"{GenerateConfig.model_fields['reject'].description}"),
+    click.option("--reject/--no-reject", default=None, help=f"{GenerateConfig.model_fields['reject'].description}"),
     *_without_defaults(*LABELS, *COMPUTING),
 ]
 
@@ -202,7 +204,7 @@ def _config(settings: Path | None, given: dict[str, Any]) -> GenerateConfig:
 
     given["timesteps"] = {each.key: each.value for each in given["timesteps"]}
     given |= {name: str(given[name]) for name in ("recipe", "real") if given[name]}
-    stated = {name: value for name, value in given.items() if value or (value == 0 and value is not False)}
+    stated = {name: value for name, value in given.items() if value or value == 0}
     return read_config(settings, **stated) if settings else GenerateConfig.from_data(stated, "the options")
 
 

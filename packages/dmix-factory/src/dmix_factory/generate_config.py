@@ -19,6 +19,7 @@ from pydantic import (
 
 from dmix_core.errors import DmixError
 from dmix_core.limits import HIGHEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_SAMPLES, MOST_STEPS
+from dmix_core.presets import PRESETS, PresetName
 
 MOST_OBJECTS = 254
 """Of one sample: as many as a mask of 8 bits tells apart, beside the background."""
@@ -70,15 +71,6 @@ SharedCounts = Annotated[
 ]
 
 
-LISTEN_IN_PHOTOGRAPHS = 0.3
-"""From here on the contrast of composed blowholes is spread as that of real ones is; from 0.9 on, where models merge by
-default, it is spread further, and in one measurement a fifth was brighter than what is around it (docs/evidence.md)."""
-
-
-THRESHOLD_IN_PHOTOGRAPHS = 0.4
-"""With it, composed blowholes that listen early are as large as real ones (docs/evidence.md)."""
-
-
 class ObjectChoice(_Part):
     """A model of objects.
 
@@ -126,7 +118,13 @@ class GenerateConfig(_Part):
     val: Share = Field(0.0, description="The share of backgrounds whose samples are for validation.")
     test: Share = Field(0.0, description="The share of backgrounds whose samples are for testing.")
     seed: int = Field(0, ge=0, le=HIGHEST_SEED, description="Everything that is drawn derives from it.")
-    recipe: str | None = Field(None, description="A recipe whose rules are used, in the place of the defaults.")
+    preset: PresetName | None = Field(
+        None,
+        description="Rules for a need: the paper's, those for training detectors, or the fewest calls; what else is "
+        "stated wins over them.",
+        json_schema_extra={"default": "recommended; with a recipe none"},
+    )
+    recipe: str | None = Field(None, description="A recipe whose rules are used, in the place of the preset.")
     steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="T, denoising steps.")
     merge_from: float | None = Field(
         None, ge=0, le=1, description="The fraction of the denoising from which the models merge."
@@ -135,15 +133,13 @@ class GenerateConfig(_Part):
         None,
         ge=0,
         le=1,
-        description="The fraction of the denoising from which objects take in what is around them; by default 0.3 in "
-        "photographs, so that objects take on their light, and that of the recipe elsewhere.",
+        description="The fraction of the denoising from which objects take in what is around them.",
     )
     threshold: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="From which value of an object's mask on, between 0 and 1, a pixel is the object's; by default 0.4 "
-        "in photographs, where objects that listen early become smaller, and that of the recipe elsewhere.",
+        description="From which value of an object's mask on, between 0 and 1, a pixel is the object's.",
     )
     plugins: tuple[str, ...] = Field((), description="A merge rule, schedule or stepper by name.")
     timesteps: dict[str, JsonValue] = Field({}, description="Settings of the timestep schedule.")
@@ -217,9 +213,21 @@ class GenerateConfig(_Part):
         """How many samples a record of the plan becomes: the composite, its twin, its near-miss."""
         return 1 + self.twins + (self.near_miss is not None)
 
+    @property
+    def followed(self) -> PresetName | None:
+        """The preset that holds: none where a recipe is stated alone."""
+        return self.preset or (None if self.recipe else "recommended")
+
+    def completed(self, photographs: bool) -> Self:
+        """With what the preset says of generated sets, in photographs or not, where nothing else is stated."""
+        more = PRESETS[self.followed].within(photographs) if self.followed else None
+        given = {"strength": more.strength, "reject": more.reject and self.best_of == 1} if more else {}
+        left = {name: value for name, value in given.items() if name not in self.model_fields_set}
+        return self.model_copy(update={"preset": self.followed} | left)
+
     def digest(self, **more: object) -> str:
         """The sha256 of all settings and of what else decides the set; where files lie does not count."""
-        data = self.model_dump(mode="json", exclude={"backgrounds", "real", "roi", "recipe"}) | more
+        data = self.model_dump(mode="json", exclude={"backgrounds", "real", "roi", "recipe", "preset"}) | more
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

@@ -13,7 +13,7 @@ from dmix_core.registry import Registry
 from dmix_data.generated_set import SampleEntry, SetInfo, entries
 
 from .generate_config import ConfigError, GenerateConfig
-from .making import Maker
+from .making import Maker, stated_rules
 from .planning import plan
 from .pool import written
 from .set_folder import SetError, SetFolder
@@ -133,7 +133,7 @@ def info_of(maker: Maker) -> SetInfo:
         classes=config.classes,
         recipe=config.digest(sources=sources.facts(), rules=maker.digest, weights=weights),
         made_with=made,
-        source=config.model_dump(mode="json"),
+        source=config.model_dump(mode="json") | {"rules": stated_rules(maker.rules)},
         real=sources.real,
         samples=config.n * config.per_record,
     )

@@ -11,7 +11,7 @@ from dmix_core.recipe import Choice, Recipe, RegionRecipe
 from dmix_core.sample import Sample
 from dmix_core.walker import Begun
 
-from .generate_config import LISTEN_IN_PHOTOGRAPHS, THRESHOLD_IN_PHOTOGRAPHS, GenerateConfig, class_of
+from .generate_config import GenerateConfig, class_of
 from .labels import Cleaning
 from .measured import usual_areas
 from .plan_draws import Draws
@@ -21,7 +21,6 @@ from .shots import Shot
 from .sources import Background, Sources
 from .units import Take, Unit, unit_of
 
-HARD_MASK = "hard-mask"
 MARGIN = 2
 """Pixels of a model's grid along the inner sides of a box that objects keep free."""
 
@@ -37,7 +36,7 @@ class Maker:
     """
 
     def __init__(self, config: GenerateConfig, sources: Sources, loader: Loader) -> None:
-        self.config, self.sources, self.loader = config, sources, loader
+        self.config, self.sources, self.loader = config.completed(sources.real), sources, loader
         self.rules = rules_of(config, sources, loader)
         compute = self.rules.compute(loader.registry)
         for region in self.rules.regions[sources.real :]:
@@ -90,7 +89,7 @@ class Maker:
             name = class_of(self.config.objects[each.choice]) + of_objects
             name = free_name(name, [region.name for region in regions])
             model = models[each.choice]
-            changes = {"name": name, "box": tuple(each.box), "z": bottom.z + z} | self._listening
+            changes = {"name": name, "box": tuple(each.box), "z": bottom.z + z}
             changes |= self._grid(each, model) | self._kept_inside(each, model, size)
             regions.append(model.model_copy(update=changes))
         return self.rules.model_copy(update={"regions": tuple(regions), "size": size, "seed": record.seed})
@@ -114,14 +113,6 @@ class Maker:
         sides = zip(("left", "top", "right", "bottom"), inner, strict=True)
         margins = {side: MARGIN * (free or self.config.share is not None) for side, free in sides}
         return {"wrap": (*model.wrap, Choice(use="inside", settings=margins))}
-
-    @property
-    def _listening(self) -> dict[str, float]:
-        """From when on objects take in what is around them, where the recipe is not to decide it."""
-        stated = self.config.listen_from
-        if stated is None and _is_free(self.config, self.sources):
-            stated = LISTEN_IN_PHOTOGRAPHS
-        return {} if stated is None else {"listen_from": stated}
 
     def _shot(self, recipe: Recipe, record: PlanRecord) -> Shot:
         loader = self.loader.branch()
@@ -165,6 +156,7 @@ def rules_of(config: GenerateConfig, sources: Sources, loader: Loader) -> Recipe
     """The recipe that all samples follow, with the first background and one region for each model of objects."""
     first, size = sources.backgrounds[0], sources.sizes[0]
     edit = RecipeEdit(
+        preset=config.followed,
         background=first.model,
         objects=tuple(ObjectEdit(each.model, (0, 0, size[1], size[0])) for each in config.objects),
         plugins=config.plugins,
@@ -177,18 +169,31 @@ def rules_of(config: GenerateConfig, sources: Sources, loader: Loader) -> Recipe
     )
     base = Recipe.read(config.recipe) if config.recipe else None
     rules = edit.apply(base, loader.branch(), "the settings of the set").model_copy(update={"exporters": ()})
-    threshold = config.threshold
-    if threshold is None and _is_free(config, sources) and rules.merge.use == HARD_MASK:
-        threshold = THRESHOLD_IN_PHOTOGRAPHS
+    return _listening(_cut_at(rules, config.threshold), config.listen_from)
+
+
+def _cut_at(rules: Recipe, threshold: float | None) -> Recipe:
+    """With the threshold of masks, where one is stated."""
     if threshold is None:
         return rules
     merge = rules.merge.model_copy(update={"settings": rules.merge.settings | {"threshold": threshold}})
     return rules.model_copy(update={"merge": merge})
 
 
-def _is_free(config: GenerateConfig, sources: Sources) -> bool:
-    """Whether objects are composed into photographs by no recipe of the user's, so that defaults for these hold."""
-    return sources.real and not config.recipe
+def _listening(rules: Recipe, start: float | None) -> Recipe:
+    """With when objects begin to take in what is around them, where it is stated."""
+    if start is None:
+        return rules
+    bottom, *above = rules.regions
+    heard = (region.model_copy(update={"listen_from": start}) for region in above)
+    return rules.model_copy(update={"regions": (bottom, *heard)})
+
+
+def stated_rules(rules: Recipe) -> dict[str, object]:
+    """What the samples of a set follow, by its values."""
+    heard = {region.listen_from for region in rules.regions[1:]}
+    fields = {"steps", "timesteps", "stepper", "merge", "merge_from", "others", "seams", "dtype"}
+    return rules.model_dump(mode="json", include=fields) | {"listen_from": next(iter(heard))}
 
 
 def _named(recipe: Recipe, background: Background) -> Recipe:
