@@ -53,25 +53,33 @@ WHAT: list[Decorator] = [
         "--object",
         "objects",
         multiple=True,
-        metavar="MODEL[,class=NAME][,weight=W]",
-        help="A model of objects; repeat it for several.",
+        metavar="MODEL[@x,y,w,h][,class=NAME][,weight=W]",
+        help="A model of objects, in a fixed box where one is stated; repeat it for several.",
     ),
     click.option("-n", "n", type=Count(1, "MOST_SAMPLES"), help="How many composites."),
-    click.option("--per-image", metavar="N|N-M", help="How many objects in each, such as 1-3.  [default: 1]"),
+    click.option("--per-image", metavar="N|N-M", help=f"{GenerateConfig.model_fields['per_image'].description}"),
     click.option("--recipe", type=FILE, help="A recipe whose rules are used, in the place of the defaults."),
     click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A schedule, stepper or merge rule."),
     click.option(
         "--timesteps", multiple=True, type=SettingType(), help="KEY=VALUE: a setting of the schedule of timesteps."
     ),
     *options_of(GenerateConfig, "place", place={"default": None, "show_default": False}),
+    click.option("--boxes", type=FILE, help=f"{GenerateConfig.model_fields['boxes'].description}"),
     click.option("--real", type=FOLDER, help=f"{GenerateConfig.model_fields['real'].description}"),
     *_without_defaults(*PLACING),
+    click.option("--groups", metavar="RULE", help=f"{GenerateConfig.model_fields['groups'].description}"),
     click.option("--twins", is_flag=True, help=f"{GenerateConfig.model_fields['twins'].description}"),
     click.option("--share", metavar="NxM", help=f"{GenerateConfig.model_fields['share'].description}"),
     click.option("--strength", metavar="F|F-F", help=f"{GenerateConfig.model_fields['strength'].description}"),
     click.option("--near-miss", metavar="F|F-F", help=f"{GenerateConfig.model_fields['near_miss'].description}"),
     click.option("--reject", is_flag=True, help=f"{GenerateConfig.model_fields['reject'].description}"),
     *_without_defaults(*LABELS, *COMPUTING),
+    click.option(
+        "--licence",
+        multiple=True,
+        metavar="[WHAT=]TEXT",
+        help=f"{GenerateConfig.model_fields['licence'].description}",
+    ),
 ]
 
 
@@ -201,7 +209,7 @@ def _config(settings: Path | None, given: dict[str, Any]) -> GenerateConfig:
     from .generate_config import read_config
 
     given["timesteps"] = {each.key: each.value for each in given["timesteps"]}
-    given |= {name: str(given[name]) for name in ("recipe", "real") if given[name]}
+    given |= {name: str(given[name]) for name in ("recipe", "real", "boxes") if given[name]}
     stated = {name: value for name, value in given.items() if value or (value == 0 and value is not False)}
     return read_config(settings, **stated) if settings else GenerateConfig.from_data(stated, "the options")
 

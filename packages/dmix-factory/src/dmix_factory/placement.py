@@ -23,6 +23,7 @@ class Placement:
         min_distance: the fewest pixels between two boxes.
         max_overlap: the largest part of a box that another may cover, 0..1.
         roi: (H, W) bool, True where boxes may lie; None: everywhere.
+        region: what errors call the roi.
         centres: of which each box takes one, as fractions (across, down) of the canvas, as far as its border allows;
             without any, boxes lie anywhere.
     """
@@ -30,20 +31,24 @@ class Placement:
     min_distance: int = 0
     max_overlap: float = 0.0
     roi: NDArray[np.bool_] | None = None
+    region: str = "the region of interest `roi`"
     centres: Sequence[tuple[float, float]] = ()
 
-    def boxes(self, sizes: Sequence[Size], canvas: Size, draws: Draws, where: str) -> list[Box]:
+    def boxes(
+        self, sizes: Sequence[Size], canvas: Size, draws: Draws, where: str, taken: Sequence[Box] = ()
+    ) -> list[Box]:
         """A box for each size (height, width).
 
         Args:
             where: names the canvas in errors.
+            taken: boxes that are there already, from which the others keep their distances.
 
         Raises:
             GeometryError: they cannot be placed, and which rule forbids it.
         """
         corners = {size: self._corners(size, canvas, where) for size in {*sizes}}
         for _ in range(LAYOUTS):
-            placed: list[Box] = []
+            placed = [*taken]
             for size in sizes:
                 offered = (self._drawn(size, corners[size], canvas, draws) for _ in range(PLACES))
                 box = next((box for box in offered if self._suits(box, placed)), None)
@@ -51,7 +56,7 @@ class Placement:
                     break
                 placed.append(box)
             else:
-                return placed
+                return placed[len(taken) :]
         raise self._crowded(sizes, canvas, where)
 
     def _corners(self, size: Size, canvas: Size, where: str) -> NDArray[np.intp] | None:
@@ -65,14 +70,14 @@ class Placement:
             return None
         if self.roi.shape != canvas:
             raise GeometryError(
-                f"The region of interest has {self.roi.shape[1]}x{self.roi.shape[0]} pixels, {where} "
+                f"The region of interest `roi` has {self.roi.shape[1]}x{self.roi.shape[0]} pixels, {where} "
                 f"{canvas[1]}x{canvas[0]}; expected the same size."
             )
         corners = _inside(self.roi, size)
         if not len(corners):
             raise GeometryError(
-                f"No box of {size[1]}x{size[0]} pixels lies wholly in the region of interest `roi`; "
-                "expected a larger white part, or a smaller `size` of the object."
+                f"No box of {size[1]}x{size[0]} pixels on {where} lies wholly in {self.region}; "
+                "expected a larger one, or a smaller `size` of the object."
             )
         return corners
 
@@ -103,10 +108,11 @@ class Placement:
 
     def _crowded(self, sizes: Sequence[Size], canvas: Size, where: str) -> GeometryError:
         rule = f"max_overlap {self.max_overlap:g}" if self.max_overlap else f"min_distance {self.min_distance}"
+        within = "" if self.roi is None else f" within {self.region}"
         listed = ", ".join(f"{width}x{height}" for height, width in sizes)
         return GeometryError(
             f"{len(sizes)} boxes ({listed}) found no places on {where} of {canvas[1]}x{canvas[0]} pixels that keep "
-            f"{rule}{' within roi' if self.roi is not None else ''}; expected fewer objects by `per_image`, a smaller "
+            f"{rule}{within}; expected fewer objects by `per_image`, a smaller "
             "`min_distance` or a larger `max_overlap`."
         )
 
