@@ -12,11 +12,11 @@ from PIL import Image
 from dmix_core.errors import GeometryError
 from dmix_core.geometry import Box
 from dmix_factory import GenerateConfig, plan
+from dmix_factory.bundles import split_of, splits_of
 from dmix_factory.generate_config import ConfigError
 from dmix_factory.measured import RealObject, real_objects
 from dmix_factory.placement import Placement
 from dmix_factory.plan_draws import Draws
-from dmix_factory.bundles import split_of, splits_of
 from dmix_factory.sources import Background, Sources
 
 PHOTOS = tuple(Background(f"{i}.png", f"photo:/{i}.png", (100, 120)) for i in range(7))

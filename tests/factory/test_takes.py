@@ -14,8 +14,9 @@ from dmix_core.loading import Loader
 from dmix_core.marks import read_mark
 from dmix_core.run import Run
 from dmix_data.generated_set import entries, rejected
+from dmix_data.shapes import pieces_of
 from dmix_factory import GenerateConfig, generate, plan
-from dmix_factory.labels import Cleaning, holes, pieces
+from dmix_factory.labels import Cleaning, holes
 from dmix_factory.making import Maker
 from dmix_factory.sample_checks import flags_of
 from dmix_factory.shots import Shot
@@ -83,7 +84,7 @@ def test_small_pieces_go_and_the_largest_stays(mask, least):
     (cleaned, _) = Cleaning(min_piece=least).cleaned(mask.astype(np.uint8), [Box(0, 0, *mask.shape[::-1])])
     assert not (cleaned & ~mask).any()
     assert cleaned.any() == mask.any()
-    assert pieces(cleaned > 0) <= max(1, cleaned.sum() // least)
+    assert pieces_of(cleaned > 0) <= max(1, cleaned.sum() // least)
 
 
 @given(mask=MASKS)

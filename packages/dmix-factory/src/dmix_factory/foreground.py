@@ -36,9 +36,10 @@ def foreground_of(path: str | Path) -> Mask:
 
     Each pixel is as far from the background as its colour is from the median colour of the picture's border, in the
     channel where they differ most; those further away than Otsu's threshold (1979) of these distances are the
-    foreground. Holes are filled, since they are the object's own dark or bright places, and specks taken away. So it does not
-    matter whether objects are brighter or darker, and there is nothing to set. Otsu's threshold is scikit-image's; of
-    what finds foregrounds elsewhere, GrabCut (OpenCV) wants a rectangle to begin with, and networks want weights.
+    foreground. Holes are filled, since they are the object's own dark or bright places, and specks taken away. So it
+    does not matter whether objects are brighter or darker, and there is nothing to set. Otsu's threshold is
+    scikit-image's, which dmix-eval measures with already; of what finds foregrounds elsewhere, GrabCut (OpenCV) wants a
+    rectangle to begin with, and networks want weights.
 
     Raises:
         ForegroundError: there is none, and why.

@@ -47,11 +47,6 @@ class Cleaning:
         return tuple(done)
 
 
-def pieces(mask: Mask) -> int:
-    """How many pieces a mask has; those that touch by their corners are one."""
-    return int(label(mask).max(initial=0))
-
-
 def holes(mask: Mask) -> Mask:
     """The pixels that a mask encloses."""
     return _holes(mask, mask.size)

@@ -12,7 +12,7 @@ from dmix_core.walker import Begun
 
 from .generate_config import LISTEN_IN_PHOTOGRAPHS, THRESHOLD_IN_PHOTOGRAPHS, GenerateConfig, class_of
 from .labels import Cleaning
-from .measured import usual_areas
+from .measured import usual_traits
 from .plan_draws import Draws
 from .planning import PlanRecord, plan
 from .sample_checks import flags_of
@@ -39,7 +39,7 @@ class Maker:
         compute = self.rules.compute(loader.registry)
         for region in self.rules.regions[sources.real :]:
             region.region(loader, compute)  # kept here, so that no sample loads it again
-        self._areas = usual_areas(sources.measured) if sources.measured else None
+        self._usual = [usual_traits(sources.measured, class_of(each)) for each in config.objects]
         self._states = _States()
         self._cleaning = Cleaning(config.min_piece, config.fill_holes)
 
@@ -69,8 +69,8 @@ class Maker:
         strength = draws.uniform(*self.config.strength) if self.config.strength else 1.0
         faint = draws.uniform(*self.config.near_miss) if self.config.near_miss else None
         shown = shot.at_strength(strength)
-        numbers = range(1, len(record.objects) + 1)
-        flags = tuple(flags_of(shown, value, self.config.min_contrast, self._areas) for value in numbers)
+        usual = (self._usual[each.choice] for each in record.objects)
+        flags = tuple(flags_of(shown, value, self.config.min_contrast, limits) for value, limits in enumerate(usual, 1))
         near_miss = None if faint is None else shot.at_strength(faint).image
         return Take(record, attempt, _named(recipe, record.background).digest(), shown, strength, flags, near_miss)
 
