@@ -16,6 +16,8 @@ from dmix_cli.printing import json_option, print_json, say
 from .generate_config import ConfigError, GenerateConfig
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from .generating import Report
     from .units import Unit
 
@@ -93,6 +95,7 @@ WHAT: list[Decorator] = [
 @click.option(
     "--format", "formats", type=NamesType(), help="Export the finished set in these formats, to OUT-exported."
 )
+@click.option("--dry-run", is_flag=True, help="Tell what the set will hold and cost; write nothing.")
 @click.option("--events", is_flag=True, help="Print a line of JSON on stderr for each sample that is committed.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
 @json_option
@@ -100,6 +103,7 @@ def generate_command(
     settings: Path | None,
     out: Path,
     formats: list[str] | None,
+    dry_run: bool,
     events: bool,
     quiet: bool,
     as_json: bool,
@@ -124,6 +128,9 @@ def generate_command(
     how = {name: given.pop(name) for name in ("workers", "resume", "shard")}
     with wrong_use(ConfigError):
         config = _config(settings, given)
+        if dry_run:
+            _forecast(config, how["shard"], how["workers"] or _processes(config), as_json)
+            return
         how["workers"] = how["workers"] or _processes(config)
         count, done = len(numbers_of(config, how["shard"])), itertools.count(1)
         with progress("generating", "image", quiet or events, total=count) as bar:
@@ -143,6 +150,31 @@ def generate_command(
 
         target = out.with_name(f"{out.name}-exported")
         click.get_current_context().invoke(export, folder=out, names=formats, out=target, quiet=quiet or as_json)
+
+
+def _forecast(config: GenerateConfig, shard: tuple[int, int], workers: int, as_json: bool) -> None:
+    """Print what a set will hold and cost."""
+    from datetime import timedelta
+
+    from .forecast import forecast
+
+    found = forecast(config, shard)
+    seconds = found.seconds / workers
+    if as_json:
+        print_json(vars(found) | {"workers": workers})
+        return
+    parts = ", ".join(f"{count} {side}" for side, count in found.splits.most_common())
+    say("A dry run: nothing was written.\n")
+    say(f"  composites     {found.composites:,} in {found.groups:,} groups ({parts}); {found.samples:,} samples")
+    say(f"  objects        {_listed(found.classes)}")
+    say(f"  backgrounds    {_listed(found.backgrounds)}")
+    say(f"  network calls  {found.calls:,}{', and those of samples that are drawn again' if config.reject else ''}")
+    say(f"  time           about {timedelta(seconds=round(seconds))} with --workers {workers}, by one sample")
+
+
+def _listed(counts: "Counter[str]", shown: int = 8) -> str:
+    listed = ", ".join(f"{name}: {count:,}" for name, count in counts.most_common(shown))
+    return f"{listed}, ... ({len(counts):,} in all)" if len(counts) > shown else listed or "none"
 
 
 def _check_formats(formats: Iterable[str]) -> None:

@@ -124,8 +124,7 @@ def _from(numbers: range, first: int) -> range:
 def info_of(maker: Maker) -> SetInfo:
     """What set.json states of the set."""
     config, sources, loader = maker.config, maker.sources, maker.loader
-    painting = () if sources.real else (config.backgrounds,)
-    models = {model: loader.denoiser(model) for model in (*painting, *(each.model for each in config.objects))}
+    models = maker.models
     ours = {"dmix-factory": metadata.version("dmix-factory"), "threads": str(config.threads)}
     made = made_with(loader.registry, models) | ours
     weights = {what: digest for what, digest in made.items() if what.startswith("model ")}

@@ -6,6 +6,7 @@ from dmix_core.composer import Composer
 from dmix_core.edits import ObjectEdit, RecipeEdit
 from dmix_core.loading import Loader
 from dmix_core.naming import free_name
+from dmix_core.protocols import Denoiser
 from dmix_core.recipe import Recipe
 from dmix_core.sample import Sample
 from dmix_core.walker import Begun
@@ -47,6 +48,18 @@ class Maker:
     def digest(self) -> str:
         """Of the rules, wherever photographs lie."""
         return _named(self.rules, self.sources.backgrounds[0]).digest()
+
+    @property
+    def models(self) -> dict[str, Denoiser]:
+        """The denoisers of the set by their references, without photographs."""
+        painting = () if self.sources.real else (self.config.backgrounds,)
+        references = (*painting, *(each.model for each in self.config.objects))
+        return {model: self.loader.denoiser(model) for model in references}
+
+    @property
+    def makes_twins(self) -> bool:
+        """Whether each composite's background is composed alone, too."""
+        return self.sources.real or self.config.wants_twin
 
     def make(self, record: PlanRecord) -> Unit:
         """The finished samples of a record.
@@ -106,7 +119,7 @@ class Maker:
         sample = _finished(composer, recipe.seed, begun)
         boxes = tuple(each.box for each in record.objects)
         shot = Shot(sample.image, sample.index, boxes, composer.grey)
-        if not (self.sources.real or self.config.wants_twin):
+        if not self.makes_twins:
             return shot
         return shot.beside(_finished(alone.composer(loader), recipe.seed, begun).image)
 
