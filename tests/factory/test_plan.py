@@ -1,7 +1,8 @@
 """The plan: what each sample shows, from the settings alone."""
 
+import tracemalloc
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from dmix_factory.measured import RealObject, real_objects
 from dmix_factory.placement import Placement
 from dmix_factory.plan_draws import Draws
 from dmix_factory.sources import Background, Sources
+from dmix_factory.traits import Traits
 
 PHOTOS = tuple(Background(f"{i}.png", f"photo:/{i}.png", (100, 120)) for i in range(7))
 
@@ -134,9 +136,20 @@ def test_the_number_of_objects_is_drawn_within_its_range():
 
 
 def test_a_hundred_thousand_samples_are_not_held_in_memory():
-    records = plan(config(n=100_000), sources())
-    assert iter(records) is records
-    assert next(plan(config(n=100_000), sources(), range(99_999, 100_000))).number == 99_999
+    asked, given = config(n=100_000), sources()
+    assert next(plan(asked, given, range(99_999, 100_000))).number == 99_999
+    tracemalloc.start()
+    try:
+        for _ in islice(plan(asked, given), 1000):
+            pass
+        after_some = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        count = sum(1 for _ in islice(plan(asked, given), 8000))
+        after_many = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 8000
+    assert after_many < after_some + 20_000  # 8000 records take more than a megabyte
 
 
 @pytest.mark.parametrize(
@@ -162,7 +175,8 @@ PINNED_BOX = Box(34, 74, 16, 12)
 
 
 def test_measured_boxes_lie_where_real_objects_do_and_are_as_large():
-    real = (RealObject(0.25, 0.5, 20, 200), RealObject(0.75, 0.5, 8, 50))
+    traits = Traits(200, 10.0, 1.0, 1.0, 0.5)
+    real = (RealObject(0.25, 0.5, 20, traits), RealObject(0.75, 0.5, 8, traits))
     given = config(place="measured", real="data", n=60)
     boxes = [record.objects[0].box for record in plan(given, sources(sizes=((16, 16),), measured=real))]
     assert {box.size for box in boxes} == {(30, 30), (12, 12)}
@@ -176,5 +190,8 @@ def test_real_objects_are_measured_by_their_masks(tmp_path):
     mask = np.zeros((40, 80), np.uint8)
     mask[10:20, 20:40] = 255
     Image.fromarray(mask).save(tmp_path / "masks/a.png")
-    Image.fromarray(mask // 2).save(tmp_path / "images/a.png")
-    assert real_objects(tmp_path) == (RealObject(30 / 80, 15 / 40, 20, 200),)
+    Image.fromarray(200 - mask // 2).save(tmp_path / "images/a.png")
+    traits = Traits(200, -127.0, 60 / (4 * 200**0.5), 1.0, (1 - 99 / 399) ** 0.5)
+    (found,) = real_objects(tmp_path)
+    assert found == RealObject(30 / 80, 15 / 40, 20, found.traits)
+    assert found.traits == pytest.approx(traits, abs=1e-4)
