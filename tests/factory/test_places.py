@@ -74,7 +74,11 @@ def test_a_table_and_coco_s_json_list_the_same_boxes(tmp_path):
         ("b.csv", "x,y,width,height\n1,1,3", r"height is ''"),
         ("b.csv", "x,y,width,height\n", "lists no boxes"),
         ("b.json", "{}", "Cannot understand"),
-        ("b.json", '{"images": [], "categories": [], "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}]}', "that it lacks"),
+        (
+            "b.json",
+            '{"images": [], "categories": [], "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}]}',
+            "that it lacks",
+        ),
     ],
 )
 def test_what_lists_no_boxes_is_named_with_its_line(tmp_path, name, text, message):
@@ -107,7 +111,9 @@ def test_listed_boxes_are_painted_by_objects_of_their_class(planned, tmp_path):
 
 
 def test_on_a_model_s_backgrounds_listed_arrangements_take_turns(planned, tmp_path):
-    boxes = table(tmp_path / "b.csv", "image,x,y,width,height", "first,0,0,12,12", "second,9,9,12,12", "second,30,0,9,9")
+    boxes = table(
+        tmp_path / "b.csv", "image,x,y,width,height", "first,0,0,12,12", "second,9,9,12,12", "second,30,0,9,9"
+    )
     records = planned(boxes=boxes, backgrounds="scene", n=4)
     assert [len(record.objects) for record in records] == [1, 2, 1, 2]
 
@@ -164,7 +170,9 @@ def part(seed: int = 0, bright: bool = True, colour: bool = False) -> tuple[np.n
     levels = np.where(shown & ~inner, 190, 60) if bright else np.where(shown & ~inner, 40, 200)
     picture = np.repeat((levels + draws.normal(0, 6, levels.shape))[..., None], 3, 2)
     if colour:  # of one brightness
-        picture = np.where((shown & ~inner)[..., None], [180, 60, 60], [60, 120, 120]) + draws.normal(0, 6, picture.shape)
+        picture = np.where((shown & ~inner)[..., None], [180, 60, 60], [60, 120, 120]) + draws.normal(
+            0, 6, picture.shape
+        )
     return picture.clip(0, 255).astype(np.uint8), shown
 
 
@@ -272,9 +280,7 @@ def tiles(folder: Path) -> str:
     (folder / "MT_Free/Imgs").mkdir(parents=True)
     draws = np.random.default_rng(2)
     for number in (1000, 1040, 1080, 5000, 9000, 9100, 20000):
-        Image.fromarray(draws.integers(0, 256, (30, 40), np.uint8)).save(
-            folder / f"MT_Free/Imgs/exp1_num_{number}.jpg"
-        )
+        Image.fromarray(draws.integers(0, 256, (30, 40), np.uint8)).save(folder / f"MT_Free/Imgs/exp1_num_{number}.jpg")
     return str(folder)
 
 
