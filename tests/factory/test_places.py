@@ -21,6 +21,7 @@ from dmix_factory.foreground import ForegroundError, find_foreground, foreground
 from dmix_factory.generate_config import ConfigError
 from dmix_factory.sources import sources_of, thing_of
 
+LOST = '{"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}'
 FAST = {"steps": 4, "timesteps": {"resamples": 0}}
 
 
@@ -76,7 +77,7 @@ def test_a_table_and_coco_s_json_list_the_same_boxes(tmp_path):
         ("b.json", "{}", "Cannot understand"),
         (
             "b.json",
-            '{"images": [], "categories": [], "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}]}',
+            '{"images": [], "categories": [], "annotations": [%s]}' % LOST,
             "that it lacks",
         ),
     ],

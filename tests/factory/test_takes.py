@@ -121,7 +121,7 @@ MIDDLE = (slice(7, 12), slice(7, 12))
     [
         (shot(), "empty"),
         (shot(((slice(5, 9), slice(7, 9)), 1)), "border"),
-        (shot((MIDDLE, 1), ((slice(13, 15), slice(7, 9)), 1)), "pieces"),
+        (shot((MIDDLE, 1), ((slice(13, 14), slice(6, 10)), 1)), "pieces"),
         (shot((MIDDLE, 1), ((slice(9, 10), slice(9, 10)), 0)), "holes"),
     ],
 )

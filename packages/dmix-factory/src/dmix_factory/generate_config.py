@@ -57,10 +57,10 @@ def _object(value: Any) -> Any:
 
 def _licences(value: Any) -> Any:
     """ "[WHAT=]TEXT", or several of these, by what they are for; one without is for the set."""
-    if isinstance(value, Mapping):
+    if not isinstance(value, str | list | tuple):
         return value
     texts = [value] if isinstance(value, str) else value
-    pairs = (text.partition("=") for text in texts)
+    pairs = (str(text).partition("=") for text in texts)
     return {what if equals else "set": (text if equals else what) for what, equals, text in pairs}
 
 
