@@ -35,6 +35,7 @@ class ObjectEntry(_Part):
         asked: the box in which it was to be painted.
         model: what painted it.
         contrast, edge, grain: how it stands out, as `dmix_core.quality` measures; None where that is undefined.
+        signed_contrast: mean inside - mean around, in grey levels; negative: it is darker than its surroundings.
         flags: what the checks found, such as "border" or "faint".
     """
 
@@ -47,6 +48,7 @@ class ObjectEntry(_Part):
     contrast: float | None = None
     edge: float | None = None
     grain: float | None = None
+    signed_contrast: float | None = None
     flags: tuple[str, ...] = ()
 
 
@@ -109,7 +111,8 @@ class SetInfo(_Part):
         recipe: digest of what the set was made from.
         made_with: versions and checksums.
         source: the content of the file that states what to generate.
-        licences: of the models and of the photographs, by their names.
+        sources: where its models and photographs come from, by their names.
+        licences: of the "set", its models and its "photographs", by their names, where they are known.
         real: whether backgrounds are photographs.
         samples: how many it has once it is finished; 0 where that is not known.
     """
@@ -120,6 +123,7 @@ class SetInfo(_Part):
     recipe: str = ""
     made_with: dict[str, str] = {}
     source: dict[str, object] = {}
+    sources: dict[str, str] = {}
     licences: dict[str, str] = {}
     real: bool = False
     samples: Annotated[int, Field(ge=0)] = 0

@@ -17,6 +17,8 @@ from dmix_core.presets import PRESETS
 from .generate_config import ConfigError, GenerateConfig
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from .generating import Report
     from .units import Unit
 
@@ -54,11 +56,11 @@ WHAT: list[Decorator] = [
         "--object",
         "objects",
         multiple=True,
-        metavar="MODEL[,class=NAME][,weight=W]",
-        help="A model of objects; repeat it for several.",
+        metavar="MODEL[@x,y,w,h][,class=NAME][,weight=W]",
+        help="A model of objects, in a fixed box where one is stated; repeat it for several.",
     ),
     click.option("-n", "n", type=Count(1, "MOST_SAMPLES"), help="How many composites."),
-    click.option("--per-image", metavar="N|N-M", help="How many objects in each, such as 1-3.  [default: 1]"),
+    click.option("--per-image", metavar="N|N-M", help=f"{GenerateConfig.model_fields['per_image'].description}"),
     *options_of(GenerateConfig, "preset", preset={"type": click.Choice([*PRESETS]), "show_default": False}),
     click.option("--recipe", type=FILE, help=f"{GenerateConfig.model_fields['recipe'].description}"),
     click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A schedule, stepper or merge rule."),
@@ -66,14 +68,22 @@ WHAT: list[Decorator] = [
         "--timesteps", multiple=True, type=SettingType(), help="KEY=VALUE: a setting of the schedule of timesteps."
     ),
     *options_of(GenerateConfig, "place", place={"default": None, "show_default": False}),
+    click.option("--boxes", type=FILE, help=f"{GenerateConfig.model_fields['boxes'].description}"),
     click.option("--real", type=FOLDER, help=f"{GenerateConfig.model_fields['real'].description}"),
     *_without_defaults(*PLACING),
+    click.option("--groups", metavar="RULE", help=f"{GenerateConfig.model_fields['groups'].description}"),
     click.option("--twins", is_flag=True, default=None, help=f"{GenerateConfig.model_fields['twins'].description}"),
     click.option("--share", metavar="NxM", help=f"{GenerateConfig.model_fields['share'].description}"),
     click.option("--strength", metavar="F|F-F", help=f"{GenerateConfig.model_fields['strength'].description}"),
     click.option("--near-miss", metavar="F|F-F", help=f"{GenerateConfig.model_fields['near_miss'].description}"),
     click.option("--reject/--no-reject", default=None, help=f"{GenerateConfig.model_fields['reject'].description}"),
     *_without_defaults(*LABELS, *COMPUTING),
+    click.option(
+        "--licence",
+        multiple=True,
+        metavar="[WHAT=]TEXT",
+        help=f"{GenerateConfig.model_fields['licence'].description}",
+    ),
 ]
 
 
@@ -87,6 +97,7 @@ WHAT: list[Decorator] = [
 @click.option(
     "--format", "formats", type=NamesType(), help="Export the finished set in these formats, to OUT-exported."
 )
+@click.option("--dry-run", is_flag=True, help="Tell what the set will hold and cost; write nothing.")
 @click.option("--events", is_flag=True, help="Print a line of JSON on stderr for each sample that is committed.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
 @json_option
@@ -94,6 +105,7 @@ def generate_command(
     settings: Path | None,
     out: Path,
     formats: list[str] | None,
+    dry_run: bool,
     events: bool,
     quiet: bool,
     as_json: bool,
@@ -118,6 +130,9 @@ def generate_command(
     how = {name: given.pop(name) for name in ("workers", "resume", "shard")}
     with wrong_use(ConfigError):
         config = _config(settings, given)
+        if dry_run:
+            _forecast(config, how["shard"], how["workers"] or _processes(config), as_json)
+            return
         how["workers"] = how["workers"] or _processes(config)
         count, done = len(numbers_of(config, how["shard"])), itertools.count(1)
         with progress("generating", "image", quiet or events, total=count) as bar:
@@ -137,6 +152,31 @@ def generate_command(
 
         target = out.with_name(f"{out.name}-exported")
         click.get_current_context().invoke(export, folder=out, names=formats, out=target, quiet=quiet or as_json)
+
+
+def _forecast(config: GenerateConfig, shard: tuple[int, int], workers: int, as_json: bool) -> None:
+    """Print what a set will hold and cost."""
+    from datetime import timedelta
+
+    from .forecast import forecast
+
+    found = forecast(config, shard)
+    seconds = found.seconds / workers
+    if as_json:
+        print_json(vars(found) | {"workers": workers})
+        return
+    parts = ", ".join(f"{count} {side}" for side, count in found.splits.most_common())
+    say("A dry run: nothing was written.\n")
+    say(f"  composites     {found.composites:,} in {found.groups:,} groups ({parts}); {found.samples:,} samples")
+    say(f"  objects        {_listed(found.classes)}")
+    say(f"  backgrounds    {_listed(found.backgrounds)}")
+    say(f"  network calls  {found.calls:,}{', and those of samples that are drawn again' if config.reject else ''}")
+    say(f"  time           about {timedelta(seconds=round(seconds))} with --workers {workers}, by one sample")
+
+
+def _listed(counts: "Counter[str]", shown: int = 8) -> str:
+    listed = ", ".join(f"{name}: {count:,}" for name, count in counts.most_common(shown))
+    return f"{listed}, ... ({len(counts):,} in all)" if len(counts) > shown else listed or "none"
 
 
 def _check_formats(formats: Iterable[str]) -> None:
@@ -203,7 +243,7 @@ def _config(settings: Path | None, given: dict[str, Any]) -> GenerateConfig:
     from .generate_config import read_config
 
     given["timesteps"] = {each.key: each.value for each in given["timesteps"]}
-    given |= {name: str(given[name]) for name in ("recipe", "real") if given[name]}
+    given |= {name: str(given[name]) for name in ("recipe", "real", "boxes") if given[name]}
     stated = {name: value for name, value in given.items() if value or value == 0}
     return read_config(settings, **stated) if settings else GenerateConfig.from_data(stated, "the options")
 

@@ -13,6 +13,7 @@ from dmix_core.registry import Registry
 from dmix_data.generated_set import SampleEntry, SetInfo, entries
 
 from .generate_config import ConfigError, GenerateConfig
+from .licences import origins_of
 from .making import Maker, stated_rules
 from .planning import plan
 from .pool import written
@@ -123,17 +124,19 @@ def _from(numbers: range, first: int) -> range:
 def info_of(maker: Maker) -> SetInfo:
     """What set.json states of the set."""
     config, sources, loader = maker.config, maker.sources, maker.loader
-    painting = () if sources.real else (config.backgrounds,)
-    models = {model: loader.denoiser(model) for model in (*painting, *(each.model for each in config.objects))}
+    models = maker.models
     ours = {"dmix-factory": metadata.version("dmix-factory"), "threads": str(config.threads)}
     made = made_with(loader.registry, models) | ours
     weights = {what: digest for what, digest in made.items() if what.startswith("model ")}
+    origins = origins_of(config, sources, models)
     return SetInfo(
         name=config.name,
         classes=config.classes,
         recipe=config.digest(sources=sources.facts(), rules=maker.digest, weights=weights),
         made_with=made,
         source=config.model_dump(mode="json") | {"rules": stated_rules(maker.rules)},
+        sources=origins.sources,
+        licences=origins.licences,
         real=sources.real,
         samples=config.n * config.per_record,
     )

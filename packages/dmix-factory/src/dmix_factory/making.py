@@ -7,13 +7,14 @@ from dmix_core.edits import ObjectEdit, RecipeEdit
 from dmix_core.geometry import Size
 from dmix_core.loading import Loader
 from dmix_core.naming import free_name
+from dmix_core.protocols import Denoiser
 from dmix_core.recipe import Choice, Recipe, RegionRecipe
 from dmix_core.sample import Sample
 from dmix_core.walker import Begun
 
 from .generate_config import GenerateConfig, class_of
 from .labels import Cleaning
-from .measured import usual_areas
+from .measured import usual_traits
 from .plan_draws import Draws
 from .planning import PlannedObject, PlanRecord, plan
 from .sample_checks import flags_of
@@ -41,7 +42,7 @@ class Maker:
         compute = self.rules.compute(loader.registry)
         for region in self.rules.regions[sources.real :]:
             region.region(loader, compute)  # kept here, so that no sample loads it again
-        self._areas = usual_areas(sources.measured) if sources.measured else None
+        self._usual = [usual_traits(sources.measured, class_of(each)) for each in config.objects]
         self._states = _States()
         self._cleaning = Cleaning(config.min_piece, config.fill_holes)
 
@@ -49,6 +50,18 @@ class Maker:
     def digest(self) -> str:
         """Of the rules, wherever photographs lie."""
         return _named(self.rules, self.sources.backgrounds[0]).digest()
+
+    @property
+    def models(self) -> dict[str, Denoiser]:
+        """The denoisers of the set by their references, without photographs."""
+        painting = () if self.sources.real else (self.config.backgrounds,)
+        references = (*painting, *(each.model for each in self.config.objects))
+        return {model: self.loader.denoiser(model) for model in references}
+
+    @property
+    def makes_twins(self) -> bool:
+        """Whether each composite's background is composed alone, too."""
+        return self.sources.real or self.config.wants_twin
 
     def make(self, record: PlanRecord) -> Unit:
         """The finished samples of a record.
@@ -71,8 +84,8 @@ class Maker:
         strength = draws.uniform(*self.config.strength) if self.config.strength else 1.0
         faint = draws.uniform(*self.config.near_miss) if self.config.near_miss else None
         shown = shot.at_strength(strength)
-        numbers = range(1, len(record.objects) + 1)
-        flags = tuple(flags_of(shown, value, self.config.min_contrast, self._areas) for value in numbers)
+        usual = (self._usual[each.choice] for each in record.objects)
+        flags = tuple(flags_of(shown, value, self.config.min_contrast, limits) for value, limits in enumerate(usual, 1))
         near_miss = None if faint is None else shot.at_strength(faint).image
         return Take(record, attempt, _named(recipe, record.background).digest(), shown, strength, flags, near_miss)
 
@@ -122,7 +135,7 @@ class Maker:
         sample = _finished(composer, recipe.seed, begun)
         boxes = tuple(each.box for each in record.objects)
         shot = Shot(sample.image, sample.index, boxes, composer.grey)
-        if not (self.sources.real or self.config.wants_twin):
+        if not self.makes_twins:
             return shot
         return shot.beside(_finished(alone.composer(loader), recipe.seed, begun).image)
 

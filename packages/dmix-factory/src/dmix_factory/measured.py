@@ -1,16 +1,19 @@
-"""Where real objects lie and how large they are."""
+"""Real objects: where they lie, how large they are, and what is usual of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
+import torch
 
 from dmix_core.geometry import Box, Size
+from dmix_core.sample import contrast
 from dmix_data.objects import box_of, objects_of
 from dmix_data.options import DataOptions
 from dmix_data.readers import read_pairs
 
 from .plan_draws import Draws
+from .traits import FEWEST, Limits, Traits, limits_of, traits_of
 
 ROOM = 1.5
 """The side of a box over that of its object: about the middle of what models of objects learn from."""
@@ -28,7 +31,7 @@ class RealObject(NamedTuple):
     Attributes:
         across, down: its centre, as fractions of the picture's width and height.
         height, width: of its tight box, in pixels.
-        area: its pixels.
+        class_name: "" where its data set names none.
         touches: which sides of the picture it touches: left, top, right, bottom.
     """
 
@@ -36,7 +39,8 @@ class RealObject(NamedTuple):
     down: float
     height: int
     width: int
-    area: int
+    traits: Traits
+    class_name: str = ""
     touches: tuple[bool, bool, bool, bool] = (False, False, False, False)
 
     def size(self, own: Size, canvas: Size, multiple: int | None = None) -> Size:
@@ -87,17 +91,20 @@ def real_objects(folder: str | Path) -> tuple[RealObject, ...]:
     options, found = DataOptions(split="all", skip_empty=True), []
     for picture in read_pairs(folder, options):
         objects, (height, width) = objects_of(picture, options), picture.size
+        image = torch.from_numpy(picture.pixels / 127.5 - 1).permute(2, 0, 1)
         for number in objects.numbers:
             shown = objects.labels == number
             box = box_of(shown)
             centre = (box.x + box.width / 2) / width, (box.y + box.height / 2) / height
             far = width - box.x - box.width, height - box.y - box.height
             touches = (box.x <= NEAR, box.y <= NEAR, far[0] <= NEAR, far[1] <= NEAR)
-            found.append(RealObject(*centre, box.height, box.width, int(shown.sum()), touches))
+            inside = torch.from_numpy(box.crop(shown))
+            traits = traits_of(inside.numpy(), contrast(image, box, inside, box))
+            found.append(RealObject(*centre, *box.size, traits, picture.class_name or "", touches))
     return tuple(found)
 
 
-def usual_areas(objects: tuple[RealObject, ...]) -> tuple[float, float]:
-    """The areas between which 98 in 100 real objects lie, in pixels."""
-    low, high = np.quantile([each.area for each in objects], (0.01, 0.99)).tolist()
-    return low, high
+def usual_traits(objects: Sequence[RealObject], class_name: str) -> Limits:
+    """What is usual among the real objects of a class, or, where there are too few of these, among all of them."""
+    of_class = [each.traits for each in objects if each.class_name == class_name]
+    return limits_of(of_class if len(of_class) >= FEWEST else [each.traits for each in objects])

@@ -25,27 +25,37 @@ class Placement:
         min_distance: the fewest pixels between two boxes.
         max_overlap: the largest part of a box that another may cover, 0..1.
         roi: (H, W) bool, True where boxes may lie; None: everywhere.
+        region: what errors call the roi.
     """
 
     min_distance: int = 0
     max_overlap: float = 0.0
     roi: NDArray[np.bool_] | None = None
+    region: str = "the region of interest `roi`"
 
     def boxes(
-        self, sizes: Sequence[Size], canvas: Size, draws: Draws, where: str, like: Sequence[RealObject] = ()
+        self,
+        sizes: Sequence[Size],
+        canvas: Size,
+        draws: Draws,
+        where: str,
+        *,
+        taken: Sequence[Box] = (),
+        like: Sequence[RealObject] = (),
     ) -> list[Box]:
         """A box for each size (height, width).
 
         Args:
             where: names the canvas in errors.
             like: for each box the real object about whose place it lies; without any, boxes lie anywhere.
+            taken: boxes that are there already, from which the others keep their distances.
 
         Raises:
             GeometryError: they cannot be placed, and which rule forbids it.
         """
         corners = {size: self._corners(size, canvas, where) for size in {*sizes}}
         for _ in range(LAYOUTS):
-            placed: list[Box] = []
+            placed = [*taken]
             for i, size in enumerate(sizes):
                 drawn = partial(like[i].box, size, canvas) if like else partial(_anywhere, size, corners[size], canvas)
                 offered = (drawn(draws) for _ in range(PLACES))
@@ -54,7 +64,7 @@ class Placement:
                     break
                 placed.append(box)
             else:
-                return placed
+                return placed[len(taken) :]
         raise self._crowded(sizes, canvas, where)
 
     def _corners(self, size: Size, canvas: Size, where: str) -> NDArray[np.intp] | None:
@@ -68,14 +78,14 @@ class Placement:
             return None
         if self.roi.shape != canvas:
             raise GeometryError(
-                f"The region of interest has {self.roi.shape[1]}x{self.roi.shape[0]} pixels, {where} "
+                f"The region of interest `roi` has {self.roi.shape[1]}x{self.roi.shape[0]} pixels, {where} "
                 f"{canvas[1]}x{canvas[0]}; expected the same size."
             )
         corners = _inside(self.roi, size)
         if not len(corners):
             raise GeometryError(
-                f"No box of {size[1]}x{size[0]} pixels lies wholly in the region of interest `roi`; "
-                "expected a larger white part, or a smaller `size` of the object."
+                f"No box of {size[1]}x{size[0]} pixels on {where} lies wholly in {self.region}; "
+                "expected a larger one, or a smaller `size` of the object."
             )
         return corners
 
@@ -94,10 +104,11 @@ class Placement:
 
     def _crowded(self, sizes: Sequence[Size], canvas: Size, where: str) -> GeometryError:
         rule = f"max_overlap {self.max_overlap:g}" if self.max_overlap else f"min_distance {self.min_distance}"
+        within = "" if self.roi is None else f" within {self.region}"
         listed = ", ".join(f"{width}x{height}" for height, width in sizes)
         return GeometryError(
             f"{len(sizes)} boxes ({listed}) found no places on {where} of {canvas[1]}x{canvas[0]} pixels that keep "
-            f"{rule}{' within roi' if self.roi is not None else ''}; expected fewer objects by `per_image`, a smaller "
+            f"{rule}{within}; expected fewer objects by `per_image`, a smaller "
             "`min_distance` or a larger `max_overlap`."
         )
 

@@ -146,6 +146,7 @@ class _Writer:
             asked=tuple(planned.box),
             model=choice.model,
             flags=(*self.take.flags[value - 1], *shot.cleaned[value - 1]),
+            signed_contrast=shot.contrast(value),
             **shot.figures(value)._asdict(),
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from copy import copy
+from types import MappingProxyType
 from typing import Self
 from weakref import WeakValueDictionary
 
@@ -31,6 +32,7 @@ class NetworkDenoiser:
         dtype: the network's arithmetic; predictions are float32 either way.
         label: the class that a class-conditional model paints.
         sha256: the checksum of the file of weights, for recipes.
+        card: what its model card states of it, such as its "licence" and its "training data".
 
     Attributes:
         backend: what runs the network; torch itself, unless `with_backend` has chosen another one.
@@ -44,12 +46,14 @@ class NetworkDenoiser:
         dtype: Dtype = "float32",
         label: str | None = None,
         sha256: str | None = None,
+        card: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.config = config
         self.network = network.eval()
         self.dtype = dtype
         self.label = label
         self.sha256 = sha256
+        self.card = card
         self.spec = config.spec
         self.noise = config.noise.schedule()
         self._classes = [None if label is None else self._class_index(label)]
