@@ -10,12 +10,13 @@ import click
 
 from dmix_cli.failures import wrong_use
 from dmix_cli.field_options import Decorator, apply, options_of
-from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, NamesType, SettingType
+from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, NamesType, Setting, SettingType
 from dmix_cli.printing import json_option, print_json, say
 
 from .generate_config import ConfigError, GenerateConfig
 
 if TYPE_CHECKING:
+    from .engines import Engine
     from .generating import Report
     from .units import Unit
 
@@ -80,6 +81,8 @@ WHAT: list[Decorator] = [
 @apply(WHAT)
 @click.option("-o", "--out", type=NEW_FOLDER, required=True, help="The folder of the set.")
 @click.option("--workers", type=Count(1, 1024), help="Processes.  [default: one for each CPU; 1 on other devices]")
+@click.option("--engine", metavar="NAME", default="processes", show_default=True, help="What the workers are.")
+@click.option("--engine-set", "engine_settings", multiple=True, type=SettingType(), help="A setting of the engine.")
 @click.option("--resume", is_flag=True, help="Go on with a set of the same settings that was interrupted.")
 @click.option("--shard", type=ShardType(), default="1/1", help="Make a part of the set, for `dmix merge`.")
 @click.option(
@@ -99,12 +102,14 @@ def generate_command(
 ) -> None:
     """Generate a set of composites with masks, boxes and a split, as a JSON file of SETTINGS or the options state it.
 
-    The same settings give the same bytes for any number of workers and shards, and after any interruption.
+    The same settings give the same bytes for any number of workers and shards, and after any interruption. Workers are
+    processes of this machine, tasks of SLURM (--engine slurm), or what the engine of a plugin makes them.
 
     \b
     Examples:
       dmix generate --backgrounds normal/ --object blowhole --per-image 1-3 -n 300 --val 0.2 -o set
       dmix generate settings.json -o set --resume
+      dmix generate settings.json -o set --engine slurm --engine-set partition=gpu --workers 20
     """
     from dmix_cli.progress import progress
 
@@ -115,8 +120,8 @@ def generate_command(
     _check_formats(formats or ())
     how = {name: given.pop(name) for name in ("workers", "resume", "shard")}
     with wrong_use(ConfigError):
+        how["engine"] = _engine(given.pop("engine"), given.pop("engine_settings"))
         config = _config(settings, given)
-        how["workers"] = how["workers"] or _processes(config)
         count, done = len(numbers_of(config, how["shard"])), itertools.count(1)
         with progress("generating", "image", quiet or events, total=count) as bar:
 
@@ -206,8 +211,12 @@ def _config(settings: Path | None, given: dict[str, Any]) -> GenerateConfig:
     return read_config(settings, **stated) if settings else GenerateConfig.from_data(stated, "the options")
 
 
-def _processes(config: GenerateConfig) -> int:
-    import os
+def _engine(name: str, settings: Iterable[Setting]) -> "Engine":
+    """The engine of this name with the settings that are typed for it."""
+    from dmix_core.registry import Registry
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable // config.threads, config.n)) if config.device == "cpu" else 1
+    for each in settings:
+        if each.owner not in (None, name):
+            raise click.UsageError(f"--engine-set {each.owner}.{each.key}: the engine is {name}. Expected KEY=VALUE.")
+    made: Engine = Registry.load().create("engine", name, {each.key: each.value for each in settings})
+    return made
