@@ -9,7 +9,6 @@ ray = pytest.importorskip("ray", reason="Ray is not installed, or has no wheel f
 
 MODULE = '''
 import os
-from pathlib import Path
 
 import torch
 from dmix_core import Spec
@@ -26,7 +25,8 @@ class Disc(GaussianDenoiser):
 
     def __call__(self, x_t, t):
         if mark := os.environ.get("DMIX_RAY_TEST_PID"):
-            Path(mark).write_text(str(os.getpid()))
+            with open(mark, "a") as file:
+                file.write(f"{os.getpid()}\\n")
         return super().__call__(x_t, t)
 
 
@@ -44,8 +44,8 @@ def dmix_denoisers():
 
 @pytest.fixture(scope="session")
 def pid_file(tmp_path_factory):
-    """Where a worker states its process."""
-    return tmp_path_factory.mktemp("pid") / "pid"
+    """Where workers state their processes, a line for each call of a network."""
+    return tmp_path_factory.mktemp("pid") / "pids"
 
 
 @pytest.fixture(scope="session")

@@ -111,14 +111,21 @@ def _only(resources: Mapping[str, float]) -> dict[str, float]:
 class _Worker:
     """An actor, which holds the models once its first sample was asked for."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self) -> None:
         self._make: Make | None = None
 
-    def made(self, record: PlanRecord) -> Unit | DmixError:
-        """The samples of a record with their files; an error that is to be told is returned, since Ray reworks what is raised."""
+    def made(self, job: Sequence[Any], record: PlanRecord) -> Unit | DmixError:
+        """The samples of a record, with the content of their files.
+
+        What is wrong with them is returned, since Ray puts what is raised into words of its own.
+
+        Args:
+            job: the reference to it, within a list, so that Ray does not fetch it for each record.
+        """
+        import ray
+
         try:
-            self._make = self._make or self._job.worker()
+            self._make = self._make or ray.get(job[0]).worker()
             return self._make(record)
         except DmixError as error:
             return error
@@ -129,10 +136,10 @@ class _Crew:
 
     def __init__(self, ray: Any, job: Job, count: int, claim: Mapping[str, float], losses: int) -> None:
         self._ray, self._job, self._losses = ray, job, losses
+        self._sent = [ray.put(job)]  # held until the end: an actor that is started again asks for it again
         again = {"max_restarts": -1, "max_task_retries": losses}
         kind = ray.remote(num_cpus=claim["CPU"], num_gpus=claim["GPU"], **again)(_Worker)
-        sent = ray.put(job)
-        self._crew: list[tuple[Any, set[Any]]] = [(kind.remote(sent), set()) for _ in range(count)]
+        self._crew: list[tuple[Any, set[Any]]] = [(kind.remote(), set()) for _ in range(count)]
 
     def submit(self, record: PlanRecord) -> Any:
         """Give a record to the actor that has the fewest to make."""
@@ -142,7 +149,7 @@ class _Crew:
             for _, waiting in self._crew:
                 waiting.difference_update(done)
         actor, waiting = min(self._crew, key=lambda each: len(each[1]))
-        promised = actor.made.remote(record)
+        promised = actor.made.remote(self._sent, record)
         waiting.add(promised)
         return promised
 
