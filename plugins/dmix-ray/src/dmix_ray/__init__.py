@@ -8,6 +8,8 @@ writes the files, so that nobody else needs the folder of the set.
 import logging
 import math
 import os
+import re
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from typing import Any
 from dmix_core.errors import DmixError
 from dmix_core.hookspecs import hookimpl
 from dmix_factory.engines import AHEAD, Engine, EngineError, Job, Make, PlanRecord, Unit, Units, in_order, usual_workers
+
+SECONDS = 10.0
+"""For a host to answer."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Ray:
         if ray.is_initialized():
             yield ray
             return
+        _check_answer(self.address)
         mine = {"num_cpus": math.ceil(workers * claim["CPU"]), "include_dashboard": False}
         try:
             ray.init(
@@ -78,14 +84,29 @@ class Ray:
                 **(mine if self.address == "local" else {}),
             )
         except (OSError, RuntimeError, ValueError) as error:
-            raise EngineError(
-                f"No Ray cluster answers at {self.address!r} ({error}). Expected the address of one that runs, such as "
-                "host:6379, or local."
-            ) from error
+            raise _no_answer(self.address, error) from error
         try:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _check_answer(address: str) -> None:
+    """Refuse a host where nobody listens, for which Ray would wait for minutes."""
+    place = re.fullmatch(r"(?:ray://)?([^:/]+):(\d{1,5})", address)
+    if not place:
+        return
+    try:
+        socket.create_connection((place[1], int(place[2])), SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_answer(address, error) from error
+
+
+def _no_answer(address: str, error: Exception) -> EngineError:
+    return EngineError(
+        f"No Ray cluster answers at {address!r} ({error}). Expected the address of one that runs, such as host:6379, "
+        "or local."
+    )
 
 
 def _fitting(resources: Mapping[str, float], claim: Mapping[str, float], workers: int | None, samples: int) -> int:
