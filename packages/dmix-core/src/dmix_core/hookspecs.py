@@ -103,7 +103,7 @@ def dmix_formats() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-bo
 
 @hookspec
 def dmix_engines() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """What makes the samples of generated sets by name, such as {"processes": Processes}: `dmix generate --engine NAME`.
+    """What makes the samples of generated sets, by name: `dmix generate --engine NAME`, {"processes": Processes}.
 
     Each is a `dmix_factory.engines.Engine`; its settings are typed as `--engine-set KEY=VALUE`.
     """

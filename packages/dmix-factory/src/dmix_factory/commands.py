@@ -1,6 +1,5 @@
 """`dmix generate`, `dmix verify` and `dmix merge`: labelled sets of composites."""
 
-import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 PLACING = ("roi", "min_distance", "max_overlap", "val", "test", "seed")
 LABELS = ("min_piece", "fill_holes", "min_contrast", "tries", "best_of")
-COMPUTING = ("steps", "merge_from", "listen_from", "threshold", "device", "threads", "name")
+COMPUTING = ("steps", "merge_from", "listen_from", "threshold", "device", "name")
 
 
 def _without_defaults(*fields: str) -> list[Decorator]:
@@ -46,6 +45,15 @@ class ShardType(click.ParamType):
         if not (slash and place.isdecimal() and count.isdecimal() and 1 <= int(place) <= int(count[:9])):
             self.fail(f"{value!r}; expected I/N with I from 1 to N, such as 2/4.", param, ctx)
         return int(place), int(count)
+
+
+class ThreadsType(click.ParamType):
+    """A number, or "auto"."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else Count(1, 1024).convert(value, param, ctx)
 
 
 WHAT: list[Decorator] = [
@@ -73,6 +81,12 @@ WHAT: list[Decorator] = [
     click.option("--near-miss", metavar="F|F-F", help=f"{GenerateConfig.model_fields['near_miss'].description}"),
     click.option("--reject", is_flag=True, help=f"{GenerateConfig.model_fields['reject'].description}"),
     *_without_defaults(*LABELS, *COMPUTING),
+    click.option(
+        "--threads",
+        type=ThreadsType(),
+        help="torch's threads in each process; they decide the last bits. auto: what makes most samples here, by one "
+        "timing of each.  [default: 1]",
+    ),
 ]
 
 
@@ -121,14 +135,21 @@ def generate_command(
     how = {name: given.pop(name) for name in ("workers", "resume", "shard")}
     with wrong_use(ConfigError):
         how["engine"] = _engine(given.pop("engine"), given.pop("engine_settings"))
+        automatic = given["threads"] == "auto"
+        given |= {"threads": None} if automatic else {}
         config = _config(settings, given)
-        count, done = len(numbers_of(config, how["shard"])), itertools.count(1)
-        with progress("generating", "image", quiet or events, total=count) as bar:
+        if automatic:
+            config = _with_threads(config, out, quiet, how)
+        numbers = numbers_of(config, how["shard"])
+        with progress("generating", "image", quiet or events, total=len(numbers)) as bar:
 
             def show(unit: "Unit") -> None:
+                done = numbers.index(unit.entries[0].number // config.per_record) + 1
+                if not bar.n:
+                    bar.initial = bar.n = done - 1  # those made before count, but not in the rate
                 bar.update()
                 if events:
-                    _print_event(unit, next(done), count)
+                    _print_event(unit, done, len(numbers))
 
             report = generate(config, out=out, on_unit=show, **how)
     if as_json:
@@ -140,6 +161,24 @@ def generate_command(
 
         target = out.with_name(f"{out.name}-exported")
         click.get_current_context().invoke(export, folder=out, names=formats, out=target, quiet=quiet or as_json)
+
+
+def _with_threads(config: GenerateConfig, out: Path, quiet: bool, how: dict[str, Any]) -> GenerateConfig:
+    """The config with the threads that a set which is resumed has, or else those that are best here."""
+    from dmix_data.generated_set import SET, read_info
+
+    from .thread_trials import best, trials
+
+    if how["shard"] != (1, 1):
+        raise click.UsageError("--threads auto may choose differently on each machine, but shards have one number.")
+    if how["resume"] and (out / SET).is_file():
+        return config.model_copy(update={"threads": read_info(out).source.get("threads", config.threads)})
+    tried = []
+    for trial in trials(config, how["workers"]):
+        tried.append(trial)
+        if not quiet:
+            say(str(trial), err=True)
+    return config.model_copy(update={"threads": best(tried)})
 
 
 def _check_formats(formats: Iterable[str]) -> None:

@@ -1,7 +1,7 @@
 """Engines: what makes the samples of a set, in this process, in others, or on other machines.
 
-Engines come from plugins, through the hook `dmix_engines`; those of dmix-factory are in `dmix_factory.plugin`. Which one
-is chosen, and with how many workers, changes no byte of a set.
+Engines come from plugins, through the hook `dmix_engines`; those of dmix-factory are in `dmix_factory.plugin`. Which
+one is chosen, and with how many workers, changes no byte of a set.
 """
 
 import os

@@ -28,7 +28,7 @@ class Processes:
 
 
 def _here(job: Job, numbers: Sequence[int]) -> Units:
-    with _threads_as_before():
+    with threads_as_before():
         make = job.worker()
         for record in job.records(numbers):
             yield job.write(make(record))
@@ -75,7 +75,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _threads_as_before() -> Iterator[None]:
+def threads_as_before() -> Iterator[None]:
     """At the end torch has as many threads as before."""
     before = torch.get_num_threads()
     try:
