@@ -75,7 +75,7 @@ class Ray:
             yield ray
             return
         _check_answer(self.address)
-        mine = {"num_cpus": math.ceil(workers * claim["CPU"]), "include_dashboard": False}
+        mine: dict[str, Any] = {"num_cpus": math.ceil(workers * claim["CPU"]), "include_dashboard": False}
         try:
             ray.init(
                 self.address,
