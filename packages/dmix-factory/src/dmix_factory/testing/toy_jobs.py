@@ -55,7 +55,8 @@ def toy_job(folder: Path, records: int, *, fails: int | None = None, kills: int 
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
     config = GenerateConfig.from_data({"backgrounds": "toy", "objects": ["toy"], "n": records})
-    sources = Sources((Background("toy", "toy", (16, 16)),), False, ((4, 4),))
+    painted = (Background("toy", "toy", (16, 16)),)
+    sources = Sources(backgrounds=painted, real=False, sizes=((4, 4),), masked=(True,), multiples=(None,))
     return ToyJob(config, sources, folder, fails=fails, kills=kills, home=os.getpid())
 
 
