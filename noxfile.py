@@ -25,6 +25,7 @@ PLUGINS = [
     "plugins/dmix-guidance",
     "plugins/dmix-multidiffusion",
     "plugins/dmix-poisson",
+    "plugins/dmix-ray",
     "plugins/dmix-repaint",
     "plugins/dmix-soft-mask",
 ]
@@ -35,6 +36,7 @@ EDITABLE = BASE + [word for folder in PLUGINS for word in ("-e", folder)]
 TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard", "transformers"]
 # They read what `dmix export` writes, and are the measure of our own hash and outlines.
 TEST_TOOLS += ["datasets", "imagehash", "opencv-python-headless", "pycocotools", "webdataset"]
+TEST_TOOLS += ["submitit"]  # the extra slurm of dmix-factory
 # ruff formats the signatures of the API.
 DOCS_TOOLS = ["latex2mathml", "mkdocs-material", "mkdocstrings-python", "ruff"]
 MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included

@@ -17,7 +17,10 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 SURFACE = Path(__file__).with_name("surface.json")
-ALL = ("dmix_core", "dmix_core.testing", "dmix_data", "dmix_data.testing", "dmix_models")
+ALL = (
+    *("dmix_core", "dmix_core.testing", "dmix_data", "dmix_data.testing"),
+    *("dmix_factory", "dmix_factory.engines", "dmix_factory.testing", "dmix_models"),
+)
 """Packages whose public names are listed in __all__."""
 MODULES = {
     "dmix_core": (
@@ -25,6 +28,7 @@ MODULES = {
         *("mattes", "wrapper", "images", "files"),
     ),
     "dmix_data": ("formats", "layouts", "masks", "testing"),
+    "dmix_factory": ("engines", "testing"),
     "dmix_models": (),
 }
 PUBLIC = [name for package, modules in MODULES.items() for name in (package, *(f"{package}.{m}" for m in modules))]

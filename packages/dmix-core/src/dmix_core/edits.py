@@ -33,6 +33,7 @@ ELSEWHERE = {
     "denoiser": "give it to `background` or `objects`, as in `objects` {name}",
     "wrapper": "give it to `wraps` as REGION=WRAPPER, as in `wraps` background={name}",
     "classifier": "give it to the setting of a wrapper that takes one, by `settings`",
+    "engine": "generated sets are made by it, by --engine {name} of `dmix generate`",
     "format": "generated sets are written in it, by --format {name} of `dmix export`",
     "layout": "data sets are read in it, by --layout {name} of `dmix data` and `dmix train`. What writes them is an "
     "exporter, of which are installed: {exporters}",

@@ -1,6 +1,5 @@
 """`dmix generate`, `dmix verify` and `dmix merge`: labelled sets of composites."""
 
-import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 
 from dmix_cli.failures import wrong_use
 from dmix_cli.field_options import Decorator, apply, options_of
-from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, NamesType, SettingType
+from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, NamesType, Setting, SettingType
 from dmix_cli.printing import json_option, print_json, say
 from dmix_core.presets import PRESETS
 
@@ -19,12 +18,13 @@ from .generate_config import ConfigError, GenerateConfig
 if TYPE_CHECKING:
     from collections import Counter
 
+    from .engines import Engine
     from .generating import Report
     from .units import Unit
 
 PLACING = ("roi", "min_distance", "max_overlap", "val", "test", "seed")
 LABELS = ("min_piece", "fill_holes", "min_contrast", "tries", "best_of")
-COMPUTING = ("steps", "merge_from", "listen_from", "threshold", "device", "threads", "name")
+COMPUTING = ("steps", "merge_from", "listen_from", "threshold", "device", "name")
 
 
 def _without_defaults(*fields: str) -> list[Decorator]:
@@ -48,6 +48,15 @@ class ShardType(click.ParamType):
         if not (slash and place.isdecimal() and count.isdecimal() and 1 <= int(place) <= int(count[:9])):
             self.fail(f"{value!r}; expected I/N with I from 1 to N, such as 2/4.", param, ctx)
         return int(place), int(count)
+
+
+class ThreadsType(click.ParamType):
+    """A number, or "auto"."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else Count(1, 1024).convert(value, param, ctx)
 
 
 WHAT: list[Decorator] = [
@@ -84,6 +93,12 @@ WHAT: list[Decorator] = [
         metavar="[WHAT=]TEXT",
         help=f"{GenerateConfig.model_fields['licence'].description}",
     ),
+    click.option(
+        "--threads",
+        type=ThreadsType(),
+        help="torch's threads in each process; they decide the last bits. auto: what makes most samples here, by one "
+        "timing of each.  [default: 1]",
+    ),
 ]
 
 
@@ -92,6 +107,8 @@ WHAT: list[Decorator] = [
 @apply(WHAT)
 @click.option("-o", "--out", type=NEW_FOLDER, required=True, help="The folder of the set.")
 @click.option("--workers", type=Count(1, 1024), help="Processes.  [default: one for each CPU; 1 on other devices]")
+@click.option("--engine", metavar="NAME", default="processes", show_default=True, help="What the workers are.")
+@click.option("--engine-set", "engine_settings", multiple=True, type=SettingType(), help="A setting of the engine.")
 @click.option("--resume", is_flag=True, help="Go on with a set of the same settings that was interrupted.")
 @click.option("--shard", type=ShardType(), default="1/1", help="Make a part of the set, for `dmix merge`.")
 @click.option(
@@ -113,12 +130,14 @@ def generate_command(
 ) -> None:
     """Generate a set of composites with masks, boxes and a split, as a JSON file of SETTINGS or the options state it.
 
-    The same settings give the same bytes for any number of workers and shards, and after any interruption.
+    The same settings give the same bytes for any number of workers and shards, and after any interruption. Workers are
+    processes of this machine, tasks of SLURM (--engine slurm), or what the engine of a plugin makes them.
 
     \b
     Examples:
       dmix generate --backgrounds normal/ --object blowhole --per-image 1-3 -n 300 --val 0.2 -o set
       dmix generate settings.json -o set --resume
+      dmix generate settings.json -o set --engine slurm --engine-set partition=gpu --workers 20
     """
     from dmix_cli.progress import progress
 
@@ -129,18 +148,25 @@ def generate_command(
     _check_formats(formats or ())
     how = {name: given.pop(name) for name in ("workers", "resume", "shard")}
     with wrong_use(ConfigError):
+        how["engine"] = _engine(given.pop("engine"), given.pop("engine_settings"))
+        automatic = given["threads"] == "auto"
+        given |= {"threads": None} if automatic else {}
         config = _config(settings, given)
+        if automatic:
+            config = _with_threads(config, out, quiet, how)
         if dry_run:
-            _forecast(config, how["shard"], how["workers"] or _processes(config), as_json)
+            _forecast(config, how["shard"], how["workers"], as_json)
             return
-        how["workers"] = how["workers"] or _processes(config)
-        count, done = len(numbers_of(config, how["shard"])), itertools.count(1)
-        with progress("generating", "image", quiet or events, total=count) as bar:
+        numbers = numbers_of(config, how["shard"])
+        with progress("generating", "image", quiet or events, total=len(numbers)) as bar:
 
             def show(unit: "Unit") -> None:
+                done = numbers.index(unit.entries[0].number // config.per_record) + 1
+                if not bar.n:
+                    bar.initial = bar.n = done - 1  # those made before count, but not in the rate
                 bar.update()
                 if events:
-                    _print_event(unit, next(done), count)
+                    _print_event(unit, done, len(numbers))
 
             report = generate(config, out=out, on_unit=show, **how)
     if as_json:
@@ -154,13 +180,14 @@ def generate_command(
         click.get_current_context().invoke(export, folder=out, names=formats, out=target, quiet=quiet or as_json)
 
 
-def _forecast(config: GenerateConfig, shard: tuple[int, int], workers: int, as_json: bool) -> None:
+def _forecast(config: GenerateConfig, shard: tuple[int, int], workers: int | None, as_json: bool) -> None:
     """Print what a set will hold and cost."""
     from datetime import timedelta
 
+    from .engines import usual_workers
     from .forecast import forecast
 
-    found = forecast(config, shard)
+    found, workers = forecast(config, shard), workers or usual_workers(config)
     seconds = found.seconds / workers
     if as_json:
         print_json(vars(found) | {"workers": workers})
@@ -177,6 +204,24 @@ def _forecast(config: GenerateConfig, shard: tuple[int, int], workers: int, as_j
 def _listed(counts: "Counter[str]", shown: int = 8) -> str:
     listed = ", ".join(f"{name}: {count:,}" for name, count in counts.most_common(shown))
     return f"{listed}, ... ({len(counts):,} in all)" if len(counts) > shown else listed or "none"
+
+
+def _with_threads(config: GenerateConfig, out: Path, quiet: bool, how: dict[str, Any]) -> GenerateConfig:
+    """The config with the threads that a set which is resumed has, or else those that are best here."""
+    from dmix_data.generated_set import SET, read_info
+
+    from .thread_trials import best, trials
+
+    if how["shard"] != (1, 1):
+        raise click.UsageError("--threads auto may choose differently on each machine, but shards have one number.")
+    if how["resume"] and (out / SET).is_file():
+        return config.model_copy(update={"threads": read_info(out).source.get("threads", config.threads)})
+    tried = []
+    for trial in trials(config, how["workers"]):
+        tried.append(trial)
+        if not quiet:
+            say(str(trial), err=True)
+    return config.model_copy(update={"threads": best(tried)})
 
 
 def _check_formats(formats: Iterable[str]) -> None:
@@ -248,8 +293,12 @@ def _config(settings: Path | None, given: dict[str, Any]) -> GenerateConfig:
     return read_config(settings, **stated) if settings else GenerateConfig.from_data(stated, "the options")
 
 
-def _processes(config: GenerateConfig) -> int:
-    import os
+def _engine(name: str, settings: Iterable[Setting]) -> "Engine":
+    """The engine of this name with the settings that are typed for it."""
+    from dmix_core.registry import Registry
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable // config.threads, config.n)) if config.device == "cpu" else 1
+    for each in settings:
+        if each.owner not in (None, name):
+            raise click.UsageError(f"--engine-set {each.owner}.{each.key}: the engine is {name}. Expected KEY=VALUE.")
+    made: Engine = Registry.load().create("engine", name, {each.key: each.value for each in settings})
+    return made

@@ -3,7 +3,7 @@
 A record depends on the config, the sources and its number alone, so that any part of a plan can be made anywhere.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -68,7 +68,7 @@ class Seat(NamedTuple):
 
 
 def plan(
-    config: GenerateConfig, sources: Sources, numbers: range | None = None, attempt: int = 0
+    config: GenerateConfig, sources: Sources, numbers: Iterable[int] | None = None, attempt: int = 0
 ) -> Iterator[PlanRecord]:
     """The records of a set, one at a time.
 
