@@ -12,7 +12,7 @@ from dmix_cli.printing import json_option, print_json, say
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
-    from .onnx_features import OnnxFeatures
+    from .features import OnnxFeatures
 
 
 @click.command(short_help="Is a generated set good?")
@@ -56,12 +56,12 @@ def evaluate(
     from dmix_core.files import writable_folder
 
     from . import evaluation
-    from .onnx_features import FeaturesError
+    from .features import FeaturesError
 
     with wrong_use(FeaturesError):
-        features = _features(**own)
+        network = _network(**own)
         out = writable_folder(out or folder)
-        found = evaluation.evaluate(folder, real, tuple(classes or ()), side, features)
+        found = evaluation.evaluate(folder, real, tuple(classes or ()), side, network)
     files = _write(found, out)
     if as_json:
         print_json({**found.record(), "files": files})
@@ -72,8 +72,8 @@ def evaluate(
         say(f"\nWrote {', '.join(map(str, files))}")
 
 
-def _features(features: Path | None, features_sha256: str | None) -> "OnnxFeatures | None":
-    from .onnx_features import OnnxFeatures
+def _network(features: Path | None, features_sha256: str | None) -> "OnnxFeatures | None":
+    from .features import OnnxFeatures
 
     if features is None:
         if features_sha256 is not None:

@@ -16,9 +16,9 @@ from dmix_data.exceptions import DataError
 from dmix_data.options import DataOptions
 from dmix_models.memorisation import LEAST, Memorisation, as_record, compare_images
 
-from .kernel_distance import kid, real_kid
+from .features import OnnxFeatures
+from .kernel_distance import Features, kid, real_kid
 from .object_figures import FIGURES
-from .onnx_features import OnnxFeatures
 from .photographs import GeneratedSet, generated_photographs, real_photographs
 from .random_features import RandomFeatures
 from .set_distances import (
@@ -237,7 +237,8 @@ def _distances(
 ) -> Iterator[tuple[str, Whole]]:
     """KID on random features, and on the user's own."""
     text = "compare its values with each other alone; 0: alike"
-    for each in (RandomFeatures(), *([features] if features else [])):
+    networks: list[Features] = [RandomFeatures(), *([features] if features else [])]
+    for each in networks:
         yield f"KID on {each.name}", Whole(TOLD, text, kid(ours, real, each), real_kid(real, each))
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from .onnx_features import OnnxFeatures
+from .features import OnnxFeatures
 from .random_features import RandomFeatures
 from .set_distances import Estimate
 from .specimens import Specimen, halves

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from dmix_cli.main import main
 from dmix_eval import evaluation, set_distances, two_sample
+from dmix_eval.features import FeaturesError, OnnxFeatures
 from dmix_eval.kernel_distance import kid
-from dmix_eval.onnx_features import FeaturesError, OnnxFeatures
 from dmix_eval.photographs import generated_photographs
 from dmix_eval.specimens import generated_specimens
 
