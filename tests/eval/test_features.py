@@ -170,9 +170,11 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
     refused(written(tmp_path / "a.onnx", [("Log", ["x"], ["y"], {})]), "not finite")
 
 
-def test_windows_that_the_network_cannot_take_are_refused(tmp_path):
+def test_windows_that_the_network_cannot_take_are_refused_before_any_is_read(tmp_path):
     weights = [("w", np.ones((1, 1, 99, 99), np.float32))]
-    refused(written(tmp_path / "a.onnx", [("Conv", ["x", "w"], ["y"], {})], weights=weights), "cannot compute")
+    path = written(tmp_path / "a.onnx", [("Conv", ["x", "w"], ["y"], {})], weights=weights)
+    refused(path, r"cannot compute windows of \(2, 1, 64, 64\)")
+    assert OnnxFeatures(path, side=99).num_features == 1
 
 
 def test_weights_beside_the_file_are_not_read(tmp_path, monkeypatch):

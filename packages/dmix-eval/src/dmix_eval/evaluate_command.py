@@ -59,7 +59,7 @@ def evaluate(
     from .features import FeaturesError
 
     with wrong_use(FeaturesError):
-        network = _network(**own)
+        network = _network(side, **own)
         out = writable_folder(out or folder)
         found = evaluation.evaluate(folder, real, tuple(classes or ()), side, network)
     files = _write(found, out)
@@ -72,7 +72,7 @@ def evaluate(
         say(f"\nWrote {', '.join(map(str, files))}")
 
 
-def _network(features: Path | None, features_sha256: str | None) -> "OnnxFeatures | None":
+def _network(side: int, features: Path | None, features_sha256: str | None) -> "OnnxFeatures | None":
     from .features import OnnxFeatures
 
     if features is None:
@@ -81,7 +81,7 @@ def _network(features: Path | None, features_sha256: str | None) -> "OnnxFeature
                 "--features-sha256 is the checksum of a file; expected --features FILE.onnx beside it."
             )
         return None
-    return OnnxFeatures(features, features_sha256)
+    return OnnxFeatures(features, features_sha256, side)
 
 
 def _write(found: "Evaluation", out: Path) -> list[Path]:

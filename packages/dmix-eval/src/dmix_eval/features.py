@@ -42,6 +42,7 @@ class OnnxFeatures(nn.Module):
     Args:
         path: the file, with its weights in it.
         checksum: of the file, sha256 in hexadecimal digits; None: any.
+        side: of the windows that it will be given; two black ones are tried at once.
 
     Attributes:
         name: the file's name and the beginning of its checksum.
@@ -54,7 +55,7 @@ class OnnxFeatures(nn.Module):
             or gives something else.
     """
 
-    def __init__(self, path: str | Path, checksum: str | None = None) -> None:
+    def __init__(self, path: str | Path, checksum: str | None = None, side: int = 64) -> None:
         super().__init__()
         path = Path(path)
         self.path = str(path)
@@ -66,7 +67,7 @@ class OnnxFeatures(nn.Module):
         self.name = f"features of {path.name}, sha256 {self.sha256[:SHOWN]}"
         self._session = _session(self.path, data)
         self.batch, self.shape = self._input()
-        self.num_features = self._tried(64).shape[1]
+        self.num_features = self._tried(side).shape[1]
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
