@@ -10,7 +10,7 @@ from ..printing import json_option, print_json, say
 from ..progress import progress
 
 if TYPE_CHECKING:
-    from dmix_data.detection import Finding
+    from dmix_data.detection import Copy, Finding
 
 EXISTING = PathType(exists=True, path_type=Path)
 
@@ -34,7 +34,8 @@ def detect(path: Path, manifest: Path | None, near: int, quiet: bool, as_json: b
 
     A picture is generated where its metadata state so, by IPTC's digital source type, which dmix and others write. That
     they do not shows nothing, since saving a picture again may remove them: with --manifest, exact and near copies of
-    the pictures of a set are found without metadata, also when they were encoded again or scaled.
+    the pictures of a set are found without metadata, also when they were encoded again, scaled or cropped.
+    A photograph into which a set has painted objects is near to its samples, too, and is named.
     """
     from dmix_data.detection import Known, detect_below
 
@@ -54,7 +55,7 @@ def detect(path: Path, manifest: Path | None, near: int, quiet: bool, as_json: b
 
 
 def _record(finding: "Finding") -> dict[str, Any]:
-    copies = {"exact": finding.exact, "near": finding.near}
+    copies = {"exact": finding.exact, "near": finding.near, "crop": finding.crop}
     return {
         "file": str(finding.path),
         "verdict": finding.verdict,
@@ -72,5 +73,13 @@ def _line(finding: "Finding") -> str:
     if finding.exact:
         signs.append(f"has the bytes of {finding.exact.image}")
     elif finding.near:
-        signs.append(f"{finding.near.distance} of 64 bits from {finding.near.image}")
+        signs.append(f"{finding.near.distance} of 64 bits from {finding.near.image}{_or_photograph(finding.near)}")
+    elif finding.crop:
+        crop = finding.crop
+        signs.append(f"{crop.distance} of 256 bits from the centre of {crop.image}{_or_photograph(crop)}")
     return f"{finding.verdict} ({'; '.join(signs)})" if signs else finding.verdict
+
+
+def _or_photograph(copy: "Copy") -> str:
+    """The other explanation of a near copy."""
+    return f", or it is the photograph {copy.photograph} behind it" if copy.photograph else ""
