@@ -1,4 +1,4 @@
-"""Is a picture generated? By its metadata; and, against a set's manifest, as an exact or a near copy.
+"""Is a picture generated? By its metadata and C2PA manifest; and, against a set's manifest, as an exact or a near copy.
 
 Metadata are lost when a picture is saved again. Copies are found without them, but only of pictures whose manifest is
 at hand; docs/measurements.md has the rates.
@@ -16,6 +16,7 @@ from dmix_core.image_files import decode
 from dmix_core.marks import Mark, read_mark
 
 from . import crophash
+from .credentials import Credentials, read_credentials
 from .exceptions import DataError
 from .generated_set import MANIFEST, SET, SampleEntry, entries, read_info
 from .paths import pictures_below
@@ -49,6 +50,7 @@ class Finding:
 
     Attributes:
         mark: what its metadata state; None without a mark.
+        credentials: what its C2PA manifest states; None without one, or without the extra `dmix-data[c2pa]`.
         exact: it has the bytes of this sample's picture.
         near: the sample whose hash is nearest, where that is near.
         crop: the sample whose centre is nearest to a window of it, where that is near; looked for where `near` is None.
@@ -56,6 +58,7 @@ class Finding:
 
     path: Path
     mark: Mark | None = None
+    credentials: Credentials | None = None
     exact: Copy | None = None
     near: Copy | None = None
     crop: Copy | None = None
@@ -63,7 +66,7 @@ class Finding:
     @property
     def verdict(self) -> Verdict:
         """The strongest sign that the picture is generated."""
-        if self.mark and self.mark.is_generated:
+        if any(each and each.is_generated for each in (self.mark, self.credentials)):
             return "generated"
         return "exact copy" if self.exact else "near copy" if self.near or self.crop else "no sign"
 
@@ -127,11 +130,12 @@ def detect(path: Path, known: Known | None = None) -> Finding:
     Raises:
         ImageError: the file is missing, damaged, or no picture.
     """
-    picture, mark = decode(path), read_mark(path)
+    picture, mark, credentials = decode(path), read_mark(path), read_credentials(path)
     if known is None:
-        return Finding(path, mark)
+        return Finding(path, mark, credentials)
     near = known.nearest(picture)
-    return Finding(path, mark, known.exact(path.read_bytes()), near, None if near else known.cropped(picture))
+    exact, crop = known.exact(path.read_bytes()), None if near else known.cropped(picture)
+    return Finding(path, mark, credentials, exact, near, crop)
 
 
 def detect_below(path: Path, known: Known | None = None) -> Iterator[Finding]:
