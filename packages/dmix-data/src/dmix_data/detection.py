@@ -22,7 +22,7 @@ from .generated_set import MANIFEST, SET, SampleEntry, entries, read_info
 from .paths import pictures_below
 from .phash import as_numbers, distances, phash
 
-NEAR = 8
+NEAR = 4
 """In how many of its 64 bits the hash of a near copy differs at most."""
 NEAR_CROP = 64
 """In how many of its 256 bits the hash of a centre differs at most from a window of a crop."""

@@ -24,7 +24,7 @@ EXISTING = PathType(exists=True, path_type=Path)
 @click.option(
     "--near",
     type=Count(0, 64),
-    default=8,
+    default=4,
     show_default=True,
     help="In how many of 64 bits the perceptual hash of a near copy may differ.",
 )
