@@ -16,7 +16,7 @@ from dmix_core.image_files import decode
 from dmix_core.marks import Mark, read_mark
 
 from . import crophash
-from .credentials import Credentials, read_credentials
+from .c2pa import Credentials, read_credentials
 from .exceptions import DataError
 from .generated_set import MANIFEST, SET, SampleEntry, entries, read_info
 from .paths import pictures_below

@@ -10,7 +10,7 @@ from ..printing import json_option, print_json, say
 from ..progress import progress
 
 if TYPE_CHECKING:
-    from dmix_data.credentials import Credentials
+    from dmix_data.c2pa import Credentials
     from dmix_data.detection import Copy, Finding
 
 EXISTING = PathType(exists=True, path_type=Path)

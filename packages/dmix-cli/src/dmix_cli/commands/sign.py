@@ -25,7 +25,7 @@ def sign(folder: Path, certificate: Path, key: Path, out: Path, quiet: bool) -> 
     without asking any server. Pictures that are not marked as generated, such as masks and photographs, stay as they
     are. It needs c2pa-python: pip install dmix-data[c2pa]
     """
-    from dmix_data.credentials import CredentialError, Signer, sign_below
+    from dmix_data.c2pa import CredentialError, Signer, sign_below
     from dmix_data.exceptions import DataError
 
     with wrong_use(DataError, CredentialError), progress("signing", "file", quiet) as bar:

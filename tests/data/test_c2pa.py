@@ -8,8 +8,8 @@ from PIL import Image, ImageEnhance
 
 from dmix_core.images import write_png
 from dmix_core.marks import COMPOSITE, GENERATED, Mark
-from dmix_data import credentials
-from dmix_data.credentials import CredentialError, Credentials, Signer, read_credentials, sign_below
+from dmix_data import c2pa as credentials
+from dmix_data.c2pa import CredentialError, Credentials, Signer, read_credentials, sign_below
 from dmix_data.detection import detect
 from dmix_data.exceptions import DataError
 from dmix_data.testing import write_set
