@@ -66,6 +66,7 @@ class SampleEntry(_Part):
         states: names of its background and of its objects, which it has in common with others where these are shared.
         sha256: of each of its files.
         phash: a 64-bit perceptual hash of the image, 16 hexadecimal digits.
+        centre: a 256-bit hash of the image's centre, by which crops are found, 64 hexadecimal digits; "": not known.
     """
 
     format_version: Literal[1] = 1
@@ -85,7 +86,8 @@ class SampleEntry(_Part):
     states: tuple[str, ...] = ()
     strength: float = 1.0
     sha256: dict[str, str] = {}
-    phash: str = ""
+    phash: Annotated[str, Field(pattern="^([0-9a-f]{16})?$")] = ""
+    centre: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     flags: tuple[str, ...] = ()
 
 

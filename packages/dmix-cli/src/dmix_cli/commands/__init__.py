@@ -10,6 +10,7 @@ BUILT_IN = {
     "data": Lazy("dmix_cli.commands.data:data", "Look at data sets, cut objects out of them."),
     "export": Lazy("dmix_cli.commands.export:export", "Write a generated set in other formats."),
     "detect": Lazy("dmix_cli.commands.detect:detect", "Which pictures are generated, or copies of such."),
+    "sign": Lazy("dmix_cli.commands.sign:sign", "Sign generated pictures with C2PA."),
     "report": Lazy("dmix_cli.commands.report:report", "A page about a generated set."),
     "models": Lazy("dmix_cli.commands.models:models", "List, show and import models, find copies."),
     "plugins": Lazy("dmix_cli.commands.plugins:plugins", "List plugins, check them, start a new one."),
