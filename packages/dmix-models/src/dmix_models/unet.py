@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self, TypeVar, cast
+from typing import Annotated, Literal, Protocol, Self, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -192,10 +192,6 @@ class UNet(nn.Module):
 
         return UNetInference(self)
 
-    @property
-    def device(self) -> torch.device:
-        return self.out[2].weight.device  # type: ignore[union-attr,return-value]
-
     def embedding(self, times: Tensor, labels: Tensor | None) -> Tensor:
         """What the residual blocks hear of the times and labels: (1 or B, 4 model_channels)."""
         emb = self.time_embed(time_embedding(times, self.config.model_channels))
@@ -346,13 +342,20 @@ def scale_shift(group_norm: nn.GroupNorm, h: Tensor, emb: Tensor) -> Tensor:
     return F.group_norm(h, group_norm.num_groups, weight, bias, group_norm.eps)
 
 
+class Affine(Protocol):
+    """What has a weight and a bias (C,)."""
+
+    weight: Tensor
+    bias: Tensor
+
+
 def split(emb: Tensor) -> tuple[Tensor, Tensor]:
     """(B, 2C) -> what is multiplied and what is added after a norm, (B, C, 1, 1)."""
     scale, shift = emb[..., None, None].chunk(2, dim=1)
     return 1 + scale, shift
 
 
-def folded(group_norm: nn.GroupNorm, emb: Tensor) -> tuple[Tensor, Tensor]:
+def folded(group_norm: Affine, emb: Tensor) -> tuple[Tensor, Tensor]:
     """Weight and bias (C,) of the group norm with the scale and shift of emb (1, 2C) in them."""
     scale, shift = emb[0].chunk(2)
     return group_norm.weight * (1 + scale), group_norm.bias * (1 + scale) + shift

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Protocol, cast
 
 import torch
@@ -33,6 +34,9 @@ class UNetInference:
 
     def __init__(self, network: UNet) -> None:
         self.network = network
+        # walking the modules would take a tenth of a small network's pass
+        parameters = [each._parameters for each in network.modules()]
+        self._places = [(each, name) for each in parameters for name, weight in each.items() if weight is not None]
         self._state: object = None
 
     def __call__(self, x: Tensor, times: Tensor, labels: Tensor | None = None, /) -> Tensor:
@@ -46,16 +50,23 @@ class UNetInference:
         return (
             AVAILABLE
             and torch.backends.mkldnn.enabled
-            and x.device.type == self.network.device.type == "cpu"
+            and x.is_cpu
             and x.dtype == torch.float32
+            and self._weight.is_cpu
             and len(times) == 1
             and not (torch.is_grad_enabled() or self.network.training or torch.is_autocast_enabled("cpu"))
         )
 
+    @property
+    def _weight(self) -> Tensor:
+        place, name = self._places[0]
+        return cast(Tensor, place[name])
+
     def _follow(self) -> None:
         """Make the layers, unless those that are there are of the module's weights and of as many threads."""
-        weights = [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in self.network.parameters()]
-        if self._state != (state := (torch.get_num_threads(), weights)):
+        weights = [place[name] for place, name in self._places]
+        state = torch.get_num_threads(), [*map(Tensor.data_ptr, weights)], versions(weights)
+        if state != self._state:
             self._layers, self._norms = Layers(self.network), OrderedDict[object, list[Normalise]]()
             self._state = state
 
@@ -70,16 +81,35 @@ class UNetInference:
         return known
 
 
+def versions(weights: list[Tensor]) -> list[int]:
+    """How often each has been changed in place; tensors that were made in inference mode do not count."""
+    try:
+        return [*map(attrgetter("_version"), weights)]
+    except RuntimeError:
+        return []
+
+
 def norm_at(block: ResBlock, emb: Tensor) -> Normalise:
     """A block's second norm with the embedding (1 or B, E) of a time in it."""
-    norm, emb = cast(nn.GroupNorm, block.out_layers[0]), block.emb_layers(emb)
+    norm, emb = Norm(cast(nn.GroupNorm, block.out_layers[0])), block.emb_layers(emb)
     if not block.scale_shift_norm:
         return lambda h: norm(h.add_(emb[..., None, None]))
     if len(emb) == 1:
-        weight, bias = folded(norm, emb)
-        return lambda h: F.group_norm(h, norm.num_groups, weight, bias, norm.eps)
+        norm.weight, norm.bias = folded(norm, emb)
+        return norm
     scale, shift = split(emb)
     return lambda h: norm(h).mul_(scale).add_(shift)
+
+
+class Norm:
+    """A group norm without the overhead of a module."""
+
+    def __init__(self, module: nn.GroupNorm) -> None:
+        self.groups, self.eps = module.num_groups, module.eps
+        self.weight, self.bias = module.weight.detach(), module.bias.detach()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.groups, self.weight, self.bias, self.eps)
 
 
 class Layers:
@@ -95,11 +125,12 @@ class Layers:
         self._middle = self._stage(network.middle_block)
         self._up = [self._stage(stage) for stage in network.output_blocks]
         norm, _, conv = network.out
-        self._norm, self._last = norm, Convolution(cast(nn.Conv2d, conv))
+        self._norm, self._last = Norm(cast(nn.GroupNorm, norm)), Convolution(cast(nn.Conv2d, conv))
 
     def __call__(self, x: Tensor, norms: list[Normalise]) -> Tensor:
         """(B, in, h, w) -> (B, out, h, w), with the second norms of `blocks`."""
-        at, h, skips = iter(norms), x, []
+        at, skips = iter(norms), []
+        h = x.contiguous(memory_format=torch.channels_last)  # every layer keeps to it
         for stage in self._down:
             h = passed(stage, h, False, at)
             skips.append(h)
@@ -147,7 +178,8 @@ class Residual:
     """A residual block."""
 
     def __init__(self, module: ResBlock) -> None:
-        self.norm, _, conv = module.in_layers
+        norm, _, conv = module.in_layers
+        self.norm = Norm(cast(nn.GroupNorm, norm))
         self.conv = Convolution(cast(nn.Conv2d, conv))
         self.last = Convolution(cast(nn.Conv2d, module.out_layers[3]))
         skip = module.skip_connection
@@ -158,7 +190,8 @@ class Residual:
         h = silu_(self.norm(x))
         if self.resample:
             h, x, fresh = self.resample(h), self.resample(x), True
-        h = silu_(next(norms)(self.conv(h)))
+        h = self.conv(h)  # what was before is free from here on, and its memory still in the cache
+        h = silu_(next(norms)(h))
         if self.skip:
             x, fresh = self.skip(x), True
         return self.last.plus(h, x, fresh)
@@ -168,11 +201,11 @@ class SelfAttention:
     """Attention between all pixels."""
 
     def __init__(self, module: Attention) -> None:
-        self.module = module
+        self.norm, self.attend = Norm(module.norm), module.attend
         self.qkv, self.last = Convolution(module.qkv), Convolution(module.proj_out)
 
     def __call__(self, x: Tensor, fresh: bool, norms: Iterator[Normalise]) -> Tensor:
-        return self.last.plus(self.module.attend(self.qkv(self.module.norm(x))), x, fresh)
+        return self.last.plus(self.attend(self.qkv(self.norm(x))), x, fresh)
 
 
 class Resampling:
@@ -208,7 +241,7 @@ class Convolution:
     def plus(self, x: Tensor, other: Tensor, fresh: bool) -> Tensor:
         """The convolution of x, plus the other, which is overwritten if it is fresh."""
         if (weight := self._weight_for(x)) is None:
-            return self._as_it_is(x).add_(other)
+            return other.add_(self._as_it_is(x)) if fresh else other + self._as_it_is(x)  # in the other's layout
         arguments = weight, self.bias, *self._moves, "add", 1.0, None, [], None
         if fresh:
             return cast(Tensor, torch.ops.mkldnn._convolution_pointwise_.binary(other, x, *arguments))
