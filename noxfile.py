@@ -34,9 +34,9 @@ BASE = [word for folder in PACKAGES for word in ("-e", folder)]
 EDITABLE = BASE + [word for folder in PLUGINS for word in ("-e", folder)]
 # hatchling: the tests build and install plugin packages without fetching anything.
 TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard", "transformers"]
-# c2pa-python is an extra of dmix-data, submitit of dmix-factory. The others read what `dmix export` writes, and are the measure of our own hash
-# and outlines.
-TEST_TOOLS += ["c2pa-python", "datasets", "imagehash", "opencv-python-headless", "pycocotools", "submitit", "webdataset"]
+# They read what `dmix export` writes, and are the measure of our own hash and outlines.
+TEST_TOOLS += ["datasets", "imagehash", "opencv-python-headless", "pycocotools", "webdataset"]
+TEST_TOOLS += ["c2pa-python", "submitit"]  # extras of dmix-data and dmix-factory
 # ruff formats the signatures of the API.
 DOCS_TOOLS = ["latex2mathml", "mkdocs-material", "mkdocstrings-python", "ruff"]
 MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included
