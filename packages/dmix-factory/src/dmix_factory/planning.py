@@ -14,6 +14,7 @@ from dmix_data.options import Split
 from .bundles import Bundles, split_of, splits_of
 from .foreground import foreground_of
 from .generate_config import GenerateConfig, class_of
+from .measured import RealObject
 from .placement import Placement
 from .plan_draws import Draws
 from .sources import Background, Sources, bundled
@@ -138,8 +139,7 @@ class _Placing:
         self.config, self.sources = config, sources
         boxes = ((number, each.box) for number, each in enumerate(config.objects))
         self.fixed = tuple(PlannedObject(number, Box(*box)) for number, box in boxes if box)
-        centres = [(each.across, each.down) for each in sources.measured] if config.place == "measured" else []
-        self._rules = Placement(config.min_distance, config.max_overlap, sources.roi, centres=centres)
+        self._rules = Placement(config.min_distance, config.max_overlap, sources.roi)
         self._arrangements = [*sources.listed.values()]
 
     def placed(self, number: int, background: Background, choosing: Draws, draws: Draws) -> Iterator[PlannedObject]:
@@ -179,10 +179,11 @@ class _Placing:
         return fewest + draws.below(most - fewest + 1)
 
     def _drawn(self, choices: Sequence[int], background: Background, draws: Draws) -> list[Box]:
-        sizes = self._sizes(choices, background.size, draws)
-        taken = [each.box for each in self.fixed]
+        real = self.sources.measured if self.config.place == "measured" else ()
+        like = [real[draws.below(len(real))] for _ in choices if real]
+        sizes, taken = self._sizes(choices, background.size, like), [each.box for each in self.fixed]
         rules = self._on_foreground(background) if self.config.place == "foreground" else self._rules
-        return rules.boxes(sizes, background.size, draws, f"the background {background.name!r}", taken)
+        return rules.boxes(sizes, background.size, draws, f"the background {background.name!r}", like, taken)
 
     def _on_foreground(self, background: Background) -> Placement:
         """The rules with the photograph's foreground as region of interest, within the one that is stated."""
@@ -192,9 +193,10 @@ class _Placing:
         both = shown & roi if roi.shape == shown.shape else roi
         return replace(self._rules, roi=both, region="the foreground within `roi`")
 
-    def _sizes(self, choices: Sequence[int], canvas: Size, draws: Draws) -> list[Size]:
-        """The sizes of a sample's boxes."""
-        own, real = [self.sources.sizes[i] for i in choices], self.sources.measured
-        if self.config.place != "measured":
+    def _sizes(self, choices: Sequence[int], canvas: Size, like: Sequence[RealObject]) -> list[Size]:
+        """The sizes of a sample's boxes; shared states have the grids that all boxes have."""
+        own = [self.sources.sizes[i] for i in choices]
+        if not like:
             return own
-        return [real[draws.below(len(real))].size(size, canvas) for size in own]
+        multiples = [None if self.config.share else self.sources.multiples[i] for i in choices]
+        return [each.size(size, canvas, multiple) for each, size, multiple in zip(like, own, multiples, strict=True)]

@@ -61,6 +61,8 @@ class Sources:
         backgrounds: every photograph, or one model.
         real: whether these are photographs.
         sizes: (H, W) of the boxes of each of the config's objects.
+        masked: for each of the config's objects, whether its model paints masks.
+        multiples: for each of the config's objects, of what its model's grids may be multiples; None: it has one grid.
         roi: (H, W) bool, where boxes may lie; None: everywhere.
         measured: the real objects, where there is data of them.
         listed: the boxes of each background, where they are listed.
@@ -69,6 +71,8 @@ class Sources:
     backgrounds: tuple[Background, ...]
     real: bool
     sizes: tuple[Size, ...]
+    masked: tuple[bool, ...]
+    multiples: tuple[int | None, ...]
     roi: NDArray[np.bool_] | None = None
     measured: tuple[RealObject, ...] = ()
     listed: Arrangements = field(default_factory=dict)
@@ -78,6 +82,7 @@ class Sources:
         return {
             "photographs": [(each.name, *each.size, each.group) for each in self.backgrounds],
             "sizes": self.sizes,
+            "multiples": self.multiples,
             "measured": self.measured,
             "listed": {name: [(*each.box, each.class_name) for each in some] for name, some in self.listed.items()},
             "roi": None if self.roi is None else np.packbits(self.roi).tobytes().hex(),
@@ -97,10 +102,18 @@ def sources_of(config: GenerateConfig, loader: Loader) -> Sources:
     listed = arrangements(config, [each.name for each in backgrounds] if real else ())
     if real and listed:
         backgrounds = tuple(each for each in backgrounds if each.name in listed)
-    sizes = tuple(_size(each, loader) for each in config.objects)
-    roi = None if config.roi is None else read_pixels(config.roi, 1)[..., 0] > 127
-    measured = real_objects(config.real) if config.real else ()
-    sources = Sources(backgrounds, real, sizes, roi, measured, listed)
+    denoisers = [loader.denoiser(each.model) for each in config.objects]
+    models = [*zip(config.objects, denoisers, strict=True)]
+    sources = Sources(
+        backgrounds,
+        real,
+        sizes=tuple(_size(choice, denoiser.spec.picture.size) for choice, denoiser in models),
+        masked=tuple(denoiser.spec.mask_channels > 0 for denoiser in denoisers),
+        multiples=tuple(None if choice.size else getattr(denoiser, "multiple", None) for choice, denoiser in models),
+        roi=None if config.roi is None else read_pixels(config.roi, 1)[..., 0] > 127,
+        measured=real_objects(config.real) if config.real else (),
+        listed=listed,
+    )
     _check_shares(config, sources)
     _check_room(config, sources)
     _check_boxes(config, sources)
@@ -109,10 +122,8 @@ def sources_of(config: GenerateConfig, loader: Loader) -> Sources:
     return sources
 
 
-def _size(choice: ObjectChoice, loader: Loader) -> Size:
-    if choice.box:
-        return Box(*choice.box).size
-    return choice.size or loader.denoiser(choice.model).spec.picture.size
+def _size(choice: ObjectChoice, own: Size) -> Size:
+    return Box(*choice.box).size if choice.box else choice.size or own
 
 
 def _model(config: GenerateConfig, loader: Loader) -> Background:
