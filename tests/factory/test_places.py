@@ -75,11 +75,7 @@ def test_a_table_and_coco_s_json_list_the_same_boxes(tmp_path):
         ("b.csv", "x,y,width,height\n1,1,3", r"height is ''"),
         ("b.csv", "x,y,width,height\n", "lists no boxes"),
         ("b.json", "{}", "Cannot understand"),
-        (
-            "b.json",
-            '{"images": [], "categories": [], "annotations": [' + LOST + "]}",
-            "that it lacks",
-        ),
+        ("b.json", '{"images": [], "categories": [], "annotations": [' + LOST + "]}", "that it lacks"),
     ],
 )
 def test_what_lists_no_boxes_is_named_with_its_line(tmp_path, name, text, message):

@@ -187,8 +187,8 @@ def test_measured_boxes_lie_where_real_objects_do_and_are_as_large():
 
 def test_boxes_of_objects_at_a_side_lie_at_that_side_and_are_as_long():
     traits = Traits(200, 10.0, 1.0, 1.0, 0.5)
-    top_right = RealObject(0.8, 0.1, 6, 40, traits, touches=(False, True, True, False))
-    across = RealObject(0.5, 0.5, 6, 120, traits, touches=(True, False, True, False))
+    top_right = RealObject(0.8, 0.1, 6, 40, traits, (False, True, True, False))
+    across = RealObject(0.5, 0.5, 6, 120, traits, (True, False, True, False))
     given = config(place="measured", real="data", n=40)
     found = sources(sizes=((16, 16),), measured=(top_right, across), multiples=(8,))
     boxes = {record.objects[0].box for record in plan(given, found)}

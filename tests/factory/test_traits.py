@@ -73,8 +73,8 @@ def test_the_sign_of_a_contrast_is_measured():
 
 
 def test_objects_are_held_against_their_class_where_it_has_enough():
-    small = [RealObject(0, 0, 9, each._replace(area=10), "pore") for each in like()[:FEWEST]]
-    large = [RealObject(0, 0, 9, each._replace(area=1000), "hole") for each in like()[: FEWEST - 1]]
+    small = [RealObject(0, 0, 9, 9, each._replace(area=10), class_name="pore") for each in like()[:FEWEST]]
+    large = [RealObject(0, 0, 9, 9, each._replace(area=1000), class_name="hole") for each in like()[: FEWEST - 1]]
     assert usual_traits([*small, *large], "pore")["area"] == pytest.approx((10, 10))
     assert usual_traits([*small, *large], "hole")["area"][1] > 500 > 20 > usual_traits(small, "hole")["area"][0]
     assert usual_traits(large, "hole") == {}

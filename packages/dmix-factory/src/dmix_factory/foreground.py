@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dmix_core.errors import DmixError
 from dmix_core.image_files import read_pixels
 
+from .generate_config import ConfigError
 from .labels import holes, without_specks
 
 Mask = NDArray[np.bool_]
@@ -27,7 +27,7 @@ SPECK = 0.01
 """Of the largest part: smaller ones are dust."""
 
 
-class ForegroundError(DmixError):
+class ForegroundError(ConfigError):
     """A photograph in which no foreground is told from a background."""
 
 

@@ -14,7 +14,7 @@ from dmix_core.walker import Begun
 
 from .generate_config import GenerateConfig, class_of
 from .labels import Cleaning
-from .measured import usual_traits
+from .measured import LONGEST, usual_traits
 from .plan_draws import Draws
 from .planning import PlannedObject, PlanRecord, plan
 from .sample_checks import flags_of
@@ -109,8 +109,10 @@ class Maker:
 
     def _grid(self, planned: PlannedObject, model: RegionRecipe) -> dict[str, object]:
         """A model that can paint its box at its own scale does so."""
-        own, multiple = self.sources.sizes[planned.choice], self.sources.multiples[planned.choice]
-        if self.config.share or not multiple or planned.box.size == own:
+        multiple, size = self.sources.multiples[planned.choice], planned.box.size
+        own = self.loader.denoiser(self.config.objects[planned.choice].model).spec.picture.size
+        longer = all(mine <= side <= LONGEST * mine for side, mine in zip(size, own, strict=True))
+        if self.config.share or not multiple or not longer or size == own or any(side % multiple for side in size):
             return {}
         return {"settings": model.settings | {"grid": f"{planned.box.width}x{planned.box.height}"}}
 

@@ -31,8 +31,8 @@ class RealObject(NamedTuple):
     Attributes:
         across, down: its centre, as fractions of the picture's width and height.
         height, width: of its tight box, in pixels.
-        class_name: "" where its data set names none.
         touches: which sides of the picture it touches: left, top, right, bottom.
+        class_name: "" where its data set names none.
     """
 
     across: float
@@ -40,8 +40,8 @@ class RealObject(NamedTuple):
     height: int
     width: int
     traits: Traits
-    class_name: str = ""
     touches: tuple[bool, bool, bool, bool] = (False, False, False, False)
+    class_name: str = ""
 
     def size(self, own: Size, canvas: Size, multiple: int | None = None) -> Size:
         """The box for an object of about this size.
@@ -100,7 +100,7 @@ def real_objects(folder: str | Path) -> tuple[RealObject, ...]:
             touches = (box.x <= NEAR, box.y <= NEAR, far[0] <= NEAR, far[1] <= NEAR)
             inside = torch.from_numpy(box.crop(shown))
             traits = traits_of(inside.numpy(), contrast(image, box, inside, box))
-            found.append(RealObject(*centre, *box.size, traits, picture.class_name or "", touches))
+            found.append(RealObject(*centre, box.height, box.width, traits, touches, picture.class_name or ""))
     return tuple(found)
 
 

@@ -39,9 +39,8 @@ class Placement:
         canvas: Size,
         draws: Draws,
         where: str,
-        *,
-        taken: Sequence[Box] = (),
         like: Sequence[RealObject] = (),
+        taken: Sequence[Box] = (),
     ) -> list[Box]:
         """A box for each size (height, width).
 

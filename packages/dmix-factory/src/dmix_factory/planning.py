@@ -179,11 +179,11 @@ class _Placing:
         return fewest + draws.below(most - fewest + 1)
 
     def _drawn(self, choices: Sequence[int], background: Background, draws: Draws) -> list[Box]:
-        like = self._like(choices, draws)
-        sizes = self._sizes(choices, background.size, like)
-        taken = [each.box for each in self.fixed]
+        real = self.sources.measured if self.config.place == "measured" else ()
+        like = [real[draws.below(len(real))] for _ in choices if real]
+        sizes, taken = self._sizes(choices, background.size, like), [each.box for each in self.fixed]
         rules = self._on_foreground(background) if self.config.place == "foreground" else self._rules
-        return rules.boxes(sizes, background.size, draws, f"the background {background.name!r}", taken=taken, like=like)
+        return rules.boxes(sizes, background.size, draws, f"the background {background.name!r}", like, taken)
 
     def _on_foreground(self, background: Background) -> Placement:
         """The rules with the photograph's foreground as region of interest, within the one that is stated."""
@@ -192,11 +192,6 @@ class _Placing:
             return replace(self._rules, roi=shown, region="the foreground")
         both = shown & roi if roi.shape == shown.shape else roi
         return replace(self._rules, roi=both, region="the foreground within `roi`")
-
-    def _like(self, choices: Sequence[int], draws: Draws) -> list[RealObject]:
-        """For each object the real one that is the measure of its box, where boxes are measured."""
-        real = self.sources.measured
-        return [real[draws.below(len(real))] for _ in choices if self.config.place == "measured"]
 
     def _sizes(self, choices: Sequence[int], canvas: Size, like: Sequence[RealObject]) -> list[Size]:
         """The sizes of a sample's boxes; shared states have the grids that all boxes have."""
