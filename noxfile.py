@@ -128,7 +128,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time networks, composites and training steps: benchmarks/bench.py, or the script after `--` with its arguments."""
+    """Time networks, composites and training steps: benchmarks/bench.py, or another script after `--`."""
     install(session, *EDITABLE)
     scripts = {file.name: file for file in ROOT.glob("benchmarks/*.py")}
     name, *words = session.posargs if {*session.posargs[:1]} & {*scripts} else ["bench.py", *session.posargs]

@@ -31,6 +31,7 @@ from dmix_core.files import write_atomically
 from dmix_fewsteps import DpmSolver2M, FewSteps
 from dmix_models import load
 
+NETWORKS = (*BUNDLED, *CONFIGS)
 BATCHES = (1, 4, 16)
 DIFFUSERS = "diffusers"
 FLOOR = "products alone"
@@ -76,23 +77,23 @@ def backends(compiled: bool) -> dict[str, tuple[Backend, str]]:
     return found
 
 
-def forward(seconds: float, compiled: bool) -> Iterator[Row]:
+def forward(given: argparse.Namespace) -> Iterator[Row]:
     times = torch.tensor([500])
-    for name in (*BUNDLED, *CONFIGS):
+    for name in given.networks:
         network, side = ours(name)
         twin = theirs(network, side)
         channels = network.config.in_channels
         made = {
             key: backend(network, Inputs(channels, (side, side), 0, torch.device("cpu"), dtype))
-            for key, (backend, dtype) in backends(compiled).items()
+            for key, (backend, dtype) in backends(given.compile).items()
         }
-        for batch in BATCHES:
+        for batch in given.batches:
             x = torch.randn(batch, channels, side, side)
             agree(twin(x, times).sample, made["dmix"](x, times))
             ways: dict[str, Way] = {DIFFUSERS: partial(twin, x, times), "dmix, the module": partial(network, x, times)}
             ways |= {key: partial(run, x, times) for key, run in made.items()}
             ways[FLOOR] = products(network, x, times)
-            yield from rows("forward", f"{name}, batch {batch}", ways, seconds, batch)
+            yield from rows("forward", f"{name}, batch {batch}", ways, given.seconds, batch)
 
 
 def agree(one: Tensor, other: Tensor, within: float = 1e-4) -> None:
@@ -156,16 +157,16 @@ def composites(section: str, case: str, composer: Made, seconds: float, samples:
     yield from rows(section, case, ways, seconds, samples)
 
 
-def sampler(seconds: float, compiled: bool) -> Iterator[Row]:
-    yield from composites("sampler", "one composite, 270 calls of each network", on_tile, seconds)
-    yield from composites("sampler", "one composite, 30 + 45 calls", few, seconds)
-    for row in composites("sampler", "8 together, 30 + 45 calls, each", few, seconds, 8):
+def sampler(given: argparse.Namespace) -> Iterator[Row]:
+    yield from composites("sampler", "one composite, 270 calls of each network", on_tile, given.seconds)
+    yield from composites("sampler", "one composite, 30 + 45 calls", few, given.seconds)
+    for row in composites("sampler", "8 together, 30 + 45 calls, each", few, given.seconds, 8):
         yield row
         yield row._replace(case="1,000 composites, scaled from 8", ms=1000 * row.ms)
 
 
-def photograph(seconds: float, compiled: bool) -> Iterator[Row]:
-    yield from composites("photograph", "one composite in 1000x750, 270 calls", on_photograph, seconds)
+def photograph(given: argparse.Namespace) -> Iterator[Row]:
+    yield from composites("photograph", "one composite in 1000x750, 270 calls", on_photograph, given.seconds)
 
 
 # ---- training -------------------------------------------------------------------------------------------------
@@ -191,7 +192,7 @@ def step(network: nn.Module, batch: int, side: int, dtype: str) -> Way:
     return once
 
 
-def training(seconds: float, compiled: bool) -> Iterator[Row]:
+def training(given: argparse.Namespace) -> Iterator[Row]:
     batch = 16
     for name in BUNDLED:
         ways: dict[str, Way] = {}
@@ -199,7 +200,7 @@ def training(seconds: float, compiled: bool) -> Iterator[Row]:
             network, side = ours(name)
             trained: nn.Module = theirs(network, side) if way == DIFFUSERS else network
             ways[way] = step(trained.requires_grad_(True), batch, side, dtype)
-        yield from rows("training", f"step of {batch}, {name}'s network, each", ways, seconds, batch)
+        yield from rows("training", f"step of {batch}, {name}'s network, each", ways, given.seconds, batch)
 
 
 SECTIONS = {each.__name__: each for each in (forward, sampler, photograph, training)}
@@ -228,6 +229,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4, help="for each comparison; three rounds take place anyway")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=[*SECTIONS])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS, help="of the section forward")
+    parser.add_argument("--batches", nargs="+", type=int, default=BATCHES, help="of the section forward")
     parser.add_argument("--compile", action="store_true", help="torch.compile too, which takes minutes to start")
     parser.add_argument("--json", type=Path, default=Path("runs/bench.json"))
     given = parser.parse_args()
@@ -235,7 +238,7 @@ def main() -> None:
     made: list[Row] = []
     for name in given.only:
         print(f"| {name} | | ms | times as fast | MB |\n|---|---|---|---|---|")
-        for row in SECTIONS[name](given.seconds, given.compile):
+        for row in SECTIONS[name](given):
             made.append(row)
             print(line(row), flush=True)
         print()
