@@ -24,6 +24,7 @@ PLUGINS = [
     "plugins/dmix-fewsteps",
     "plugins/dmix-guidance",
     "plugins/dmix-multidiffusion",
+    "plugins/dmix-onnx",
     "plugins/dmix-poisson",
     "plugins/dmix-ray",
     "plugins/dmix-repaint",
@@ -129,10 +130,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run every script in benchmarks/."""
+    """Time networks, composites and training steps: benchmarks/bench.py, or another script after `--`."""
     install(session, *EDITABLE)
-    for script in sorted(ROOT.glob("benchmarks/*.py")):
-        session.run("python", str(script))
+    scripts = {file.name: file for file in ROOT.glob("benchmarks/*.py")}
+    name, *words = session.posargs if {*session.posargs[:1]} & {*scripts} else ["bench.py", *session.posargs]
+    session.run("python", str(scripts[name]), *words)
 
 
 @nox.session

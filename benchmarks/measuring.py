@@ -1,5 +1,6 @@
 """Times of several ways in turn, in one process, and what memory they take at most."""
 
+import ctypes
 import gc
 import statistics
 import time
@@ -18,7 +19,7 @@ class Timed(NamedTuple):
     rounds: int
 
 
-def in_turn(ways: Mapping[str, Way], budget: float, least: int = 5, most: int = 60) -> dict[str, Timed]:
+def in_turn(ways: Mapping[str, Way], budget: float, least: int = 3, most: int = 60) -> dict[str, Timed]:
     """Every way once a round, after a round of warm-up, for about `budget` seconds.
 
     What else runs on the machine slows all ways of a round alike, so that the ratios hold where the seconds do not. The
@@ -55,7 +56,11 @@ def seconds(way: Way) -> float:
 def peak(way: Way) -> int | None:
     """Bytes by which the process grows at most while it does this; None where the system does not tell (not Linux)."""
     status, refs = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not refs.exists():
+        return None
     gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # else what earlier calls have left would serve this one unseen
     try:
         refs.write_text("5")  # the high-water mark falls to what is resident now
         before = _kilobytes(status, "VmRSS")

@@ -335,7 +335,7 @@ def norm(config: UNetConfig, width: int) -> nn.GroupNorm:
 
 def scale_shift(group_norm: nn.GroupNorm, h: Tensor, emb: Tensor) -> Tensor:
     """(1 + scale) * group_norm(h) + shift, with scale and shift (B, C), or (1, C) for the whole batch."""
-    if len(emb) > 1:
+    if emb.shape[0] > 1:  # len() would fix the number in an exported graph
         scale, shift = split(emb)
         return group_norm(h) * scale + shift
     weight, bias = folded(group_norm, emb)

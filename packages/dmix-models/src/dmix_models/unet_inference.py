@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +49,7 @@ class UNetInference:
     def _is_for(self, x: Tensor, times: Tensor) -> bool:
         return (
             AVAILABLE
-            and torch.backends.mkldnn.enabled
+            and bool(torch.backends.mkldnn.enabled)
             and x.is_cpu
             and x.dtype == torch.float32
             and self._weight.is_cpu
@@ -64,7 +64,7 @@ class UNetInference:
 
     def _follow(self) -> None:
         """Make the layers, unless those that are there are of the module's weights and of as many threads."""
-        weights = [place[name] for place, name in self._places]
+        weights = [cast(Tensor, place[name]) for place, name in self._places]
         state = torch.get_num_threads(), [*map(Tensor.data_ptr, weights)], versions(weights)
         if state != self._state:
             self._layers, self._norms = Layers(self.network), OrderedDict[object, list[Normalise]]()
@@ -242,7 +242,7 @@ class Convolution:
         """The convolution of x, plus the other, which is overwritten if it is fresh."""
         if (weight := self._weight_for(x)) is None:
             return other.add_(self._as_it_is(x)) if fresh else other + self._as_it_is(x)  # in the other's layout
-        arguments = weight, self.bias, *self._moves, "add", 1.0, None, [], None
+        arguments: tuple[Any, ...] = (weight, self.bias, *self._moves, "add", 1.0, None, [], None)
         if fresh:
             return cast(Tensor, torch.ops.mkldnn._convolution_pointwise_.binary(other, x, *arguments))
         return cast(Tensor, torch.ops.mkldnn._convolution_pointwise.binary(x, other, *arguments))
@@ -264,6 +264,6 @@ class Convolution:
         padding, stride, dilation, groups = self._moves
         where = stride, padding, dilation, False, [0, 0], groups
         chosen = torch._C._select_conv_backend(x, self.weight, self.bias, *where)
-        if chosen != torch._C._ConvBackend.Mkldnn:
+        if chosen != torch._C._ConvBackend.Mkldnn:  # type: ignore[attr-defined]
             return None
         return cast(Tensor, torch.ops.mkldnn._reorder_convolution_weight(self.weight, *self._moves, list(x.shape)))
