@@ -162,7 +162,7 @@ class GenerateConfig(_Part):
     seed: int = Field(0, ge=0, le=HIGHEST_SEED, description="Everything that is drawn derives from it.")
     preset: PresetName | None = Field(
         None,
-        description="Rules for a need: the paper's, those for training detectors, or the fewest calls; what else is "
+        description="Rules for a need: the paper's, those for training detectors, or those for previews; what else is "
         "stated wins over them.",
         json_schema_extra={"default": "recommended; with a recipe none"},
     )

@@ -171,7 +171,7 @@ def _halved(
     stop: Callable[[], bool],
 ) -> Iterator[DistillStep]:
     ownership = Ownership(writable_folder(out / "training"))
-    stated = {"teacher": str(teacher), "teacher sha256": denoiser.sha256}
+    stated: dict[str, object] = {"teacher": str(teacher), "teacher sha256": denoiser.sha256}
     try:
         for moves in halvings:
             halving = Halving(denoiser, moves, config, out, stated)
