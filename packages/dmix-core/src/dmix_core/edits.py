@@ -11,7 +11,6 @@ from .geometry import Box
 from .loading import Loader
 from .naming import free_name, short_name
 from .offers import listed
-from .presets import PHOTO, PRESETS, PresetName
 from .questions import PAPER, check_objects_asked_for
 from .recipe import (
     BatchSize,
@@ -26,6 +25,7 @@ from .recipe import (
     explained,
 )
 from .registry import Registry
+from .rule_presets import PHOTO, PRESETS, PresetName
 
 CHOICES = {"merge rule": "merge", "timestep schedule": "timesteps", "stepper": "stepper", "backend": "backend"}
 """Of each kind of plugin a recipe has one, in this field."""

@@ -19,10 +19,10 @@ from .images import Picture
 from .loading import Loader
 from .merge import HardMask
 from .naming import free_name, short_name
-from .presets import PRESETS, PresetName
 from .protocols import Denoiser, Region
 from .region import BoxRegion
 from .registry import Registry
+from .rule_presets import PRESETS, PresetName
 from .steppers import Ancestral
 from .still import StillImage
 from .timesteps import TailResampling

@@ -11,7 +11,7 @@ from dmix_cli.failures import wrong_use
 from dmix_cli.field_options import Decorator, apply, options_of
 from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, NamesType, Setting, SettingType
 from dmix_cli.printing import json_option, print_json, say
-from dmix_core.presets import PRESETS
+from dmix_core.rule_presets import PRESETS
 
 from .generate_config import ConfigError, GenerateConfig
 
@@ -184,8 +184,8 @@ def _forecast(config: GenerateConfig, shard: tuple[int, int], workers: int | Non
     """Print what a set will hold and cost."""
     from datetime import timedelta
 
+    from .dry_run import forecast
     from .engines import usual_workers
-    from .forecast import forecast
 
     found, workers = forecast(config, shard), workers or usual_workers(config)
     seconds = found.seconds / workers

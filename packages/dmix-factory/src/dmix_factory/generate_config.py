@@ -19,7 +19,7 @@ from pydantic import (
 
 from dmix_core.errors import DmixError
 from dmix_core.limits import HIGHEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_SAMPLES, MOST_STEPS
-from dmix_core.presets import PRESETS, PresetName
+from dmix_core.rule_presets import PRESETS, PresetName
 
 MOST_OBJECTS = 254
 """Of one sample: as many as a mask of 8 bits tells apart, beside the background."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Size, Tensor, nn
 
-from .unet import Attention, Downsample, ResBlock, Stage, UNet, Upsample, folded, split
+from .unet_blocks import Attention, Downsample, Parts, ResBlock, Stage, Upsample, folded, split
 
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
@@ -32,7 +32,7 @@ class UNetInference:
     It follows the module's weights: where they were changed or replaced since the last call, it begins anew.
     """
 
-    def __init__(self, network: UNet) -> None:
+    def __init__(self, network: Parts) -> None:
         self.network = network
         # walking the modules would take a tenth of a small network's pass
         parameters = [each._parameters for each in network.modules()]
@@ -119,7 +119,7 @@ class Layers:
         blocks: the residual blocks, in the order in which an image passes them.
     """
 
-    def __init__(self, network: UNet) -> None:
+    def __init__(self, network: Parts) -> None:
         self.blocks: list[ResBlock] = []
         self._down = [self._stage(stage) for stage in network.input_blocks]
         self._middle = self._stage(network.middle_block)

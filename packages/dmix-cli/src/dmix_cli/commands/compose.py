@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmix_core.presets import PRESETS
+from dmix_core.rule_presets import PRESETS
 
 from .. import unseen
 from ..failures import wrong_use

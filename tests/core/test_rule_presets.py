@@ -11,9 +11,9 @@ from dmix_core.errors import RecipeError
 from dmix_core.hookspecs import hookimpl
 from dmix_core.images import write_png
 from dmix_core.loading import Loader
-from dmix_core.presets import PRESETS
 from dmix_core.recipe import Choice, Recipe
 from dmix_core.registry import Registry
+from dmix_core.rule_presets import PRESETS
 from dmix_core.run import Run
 from dmix_core.testing import GaussianDenoiser
 
