@@ -1,6 +1,8 @@
 """What is wrong with what was typed is said before anything is written, and what to do about it."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from filelock import FileLock
 from PIL import Image
 
 from dmix_cli.main import main
+from dmix_data.data_card import data_card
+from dmix_data.generated_set import read_info
+from dmix_data.stored_set import StoredSet
 from dmix_factory import generate
 
 from .conftest import tree
@@ -123,6 +128,39 @@ def test_a_folder_of_another_recipe_is_left_as_it_is(typed, made, tmp_path):
         assert result.exit_code != 0
         assert message in result.stderr
         assert tree(tmp_path / "set") == before
+
+
+def test_a_full_disk_is_told_with_what_to_do(typed, tmp_path, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        result = typed()
+    assert result.exit_code == 1
+    assert "No space left on device" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not [path for path in tree(tmp_path / "set") if path.endswith((".png", ".dmix-part"))]
+    assert typed("--resume").exit_code == 0
+
+
+def test_licences_and_sources_stand_in_the_set_and_its_card(typed, tmp_path):
+    words = ["--licence", "CC-BY-4.0", "--licence", "photographs=ours alone"]
+    assert typed(*words).exit_code == 0
+    info = read_info(tmp_path / "set")
+    assert info.licences == {"set": "CC-BY-4.0", "photographs": "ours alone"}
+    assert info.sources["disc"] == "a model"
+    assert info.sources["photographs"].startswith("5 photographs of a folder 'normal")
+    card = data_card(StoredSet.open(tmp_path / "set"))
+    assert "contains synthetic images" in card
+    assert "| photographs | 5 photographs of a folder" in card
+    assert "| disc | a model | not stated |" in card
+    before = tree(tmp_path / "set")
+    assert typed("--resume", *words, "--licence", "disc=MIT").exit_code == 0
+    assert read_info(tmp_path / "set").licences["disc"] == "MIT"
+    assert {path: data for path, data in tree(tmp_path / "set").items() if path != "set.json"} == {
+        path: data for path, data in before.items() if path != "set.json"
+    }
 
 
 def test_two_runs_in_one_folder_are_refused(typed, made, tmp_path):

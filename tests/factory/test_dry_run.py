@@ -63,9 +63,9 @@ def test_a_dry_run_writes_nothing_and_prints_what_is_planned(settings, tmp_path)
     for line in (
         "50 in 5 groups (40 train, 10 val); 50 samples",
         "objects        disc: 50",
-        "network calls  1,100, and those of samples that are drawn again",
+        "network calls  1,050, and those of samples that are drawn again",
         "with --workers 2, by one sample",
     ):
         assert line in result.stdout
     as_json = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
-    assert (as_json["composites"], as_json["calls"], as_json["workers"]) == (50, 1100, 2)
+    assert (as_json["composites"], as_json["calls"], as_json["workers"]) == (50, 1050, 2)

@@ -46,10 +46,14 @@ class SetFolder:
             writable_folder(self.path / name)
         self._lock = FileLock(self.path / ".lock")
         self._hold()
-        for name in (".", *FOLDERS):
-            remove_temporaries(self.path / name)
-        write_atomically(self.path / SET, (info.model_dump_json(indent=2) + "\n").encode())
-        self.last = self._tidied(together)
+        try:
+            for name in (".", *FOLDERS):
+                remove_temporaries(self.path / name)
+            write_atomically(self.path / SET, (info.model_dump_json(indent=2) + "\n").encode())
+            self.last = self._tidied(together)
+        except BaseException:
+            self.close()
+            raise
 
     def commit(self, unit: Unit) -> None:
         """Add a unit whose files are written: its lines, which are flushed to disk.
