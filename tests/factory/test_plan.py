@@ -27,7 +27,8 @@ def config(**changes) -> GenerateConfig:
 
 
 def sources(backgrounds=PHOTOS, sizes=((12, 16),), **more) -> Sources:
-    return Sources(backgrounds, len(backgrounds) > 1, sizes, **more)
+    models = {"masked": (True,) * len(sizes), "multiples": (None,) * len(sizes)}
+    return Sources(backgrounds, len(backgrounds) > 1, sizes, **(models | more))
 
 
 def test_a_record_depends_on_its_number_alone():
@@ -162,12 +163,26 @@ PINNED_BOX = Box(34, 74, 16, 12)
 
 
 def test_measured_boxes_lie_where_real_objects_do_and_are_as_large():
-    real = (RealObject(0.25, 0.5, 20, 200), RealObject(0.75, 0.5, 8, 50))
+    real = (RealObject(0.25, 0.5, 10, 20, 200), RealObject(0.75, 0.5, 8, 8, 50))
     given = config(place="measured", real="data", n=60)
     boxes = [record.objects[0].box for record in plan(given, sources(sizes=((16, 16),), measured=real))]
     assert {box.size for box in boxes} == {(30, 30), (12, 12)}
-    assert {box.x + box.width / 2 for box in boxes} == {30, 90}
-    assert {box.y + box.height / 2 for box in boxes} == {50}
+    for box in boxes:
+        across, down = box.x + box.width / 2, box.y + box.height / 2
+        assert abs(across - (30 if box.width == 30 else 90)) <= 0.1 * 120 + 1
+        assert abs(down - 50) <= 0.1 * 100 + 1
+
+
+def test_boxes_of_objects_at_a_side_lie_at_that_side_and_are_as_long():
+    top_right = RealObject(0.8, 0.1, 6, 40, 200, (False, True, True, False))
+    across = RealObject(0.5, 0.5, 6, 120, 300, (True, False, True, False))
+    given = config(place="measured", real="data", n=40)
+    found = sources(sizes=((16, 16),), measured=(top_right, across), multiples=(8,))
+    boxes = {record.objects[0].box for record in plan(given, found)}
+    assert Box(120 - 32, 0, 32, 16) in boxes
+    others = boxes - {Box(120 - 32, 0, 32, 16)}
+    assert {(box.width, box.height) for box in others} == {(32, 16)}  # twice the grid at most
+    assert {box.x for box in others} <= set(range(32, 57))
 
 
 def test_real_objects_are_measured_by_their_masks(tmp_path):
@@ -177,4 +192,4 @@ def test_real_objects_are_measured_by_their_masks(tmp_path):
     mask[10:20, 20:40] = 255
     Image.fromarray(mask).save(tmp_path / "masks/a.png")
     Image.fromarray(mask // 2).save(tmp_path / "images/a.png")
-    assert real_objects(tmp_path) == (RealObject(30 / 80, 15 / 40, 20, 200),)
+    assert real_objects(tmp_path) == (RealObject(30 / 80, 15 / 40, 10, 20, 200),)

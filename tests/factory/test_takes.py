@@ -195,7 +195,7 @@ def test_splits_never_divide_what_shares_a_state_or_a_photograph(photographs):
     config = GenerateConfig.from_data({"backgrounds": str(photographs), **rules})
     backgrounds = tuple(Background(f"{i}.png", f"photo:/{i}.png", (40, 40)) for i in range(5))
     sides: dict[str, set[str]] = {}
-    for record in plan(config, Sources(backgrounds, True, ((12, 12),))):
+    for record in plan(config, Sources(backgrounds, True, ((12, 12),), (True,), (None,))):
         for shared in (record.background.name, f"objects {record.states[1]}", record.group):
             sides.setdefault(shared, set()).add(record.split)
     assert all(len(side) == 1 for side in sides.values())

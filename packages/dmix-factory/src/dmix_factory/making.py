@@ -4,9 +4,10 @@ from collections import deque
 
 from dmix_core.composer import Composer
 from dmix_core.edits import ObjectEdit, RecipeEdit
+from dmix_core.geometry import Size
 from dmix_core.loading import Loader
 from dmix_core.naming import free_name
-from dmix_core.recipe import Recipe
+from dmix_core.recipe import Choice, Recipe, RegionRecipe
 from dmix_core.sample import Sample
 from dmix_core.walker import Begun
 
@@ -14,13 +15,15 @@ from .generate_config import LISTEN_IN_PHOTOGRAPHS, THRESHOLD_IN_PHOTOGRAPHS, Ge
 from .labels import Cleaning
 from .measured import usual_areas
 from .plan_draws import Draws
-from .planning import PlanRecord, plan
+from .planning import PlannedObject, PlanRecord, plan
 from .sample_checks import flags_of
 from .shots import Shot
 from .sources import Background, Sources
 from .units import Take, Unit, unit_of
 
 HARD_MASK = "hard-mask"
+MARGIN = 2
+"""Pixels of a model's grid along the inner sides of a box that objects keep free."""
 
 
 class Maker:
@@ -81,14 +84,36 @@ class Maker:
         """
         bottom, *models = self.rules.regions
         of_background, of_objects = (f"-{state}" for state in record.states) if record.states else ("", "")
+        size = record.background.size
         regions = [bottom.model_copy(update={"name": bottom.name + of_background, "model": record.background.model})]
         for z, each in enumerate(record.objects, 1):
             name = class_of(self.config.objects[each.choice]) + of_objects
             name = free_name(name, [region.name for region in regions])
+            model = models[each.choice]
             changes = {"name": name, "box": tuple(each.box), "z": bottom.z + z} | self._listening
-            regions.append(models[each.choice].model_copy(update=changes))
-        size = record.background.size
+            changes |= self._grid(each, model) | self._kept_inside(each, model, size)
+            regions.append(model.model_copy(update=changes))
         return self.rules.model_copy(update={"regions": tuple(regions), "size": size, "seed": record.seed})
+
+    def _grid(self, planned: PlannedObject, model: RegionRecipe) -> dict[str, object]:
+        """A model that can paint its box at its own scale does so."""
+        own, multiple = self.sources.sizes[planned.choice], self.sources.multiples[planned.choice]
+        if self.config.share or not multiple or planned.box.size == own:
+            return {}
+        return {"settings": model.settings | {"grid": f"{planned.box.width}x{planned.box.height}"}}
+
+    def _kept_inside(self, planned: PlannedObject, model: RegionRecipe, canvas: Size) -> dict[str, object]:
+        """A wrapper by which no object crosses a side of its box, but where the canvas ends.
+
+        What is shared does not depend on where the box lies, so that it crosses none.
+        """
+        if not self.sources.masked[planned.choice]:
+            return {}
+        (height, width), box = canvas, planned.box
+        inner = box.x > 0, box.y > 0, box.x + box.width < width, box.y + box.height < height
+        sides = zip(("left", "top", "right", "bottom"), inner, strict=True)
+        margins = {side: MARGIN * (free or self.config.share is not None) for side, free in sides}
+        return {"wrap": (*model.wrap, Choice(use="inside", settings=margins))}
 
     @property
     def _listening(self) -> dict[str, float]:

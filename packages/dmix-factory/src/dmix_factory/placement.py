@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from dmix_core.errors import GeometryError
 from dmix_core.geometry import Box, Size
 
+from .measured import RealObject
 from .plan_draws import Draws
 
 LAYOUTS, PLACES = 40, 60
@@ -23,20 +25,20 @@ class Placement:
         min_distance: the fewest pixels between two boxes.
         max_overlap: the largest part of a box that another may cover, 0..1.
         roi: (H, W) bool, True where boxes may lie; None: everywhere.
-        centres: of which each box takes one, as fractions (across, down) of the canvas, as far as its border allows;
-            without any, boxes lie anywhere.
     """
 
     min_distance: int = 0
     max_overlap: float = 0.0
     roi: NDArray[np.bool_] | None = None
-    centres: Sequence[tuple[float, float]] = ()
 
-    def boxes(self, sizes: Sequence[Size], canvas: Size, draws: Draws, where: str) -> list[Box]:
+    def boxes(
+        self, sizes: Sequence[Size], canvas: Size, draws: Draws, where: str, like: Sequence[RealObject] = ()
+    ) -> list[Box]:
         """A box for each size (height, width).
 
         Args:
             where: names the canvas in errors.
+            like: for each box the real object about whose place it lies; without any, boxes lie anywhere.
 
         Raises:
             GeometryError: they cannot be placed, and which rule forbids it.
@@ -44,8 +46,9 @@ class Placement:
         corners = {size: self._corners(size, canvas, where) for size in {*sizes}}
         for _ in range(LAYOUTS):
             placed: list[Box] = []
-            for size in sizes:
-                offered = (self._drawn(size, corners[size], canvas, draws) for _ in range(PLACES))
+            for i, size in enumerate(sizes):
+                drawn = partial(like[i].box, size, canvas) if like else partial(_anywhere, size, corners[size], canvas)
+                offered = (drawn(draws) for _ in range(PLACES))
                 box = next((box for box in offered if self._suits(box, placed)), None)
                 if box is None:
                     break
@@ -76,18 +79,6 @@ class Placement:
             )
         return corners
 
-    def _drawn(self, size: Size, corners: NDArray[np.intp] | None, canvas: Size, draws: Draws) -> Box:
-        height, width = size
-        free = canvas[0] - height, canvas[1] - width
-        if self.centres:
-            across, down = self.centres[draws.below(len(self.centres))]
-            x, y = round(across * canvas[1] - width / 2), round(down * canvas[0] - height / 2)
-            return Box(min(max(x, 0), free[1]), min(max(y, 0), free[0]), width, height)
-        if corners is None:
-            return Box(draws.below(free[1] + 1), draws.below(free[0] + 1), width, height)
-        y, x = map(int, corners[draws.below(len(corners))])
-        return Box(x, y, width, height)
-
     def _suits(self, box: Box, placed: Sequence[Box]) -> bool:
         allowed = self.roi is None or bool(self.roi[box.y : box.y + box.height, box.x : box.x + box.width].all())
         return allowed and all(self._apart(box, other) for other in placed)
@@ -109,6 +100,14 @@ class Placement:
             f"{rule}{' within roi' if self.roi is not None else ''}; expected fewer objects by `per_image`, a smaller "
             "`min_distance` or a larger `max_overlap`."
         )
+
+
+def _anywhere(size: Size, corners: NDArray[np.intp] | None, canvas: Size, draws: Draws) -> Box:
+    height, width = size
+    if corners is None:
+        return Box(draws.below(canvas[1] - width + 1), draws.below(canvas[0] - height + 1), width, height)
+    y, x = map(int, corners[draws.below(len(corners))])
+    return Box(x, y, width, height)
 
 
 def _inside(roi: NDArray[np.bool_], size: Size) -> NDArray[np.intp]:

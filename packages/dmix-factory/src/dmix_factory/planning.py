@@ -11,6 +11,7 @@ from dmix_core.geometry import Box, Size
 from dmix_data.options import Split
 
 from .generate_config import GenerateConfig
+from .measured import RealObject
 from .placement import Placement
 from .plan_draws import Draws
 from .sources import Background, Sources
@@ -80,8 +81,7 @@ def plan(
     """
     order = Draws(config.seed, "backgrounds").shuffled(range(len(sources.backgrounds)))
     sides = splits_of(groups_of(config, len(order)), config.val, config.test) if sources.real else None
-    centres = [(each.across, each.down) for each in sources.measured] if config.place == "measured" else []
-    placement = Placement(config.min_distance, config.max_overlap, sources.roi, centres)
+    placement = Placement(config.min_distance, config.max_overlap, sources.roi)
     for number in range(config.n) if numbers is None else numbers:
         seat = seat_of(config, number, len(order) if sources.real else None)
         draws = Draws(config.seed, number, "sample", attempt)
@@ -91,7 +91,9 @@ def plan(
         choosing = Draws(config.seed, "objects", states[1]) if states else draws
         choices = _choices(config, choosing)
         where = f"the background {background.name!r}"
-        boxes = placement.boxes(_sizes(config, sources, choices, background.size, draws), background.size, draws, where)
+        like = [sources.measured[draws.below(len(sources.measured))] for _ in choices if config.place == "measured"]
+        sizes = _sizes(config, sources, choices, background.size, like)
+        boxes = placement.boxes(sizes, background.size, draws, where, like)
         yield PlanRecord(
             number,
             Draws(config.seed, "states").seed() if states else seed,
@@ -138,12 +140,15 @@ def _group(config: GenerateConfig, sources: Sources, seat: Seat, background: Bac
     return background.name if sources.real else str(seat.group)
 
 
-def _sizes(config: GenerateConfig, sources: Sources, choices: Sequence[int], canvas: Size, draws: Draws) -> list[Size]:
-    """The sizes of a sample's boxes."""
+def _sizes(
+    config: GenerateConfig, sources: Sources, choices: Sequence[int], canvas: Size, like: Sequence[RealObject]
+) -> list[Size]:
+    """The sizes of a sample's boxes; shared states have the grids that all boxes have."""
     own = [sources.sizes[i] for i in choices]
-    if config.place != "measured":
+    if not like:
         return own
-    return [sources.measured[draws.below(len(sources.measured))].size(size, canvas) for size in own]
+    multiples = [None if config.share else sources.multiples[i] for i in choices]
+    return [each.size(size, canvas, multiple) for each, size, multiple in zip(like, own, multiples, strict=True)]
 
 
 def _choices(config: GenerateConfig, draws: Draws) -> list[int]:

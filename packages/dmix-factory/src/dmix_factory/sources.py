@@ -40,6 +40,8 @@ class Sources:
         backgrounds: every photograph, or one model.
         real: whether these are photographs.
         sizes: (H, W) of the boxes of each of the config's objects.
+        masked: for each of the config's objects, whether its model paints masks.
+        multiples: for each of the config's objects, of what its model's grids may be multiples; None: it has one grid.
         roi: (H, W) bool, where boxes may lie; None: everywhere.
         measured: the real objects, where there is data of them.
     """
@@ -47,6 +49,8 @@ class Sources:
     backgrounds: tuple[Background, ...]
     real: bool
     sizes: tuple[Size, ...]
+    masked: tuple[bool, ...]
+    multiples: tuple[int | None, ...]
     roi: NDArray[np.bool_] | None = None
     measured: tuple[RealObject, ...] = ()
 
@@ -55,6 +59,7 @@ class Sources:
         return {
             "photographs": [(each.name, *each.size) for each in self.backgrounds],
             "sizes": self.sizes,
+            "multiples": self.multiples,
             "measured": self.measured,
             "roi": None if self.roi is None else np.packbits(self.roi).tobytes().hex(),
         }
@@ -68,14 +73,22 @@ def sources_of(config: GenerateConfig, loader: Loader) -> Sources:
     """
     folder = Path(config.backgrounds)
     found = _photographs(folder) if folder.is_dir() and not (folder / "config.json").is_file() else None
-    sizes = tuple(each.size or loader.denoiser(each.model).spec.picture.size for each in config.objects)
+    denoisers = [loader.denoiser(each.model) for each in config.objects]
+    sizes = tuple(
+        each.size or denoiser.spec.picture.size for each, denoiser in zip(config.objects, denoisers, strict=True)
+    )
+    masked = tuple(denoiser.spec.mask_channels > 0 for denoiser in denoisers)
+    multiples = tuple(
+        None if each.size else getattr(denoiser, "multiple", None)
+        for each, denoiser in zip(config.objects, denoisers, strict=True)
+    )
     roi = None if config.roi is None else read_pixels(config.roi, 1)[..., 0] > 127
     backgrounds = found or (_model(config.backgrounds, loader),)
     real = found is not None
     rows, columns = config.share or (1, 1)
     _check_shares(config, -(-len(backgrounds) // rows) if real else -(-config.n // (rows * columns)))
     _check_room(backgrounds, sizes)
-    return Sources(backgrounds, real, sizes, roi, real_objects(config.real) if config.real else ())
+    return Sources(backgrounds, real, sizes, masked, multiples, roi, real_objects(config.real) if config.real else ())
 
 
 def _model(reference: str, loader: Loader) -> Background:
