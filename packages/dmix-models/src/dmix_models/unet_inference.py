@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Size, Tensor, nn
 
-from .unet_blocks import Attention, Downsample, Parts, ResBlock, Stage, Upsample, folded, split
+from .unet_layers import Attention, Downsample, ResBlock, Stage, Upsample, folded, split
 
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
@@ -26,13 +26,28 @@ Normalise = Callable[[Tensor], Tensor]
 """A block's second norm with a time's scale and shift: (B, C, h, w), which may be overwritten, to the same shape."""
 
 
+class Trained(Protocol):
+    """A UNet as a module."""
+
+    training: bool
+    input_blocks: nn.ModuleList
+    middle_block: Stage
+    output_blocks: nn.ModuleList
+    out: nn.Sequential
+
+    def modules(self) -> Iterator[nn.Module]: ...
+    def check(self, x: Tensor, labels: Tensor | None) -> None: ...
+    def embedding(self, times: Tensor, labels: Tensor | None) -> Tensor: ...
+    def __call__(self, x: Tensor, times: Tensor, labels: Tensor | None, /) -> Any: ...
+
+
 class UNetInference:
     """Called as the UNet is. What it is not made for goes to the module itself: training, other devices or arithmetic.
 
     It follows the module's weights: where they were changed or replaced since the last call, it begins anew.
     """
 
-    def __init__(self, network: Parts) -> None:
+    def __init__(self, network: Trained) -> None:
         self.network = network
         # walking the modules would take a tenth of a small network's pass
         parameters = [each._parameters for each in network.modules()]
@@ -119,7 +134,7 @@ class Layers:
         blocks: the residual blocks, in the order in which an image passes them.
     """
 
-    def __init__(self, network: Parts) -> None:
+    def __init__(self, network: Trained) -> None:
         self.blocks: list[ResBlock] = []
         self._down = [self._stage(stage) for stage in network.input_blocks]
         self._middle = self._stage(network.middle_block)

@@ -34,6 +34,8 @@ def network_graph(network: Network, inputs: Inputs, *, each_time: bool = False, 
     Raises:
         BackendError: the network cannot be written as a graph, and why.
     """
+    import onnxscript  # noqa: F401 - torch's exporter is written in it
+
     # with a time for each image there are two images or more; networks may tell one time from several
     batch = torch.export.Dim("batch", min=2 if each_time or each_label else 1, max=1 << 20)
     count, label_count = 2 if each_time else 1, 2 if each_label else 1

@@ -10,7 +10,7 @@ import torch
 from dmix_core.backends import Inputs
 from dmix_core.errors import BackendError
 from dmix_core.files import write_atomically
-from dmix_models.denoiser import NetworkDenoiser
+from dmix_models import NetworkDenoiser
 
 from .backend import LARGEST
 from .graphs import network_graph

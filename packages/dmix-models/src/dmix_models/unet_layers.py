@@ -1,16 +1,20 @@
-"""What a UNet is made of: residual blocks, attention, and layers that change the size of an image."""
+"""The layers of guided-diffusion's UNet.
+
+Modules stand in their `nn.Sequential` where guided-diffusion has them, so that its weights load as they are.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Protocol, TypeVar, cast
+from typing import Literal, Protocol, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .unet_shape import QkvOrder, UNetShape
+QkvOrder = Literal["legacy", "new"]
 
 # guided-diffusion's two orders of the 3C channels that the attention's projection makes
 QKV_LAYOUT: dict[QkvOrder, str] = {
@@ -19,21 +23,26 @@ QKV_LAYOUT: dict[QkvOrder, str] = {
 }
 
 
-class Parts(nn.Module):
-    """The stages of a UNet, and what they hear of the time."""
+class LayerConfig(Protocol):
+    """What layers need of the network's config, whose docstring explains it."""
 
-    input_blocks: nn.ModuleList
-    middle_block: nn.ModuleList
-    output_blocks: nn.ModuleList
-    out: nn.Sequential
-
-    def embedding(self, times: Tensor, labels: Tensor | None) -> Tensor:
-        """What the residual blocks hear of the times and labels: (1 or B, 4 model_channels)."""
-        raise NotImplementedError
-
-    def check(self, x: Tensor, labels: Tensor | None) -> None:
-        """Refuse what the network cannot be called with."""
-        raise NotImplementedError
+    @property
+    def model_channels(self) -> int: ...
+    @property
+    def attention_downsamples(self) -> tuple[int, ...]: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def scale_shift_norm(self) -> bool: ...
+    @property
+    def resblock_updown(self) -> bool: ...
+    @property
+    def qkv_order(self) -> QkvOrder: ...
+    @property
+    def norm_groups(self) -> int: ...
+    @property
+    def widths(self) -> tuple[int, ...]: ...
+    def heads(self, width: int, up: bool = False) -> int: ...
 
 
 class Stage(nn.ModuleList):
@@ -48,7 +57,7 @@ class Stage(nn.ModuleList):
 class ResBlock(nn.Module):
     """norm, SiLU, (resample,) conv; the time; norm, SiLU, dropout, conv; plus the (resampled) input."""
 
-    def __init__(self, config: UNetShape, width: int, out: int, resample: nn.Module | None = None) -> None:
+    def __init__(self, config: LayerConfig, width: int, out: int, resample: nn.Module | None = None) -> None:
         super().__init__()
         self.resample = resample or nn.Identity()
         self.in_layers = nn.Sequential(norm(config, width), nn.Sequential(SiLU(), self.resample), conv3x3(width, out))
@@ -75,7 +84,7 @@ class ResBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention over all pixels, added to its input."""
 
-    def __init__(self, config: UNetShape, width: int, up: bool = False) -> None:
+    def __init__(self, config: LayerConfig, width: int, up: bool = False) -> None:
         super().__init__()
         self.heads = config.heads(width, up)
         self.layout = QKV_LAYOUT[config.qkv_order]
@@ -133,21 +142,21 @@ class Upsample(nn.Module):
         return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def downsample(config: UNetShape, width: int) -> nn.Module:
+def downsample(config: LayerConfig, width: int) -> nn.Module:
     return ResBlock(config, width, width, nn.AvgPool2d(2)) if config.resblock_updown else Downsample(width)
 
 
-def upsample(config: UNetShape, width: int) -> nn.Module:
+def upsample(config: LayerConfig, width: int) -> nn.Module:
     nearest = nn.Upsample(scale_factor=2.0, mode="nearest")
     return ResBlock(config, width, width, nearest) if config.resblock_updown else Upsample(width)
 
 
-def attention(config: UNetShape, level: int, up: bool = False) -> Iterator[nn.Module]:
+def attention(config: LayerConfig, level: int, up: bool = False) -> Iterator[nn.Module]:
     if 2**level in config.attention_downsamples:
         yield Attention(config, config.widths[level], up)
 
 
-def norm(config: UNetShape, width: int) -> nn.GroupNorm:
+def norm(config: LayerConfig, width: int) -> nn.GroupNorm:
     return nn.GroupNorm(config.norm_groups, width)
 
 
@@ -163,8 +172,10 @@ def scale_shift(group_norm: nn.GroupNorm, h: Tensor, emb: Tensor) -> Tensor:
 class Affine(Protocol):
     """What has a weight and a bias (C,)."""
 
-    weight: Tensor
-    bias: Tensor
+    @property
+    def weight(self) -> Tensor: ...
+    @property
+    def bias(self) -> Tensor: ...
 
 
 def split(emb: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,3 +206,11 @@ def zeroed(module: M) -> M:
 
 def channels_last(module: M) -> M:
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def time_embedding(times: Tensor, channels: int) -> Tensor:
+    """(B,) -> (B, channels): cosines, then sines, of wavelengths 2 pi to 20000 pi (Vaswani et al. 2017)."""
+    half = channels // 2
+    exponents = torch.arange(half, device=times.device, dtype=torch.float32) / half
+    angles = times.float()[:, None] * torch.exp(-math.log(10000) * exponents)
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
