@@ -23,7 +23,7 @@ def test_it_keeps_the_promises_of_an_engine():
 
 def test_a_set_has_the_bytes_of_one_made_here_and_nothing_is_left_beside_it(installed, photographs, tmp_path):
     settings = {"backgrounds": str(photographs), "objects": ["disc"], "n": 5, "steps": 4, "twins": True}
-    settings |= {"timesteps": {"resamples": 0}, "reject": True, "min_contrast": 64, "tries": 3}
+    settings |= {"timesteps": {"resamples": 0}, "reject": True, "min_contrast": 64, "tries": 3, "strength": "1"}
     generate(**settings, out=tmp_path / "here")
     generate(**settings, out=tmp_path / "set", engine=LOCAL, workers=2)
     assert tree(tmp_path / "set") == tree(tmp_path / "here")
