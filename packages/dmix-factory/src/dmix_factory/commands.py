@@ -156,7 +156,7 @@ def _forecast(config: GenerateConfig, shard: tuple[int, int], workers: int, as_j
     """Print what a set will hold and cost."""
     from datetime import timedelta
 
-    from .forecast import forecast
+    from .set_forecast import forecast
 
     found = forecast(config, shard)
     seconds = found.seconds / workers
