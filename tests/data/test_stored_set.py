@@ -58,7 +58,7 @@ def test_the_data_card_states_counts_licences_and_that_images_are_synthetic(toys
     assert text.startswith("# toys\n\n**This data set contains synthetic images**")
     assert "| 9 | 6 composite, 3 twin | 3 train, 3 val, 3 test | 9 48x40 | 3 | 1 |" in text
     assert re.search(r"^\| hole \| 3 \| 3 \| \d+ \|$", text, re.MULTILINE)
-    assert "- toy: CC0-1.0" in text
+    assert "| toy | - | CC0-1.0 |" in text
 
 
 # ---- torch datasets -----------------------------------------------------------------------------------------------

@@ -182,16 +182,21 @@ def test_of_several_draws_the_best_is_kept(settings, tmp_path):
     assert len([*rejected(tmp_path / "set")]) == 3 * 5
 
 
-def test_shared_states_give_what_each_composite_is_alone(settings, tmp_path):
-    config = GenerateConfig.from_data({**settings, "backgrounds": "scene", "share": "2x3", "n": 12})
+@pytest.mark.parametrize("rules", [{}, {"listen_from": 0.3, "steps": 10, "twins": True}])
+def test_shared_states_give_what_each_composite_is_alone(settings, rules, tmp_path):
+    config = GenerateConfig.from_data({**settings, "backgrounds": "scene", "share": "2x3", "n": 12, **rules})
     loader = Loader()
     sources = sources_of(config, loader)
     records = [*plan(config, sources)]
     generate(config, out=tmp_path / "set", registry=loader)
-    for record, entry in zip(records, entries(tmp_path / "set"), strict=True):
+    made = (entry for entry in entries(tmp_path / "set") if entry.kind == "composite")
+    for record, entry in zip(records, made, strict=True):
         recipe = Maker(config, sources, loader).recipe(record)
         (alone,) = Run(recipe, loader)
         assert (pixels(tmp_path / "set", entry.image) == np.asarray(to_picture(alone.image))).all()
+        if entry.twin:
+            (below,) = Run(recipe.model_copy(update={"regions": recipe.regions[:1]}), loader)
+            assert (pixels(tmp_path / "set", entry.twin) == np.asarray(to_picture(below.image))).all()
         assert entry.states == record.states
     assert len({record.states for record in records}) == 12
     assert len({record.states[0] for record in records}) == 4

@@ -184,8 +184,8 @@ def _forecast(config: GenerateConfig, shard: tuple[int, int], workers: int | Non
     """Print what a set will hold and cost."""
     from datetime import timedelta
 
-    from .dry_run import forecast
     from .engines import usual_workers
+    from .set_forecast import forecast
 
     found, workers = forecast(config, shard), workers or usual_workers(config)
     seconds = found.seconds / workers

@@ -132,7 +132,7 @@ class Maker:
     def _shot(self, recipe: Recipe, record: PlanRecord) -> Shot:
         loader = self.loader.branch()
         composer = recipe.composer(loader)
-        alone = recipe.model_copy(update={"regions": recipe.regions[:1]})
+        alone = _background_of(recipe) if record.states else recipe.model_copy(update={"regions": recipe.regions[:1]})
         begun = self._states.begun(record, alone.composer(loader), composer) if record.states else None
         sample = _finished(composer, recipe.seed, begun)
         boxes = tuple(each.box for each in record.objects)
@@ -159,6 +159,13 @@ class _States:
         begun = composer.begin([0], seed, alone.begin([0], seed, self._known))
         self._known = begun
         return begun
+
+
+def _background_of(recipe: Recipe) -> Recipe:
+    """The background alone; it is denoised as far as the composite's regions go before any of them listens."""
+    starts = (recipe.merge_from if each.listen_from is None else each.listen_from for each in recipe.regions)
+    bottom = recipe.regions[0].model_copy(update={"listen_from": min(starts)})
+    return recipe.model_copy(update={"regions": (bottom,)})
 
 
 def _finished(composer: Composer, seed: int, begun: dict[str, Begun] | None) -> Sample:

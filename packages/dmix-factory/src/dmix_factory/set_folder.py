@@ -149,8 +149,13 @@ def _check_free(path: Path, info: SetInfo, resume: bool) -> None:
                 f"{str(path)!r} was made with other settings, photographs or models; expected the same ones to resume. "
                 f"They stand in {SET}; choose another folder for a new set."
             )
-    elif path.is_dir() and any(child.name != ".lock" for child in path.iterdir()):
+    elif path.is_dir() and any(map(_holds_something, path.iterdir())):
         raise SetError(
             f"{str(path)!r} is not empty; expected a new folder. Go on with a set that was begun by --resume, "
             "or choose another folder."
         )
+
+
+def _holds_something(child: Path) -> bool:
+    """Whether what lies in a set's folder is more than what a run leaves there that could write nothing."""
+    return child.name != ".lock" and not (child.name in FOLDERS and child.is_dir() and not any(child.iterdir()))

@@ -10,8 +10,8 @@ from dmix_cli.main import main
 from dmix_core.testing import GaussianDenoiser
 from dmix_data.generated_set import entries
 from dmix_factory import generate
-from dmix_factory.dry_run import forecast
 from dmix_factory.generate_config import GenerateConfig
+from dmix_factory.set_forecast import forecast
 
 FAST = {"steps": 20, "timesteps": {"jump_length": 1, "resamples": 1}}
 
