@@ -242,6 +242,10 @@ def main() -> None:
             made.append(row)
             print(line(row), flush=True)
         print()
+    if given.compile:
+        from torch._dynamo.utils import counters
+
+        print(f"graphs that were compiled: {counters['stats']['unique_graphs']}")
     given.json.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(given.json, json.dumps({**machine(), "rows": [row._asdict() for row in made]}, indent=1).encode())
     print(f"Wrote {given.json}")
