@@ -1,6 +1,7 @@
 """Who may ask: the token, the host, and other sites; and what a browser is told to refuse."""
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from .errors import StudioError
 Endpoint = Callable[[Request], Awaitable[Response]]
 MARK = "x-dmix-studio"
 """A header that only the page itself sets: other sites would have to ask first, and are not answered."""
-LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -67,9 +68,7 @@ class Guard:
         Raises:
             StudioError: no token, a wrong one, another host or another site.
         """
-        host = request.headers.get("host", "").rsplit(":", 1)[0] if "]" not in request.headers.get("host", "") else (
-            request.headers["host"].partition("]")[0] + "]"
-        )
+        host = re.sub(r":\d*$", "", request.headers.get("host", ""))
         if self.hosts is not None and host not in self.hosts:
             raise StudioError(f"This server is not called {host!r}; expected one of {', '.join(self.hosts)}.", 403)
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):

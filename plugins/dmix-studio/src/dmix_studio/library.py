@@ -41,9 +41,9 @@ def listed(roots: Iterable[Path]) -> list[dict[str, Any]]:
     found = []
     for folder in folders_below(roots):
         if (folder / "manifest.jsonl").is_file() and (folder / "set.json").is_file():
-            found.append({"id": _id(folder), "kind": "set", "folder": str(folder)} | _set_facts(folder))
+            found.append(_facts(folder, "set") | _set_facts(folder))
         elif (folder / "training" / REPORT).is_file():
-            found.append({"id": _id(folder), "kind": "training", "folder": str(folder)})
+            found.append(_facts(folder, "training"))
     return found
 
 
@@ -70,6 +70,11 @@ def _report(kind: str, folder: Path) -> bytes:
         return read_limited(path, LARGEST_REPORT)
     except (OSError, DmixError) as error:
         raise StudioError(f"The report of {folder.name!r} cannot be shown: {error}") from error
+
+
+def _facts(folder: Path, kind: str) -> dict[str, Any]:
+    begun_here = folder.with_name(f"{folder.name}.from").is_dir()
+    return {"id": _id(folder), "kind": kind, "name": folder.name, "folder": str(folder), "goes_on": begun_here}
 
 
 def _set_facts(folder: Path) -> dict[str, Any]:
