@@ -1,1 +1,1 @@
-"""`dmix studio`: a page on this machine on which boxes are drawn, compositions are watched, and labels are taken home."""
+"""`dmix studio`: a page on this machine to draw boxes on, to watch compositions, and to take the labels home."""

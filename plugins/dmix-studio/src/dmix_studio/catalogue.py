@@ -136,7 +136,7 @@ _ENTRY = re.compile(r"^ {4}(\w+)(?: \([^)]*\))?: (.*(?:\n {5,}\S.*)*)", re.MULTI
 
 def _meanings(doc: str) -> dict[str, str]:
     """What a docstring's sections `Args` and `Attributes` state of each name."""
-    return {name: text for name, text in _ENTRY.findall(doc)}
+    return dict(_ENTRY.findall(doc))
 
 
 def _plain(text: str) -> str:

@@ -219,9 +219,7 @@ async def _stream(hub: Hub, tab: Tab) -> AsyncIterator[str]:
     photographs = [
         {"id": key, "label": each.name, "size": [each.size[1], each.size[0]]} for key, each in tab.photographs.items()
     ]
-    have = [
-        each.seen() | {"command": command_text(each, tab.photographs)} for each in tab.variants.values()
-    ]
+    have = [each.seen() | {"command": command_text(each, tab.photographs)} for each in tab.variants.values()]
     try:
         yield _sent({"event": "hello", "variants": have, "photographs": photographs})
         while True:

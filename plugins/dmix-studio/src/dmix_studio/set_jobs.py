@@ -1,4 +1,4 @@
-"""Sets that are made from a scene: `dmix generate` in a process of its own, one at a time, with its events passed on."""
+"""Sets made from a scene: `dmix generate` in a process of its own, one at a time, with its events passed on."""
 
 import asyncio
 import json

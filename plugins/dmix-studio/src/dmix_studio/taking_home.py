@@ -29,7 +29,7 @@ Photographs = Mapping[str, Photograph]
 README = """\
 What you kept in `dmix studio`.
 
-set/          the pictures, their masks (0 for the background, and each object's value), and manifest.jsonl, which states
+set/          the pictures, their masks (0 for the background, and each object's value), and manifest.jsonl: it states
               where each comes from and whether a mask was corrected by hand
 recipes/      a recipe for each picture
 commands.txt  the command that makes each picture again, to be run in this folder

@@ -11,7 +11,7 @@ from dmix_core.errors import ImageError
 from dmix_core.image_files import FORMATS, decode, eight_bit
 
 from .errors import StudioError
-from .limits import MOST_PHOTOGRAPHS, UPLOAD_BYTES, UPLOAD_PIXELS
+from .limits import MOST_PHOTOGRAPHS, UPLOAD_PIXELS
 from .tabs import Photograph, Tab
 
 

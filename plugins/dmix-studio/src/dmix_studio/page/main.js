@@ -62,7 +62,7 @@ async function compose() {
   try {
     watching.run = (await ask("POST", own("compose"), { scene: asked(scene), variants })).run;
   } catch (error) {
-    watching.end("");
+    watching.end("", true);
     throw error;
   }
 }
@@ -93,9 +93,9 @@ const ON = {
     if (choosing.chosen === id) $("twin").disabled = false;
   },
   removed: ({ id }) => choosing.remove(id),
-  cancelled: () => watching.end("Cancelled."),
+  cancelled: () => watching.end("Cancelled.", true),
   failed({ message }) {
-    watching.end("It did not work.");
+    watching.end("It did not work.", true);
     complain(message);
   },
   set: (event) => home.set(event),

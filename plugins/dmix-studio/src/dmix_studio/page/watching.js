@@ -19,8 +19,10 @@ export class Watching {
     this.progress(0, "");
   }
 
-  end(text) {
+  /** It is over; what still waits to be drawn is shown unless the run was given up. */
+  end(text, givenUp = false) {
     this.run = null;
+    if (givenUp) this.newest = this.seed = null;
     $("run").disabled = false;
     $("cancel").disabled = true;
     $("boxes").classList.remove("previewing");
@@ -57,18 +59,18 @@ export class Watching {
   }
 
   async drawAll() {
-    while (this.newest && this.run) {
+    while (this.newest) {
       const event = this.newest;
       this.newest = null;
-      try { await this.draw(event); } catch { /* a picture of a step is not worth a word */ }
+      try { await this.draw(event); } catch (error) { console.warn(error); } // a picture of a step is not worth more
     }
     this.drawing = null;
   }
 
-  async draw({ parts, patches, done, of, percent, phase }) {
+  async draw({ parts, patches, done, of, percent, phase, seed }) {
     const drawn = await Promise.all(parts.map((part) => part && layer(part)));
     const merged = await Promise.all(patches.map(async ({ box, image }) => ({ box, image: await picture(image) })));
-    if (!this.run) return;
+    if (seed !== this.seed) return; // the next picture has begun
     const pen = this.canvas.picture.getContext("2d"), [height, width] = this.canvas.size;
     pen.imageSmoothingEnabled = true;
     if (this.background) pen.drawImage(this.background, 0, 0, width, height);
