@@ -27,6 +27,7 @@ PLUGINS = [
     "plugins/dmix-poisson",
     "plugins/dmix-repaint",
     "plugins/dmix-soft-mask",
+    "plugins/dmix-studio",
 ]
 MODULES = [Path(folder).name.replace("-", "_") for folder in PACKAGES + PLUGINS]
 BASE = [word for folder in PACKAGES for word in ("-e", folder)]

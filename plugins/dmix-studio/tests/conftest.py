@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -108,7 +108,7 @@ def dots(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def dotted(dots):
-    """The toys are installed in this process and in those that it starts; of the rest dmix's own plugins alone."""
+    """The toys are installed in this process and in those that it starts; networks compute in one thread."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(dots))
         patch.setenv("PYTHONPATH", str(dots))
@@ -118,19 +118,33 @@ def dotted(dots):
 
 
 @contextmanager
-def serving(folder: Path, guard: Guard | None = None):
+def served_page(folder: Path, guard: Guard | None = None):
     """A server of the page in a thread; yields its address and its hub."""
     app = create_app([folder], guard)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1, ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until(lambda: server.started)
+    wait_until(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield f"http://127.0.0.1:{port}", app.state.hub
     finally:
         server.should_exit = True
         thread.join(30)
+
+
+def wait_until(true, seconds=90.0):
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture(scope="session")
+def until():
+    """A function that waits until something holds."""
+    return wait_until
 
 
 @pytest.fixture(scope="session")
@@ -142,66 +156,67 @@ def place(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def studio(dotted, place):
     """A server for all tests: its address and its hub."""
-    with serving(place) as served:
+    with served_page(place) as served:
         yield served
-
-
-def until(true, seconds=60.0):
-    """Wait until something holds."""
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.02)
-    return found
-
-
-class Client:
-    """A page without a browser: its requests, and its events in a thread."""
-
-    def __init__(self, address: str, tab: str, headers=None) -> None:
-        self.http = httpx.Client(base_url=address, headers={"x-dmix-studio": "1"} | (headers or {}), timeout=120)
-        self.own, self.events, self.stream = f"/api/tabs/{tab}", [], None
-        threading.Thread(target=self._listen, daemon=True).start()
-        until(lambda: any(each["event"] == "hello" for each in self.events))
-
-    def _listen(self) -> None:
-        with self.http.stream("GET", f"{self.own}/events", timeout=None) as self.stream:
-            try:
-                for line in self.stream.iter_lines():
-                    if line.startswith("data: "):
-                        self.events.append(json.loads(line[6:]))
-            except (httpx.HTTPError, httpx.StreamError):
-                return
-
-    def of(self, kind: str) -> list[dict]:
-        return [each for each in self.events if each["event"] == kind]
-
-    def compose(self, variants=1, **changes) -> httpx.Response:
-        return self.http.post(f"{self.own}/compose", json={"scene": scene(**changes), "variants": variants})
-
-    def composed(self, **changes) -> dict:
-        """A variant that was composed now."""
-        count = len(self.of("sample")) + 1
-        assert self.compose(**changes).status_code == 202
-        until(lambda: len(self.of("sample")) >= count or self.of("failed"))
-        assert not self.of("failed"), self.of("failed")
-        return self.of("sample")[-1]["variant"]
-
-    def close(self) -> None:
-        self.http.close()
-
-
-def scene(**changes) -> dict:
-    box = {"model": "dot", "box": [20, 10, 12, 12]}
-    return {"background": "meadow", "objects": [box], "seed": 3, "steps": 12, "plugins": WALK} | changes
 
 
 WALK = {"timestep schedule": {"name": "tail-resampling", "settings": {"resamples": 1, "jump_length": 2}}}
 
 
+def a_scene(**changes) -> dict:
+    box = {"model": "dot", "box": [20, 10, 12, 12]}
+    return {"background": "meadow", "objects": [box], "seed": 3, "steps": 12, "plugins": WALK} | changes
+
+
+@pytest.fixture(scope="session")
+def scene():
+    """A function that gives a scene as a page sends it, with changes."""
+    return a_scene
+
+
+class Client:
+    """A page without a browser: its requests, and its events in a thread."""
+
+    def __init__(self, address: str, tab: str) -> None:
+        self.http = httpx.Client(base_url=address, headers={"x-dmix-studio": "1"}, timeout=120)
+        self.own, self.events, self.stream = f"/api/tabs/{tab}", [], None
+        self._listening = httpx.Client(base_url=address, timeout=None)
+        threading.Thread(target=self._listen, daemon=True).start()
+        wait_until(lambda: self.of("hello"))
+
+    def _listen(self) -> None:
+        try:
+            with self._listening.stream("GET", f"{self.own}/events") as self.stream:
+                for line in self.stream.iter_lines():
+                    if line.startswith("data: "):
+                        self.events.append(json.loads(line[6:]))
+        except Exception:  # it was closed
+            return
+
+    def of(self, kind: str) -> list[dict]:
+        return [each for each in self.events if each["event"] == kind]
+
+    def compose(self, variants=1, **changes) -> httpx.Response:
+        return self.http.post(f"{self.own}/compose", json={"scene": a_scene(**changes), "variants": variants})
+
+    def composed(self, **changes) -> dict:
+        """A variant that was composed now."""
+        count = len(self.of("sample")) + 1
+        answer = self.compose(**changes)
+        assert answer.status_code == 202, answer.text
+        wait_until(lambda: len(self.of("sample")) >= count or self.of("failed"))
+        assert not self.of("failed"), self.of("failed")
+        return self.of("sample")[-1]["variant"]
+
+    def close(self) -> None:
+        """Close the page, as a browser does: its stream ends."""
+        self.stream.extensions["network_stream"].get_extra_info("socket").shutdown(2)
+        self.http.close()
+
+
 @pytest.fixture
 def client(studio):
-    """A page that is open."""
+    """A function that opens a page; all are closed in the end."""
     opened = []
 
     def make(tab=None) -> Client:
@@ -210,7 +225,8 @@ def client(studio):
 
     yield make
     for each in opened:
-        each.close()
+        with suppress(OSError):
+            each.close()
 
 
 @pytest.fixture

@@ -15,9 +15,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=FOLDER)
 @click.option("--port", type=Count(0, "LONGEST_SIDE"), default=8765, show_default=True, help="0: one that is free.")
 @click.option("--host", default=LOOPBACK[0], show_default=True, help="Others than this machine need a token.")
-@click.option(
-    "--token/--no-token", "wants_token", default=None, help="Ask for a token.  [default: beyond loopback]"
-)
+@click.option("--token/--no-token", "wants_token", default=None, help="Ask for a token.  [default: beyond loopback]")
 @click.option("--open/--no-open", "opens", default=True, help="Open the page in a browser.  [default: open]")
 def studio_command(folders: tuple[Path, ...], port: int, host: str, wants_token: bool | None, opens: bool) -> None:
     """Serve a page on this machine: draw boxes on a photograph or a model's background, watch each step of the

@@ -21,6 +21,7 @@ export class View {
   fit() {
     const { clientWidth, clientHeight } = this.stage;
     const [height, width] = this.size;
+    if (!clientWidth || !clientHeight) return; // it is not laid out
     this.scale = Math.min(clientWidth / width, clientHeight / height) * 0.96;
     this.x = (width - clientWidth / this.scale) / 2;
     this.y = (height - clientHeight / this.scale) / 2;
