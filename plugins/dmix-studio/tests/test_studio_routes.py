@@ -228,11 +228,12 @@ def test_photographs_are_bounded_and_decoded_as_everywhere(client, studio, photo
 # ---- taking home ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_kept_is_taken_home(client, photo, tmp_path, dotted):
+def test_what_is_kept_is_taken_home(client, photo, tmp_path, until):
     coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
     page = client()
     sent = page.http.post(f"{page.own}/photographs?name=wall.png", content=photo.read_bytes()).json()
     kept, _ = page.composed(background=sent["id"]), page.composed(seed=8)
+    until(lambda: len(page.of("twin")) == 2)
     assert page.http.get(f"{page.own}/home.zip?formats=coco").status_code == 400
     page.http.put(f"{page.own}/variants/{kept['id']}/kept", content=b"true")
     answer = page.http.get(f"{page.own}/home.zip?formats=coco,yolo-seg,mvtec")
@@ -290,7 +291,7 @@ def test_a_set_like_a_picture_is_made_and_listed(client, place, until):
     order = {"variant": page.composed()["id"], "name": "more-dots", "n": 3, "reject": False}
     assert page.http.post(f"{page.own}/sets", json=order).status_code == 202
     assert page.http.post(f"{page.own}/sets", json=order).status_code == 409
-    until(lambda: page.of("set")[-1]["state"] in ("finished", "failed"), 240)
+    until(lambda: page.of("set") and page.of("set")[-1]["state"] in ("finished", "failed"), 240)
     assert page.of("set")[-1] == {"event": "set", "name": "more-dots", "state": "finished"}
     assert [each["done"] for each in page.of("set") if each["state"] == "going"] == [1, 2, 3]
     (found,) = [each for each in page.http.get("/api/library").json() if each["name"] == "more-dots"]

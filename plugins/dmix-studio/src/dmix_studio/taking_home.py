@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from dmix_core.files import write_atomically
+from dmix_core.images import index_picture, png_bytes
 from dmix_core.naming import short_name
 from dmix_core.registry import Registry
 from dmix_data.formats import export, named
 from dmix_data.generated_set import MANIFEST, SET, ObjectEntry, SampleEntry, SetInfo
-from dmix_data.provenance import stamped
+from dmix_data.phash import phash
+from dmix_data.provenance import Stamped, stamped
 from dmix_data.stored_set import StoredSet
 
 from .errors import StudioError
@@ -26,12 +29,14 @@ from .tabs import Photograph
 from .variants import CORRECTED, Variant
 
 Photographs = Mapping[str, Photograph]
+Sample = tuple[SampleEntry, dict[str, bytes]]
 README = """\
 What you kept in `dmix studio`.
 
 set/          the pictures, their masks (0 for the background, and each object's value), and manifest.jsonl: it states
               where each comes from and whether a mask was corrected by hand
-recipes/      a recipe for each picture
+              after each picture the same without objects, where that was made in time
+recipes/      a recipe for each picture, by its number
 commands.txt  the command that makes each picture again, to be run in this folder
 """
 
@@ -55,12 +60,13 @@ def taken_home(variants: Sequence[Variant], photographs: Photographs, formats: I
         for name in dict.fromkeys(formats):
             for _ in export(source, named(name, registry), folder / name):
                 pass
-        for number, variant in enumerate(variants):
+        numbered = {2 * place: variant for place, variant in enumerate(variants)}
+        for number, variant in numbered.items():
             _put(folder / "recipes" / f"{number:06d}.json", recipe_text(variant, photographs).encode())
         used = {variant.scene.background for variant in variants} & photographs.keys()
         for key in used:
             _put(folder / _path_of(key, photographs[key]), photographs[key].path.read_bytes())
-        commands = "".join(f"{command_text(variant, photographs, number)}\n" for number, variant in enumerate(variants))
+        commands = "".join(f"{command_text(variant, photographs, number)}\n" for number, variant in numbered.items())
         _put(folder / "commands.txt", commands.encode())
         _put(folder / "README.txt", README.encode())
         return _zipped(folder)
@@ -92,11 +98,11 @@ def _path_of(key: str, photograph: Photograph) -> str:
 
 def _write_set(folder: Path, variants: Sequence[Variant], photographs: Photographs) -> None:
     entries = []
-    for number, variant in enumerate(variants):
-        entry, files = _entry(number, variant, variant.scene.background in photographs)
-        entries.append(entry)
-        for path, data in files.items():
-            _put(folder / path, data)
+    for place, variant in enumerate(variants):
+        for entry, files in _samples(2 * place, variant, variant.scene.background in photographs):
+            entries.append(entry)
+            for path, data in files.items():
+                _put(folder / path, data)
     classes = dict.fromkeys(each.class_name for entry in entries for each in entry.objects)
     info = SetInfo(
         name="studio",
@@ -109,30 +115,51 @@ def _write_set(folder: Path, variants: Sequence[Variant], photographs: Photograp
     _put(folder / MANIFEST, b"".join(entry.model_dump_json().encode() + b"\n" for entry in entries))
 
 
-def _entry(number: int, variant: Variant, real: bool) -> tuple[SampleEntry, dict[str, bytes]]:
-    """A line of the manifest, and the files that it names."""
+def _samples(number: int, variant: Variant, real: bool) -> Iterator[Sample]:
+    """The picture, and its twin where that is made: formats of anomaly detection need pictures without objects."""
     facts, scene = variant.facts, variant.scene
-    with Image.open(io.BytesIO(variant.image), formats=("PNG",)) as picture:
-        made = {"recipe": facts["digest"], "seed": scene.seed, "number": 0}
-        mark = stamped(picture.copy(), made, real=real, grey=facts["grey"])
-    names = f"images/{number:06d}.png", f"masks/{number:06d}.png"
-    files = dict(zip(names, (mark.content, variant.mask), strict=True))
+    mark = {"recipe": facts["digest"], "seed": scene.seed, "number": 0}
+    picture = stamped(_opened(variant.image), mark, real=real, grey=facts["grey"])
+    twin = _names(number + 1)[0] if variant.twin else None
+    more = {"twin": twin, "objects": tuple(_objects(variant)), "flags": (CORRECTED,) if variant.corrected else ()}
+    yield _sample(number, variant, real, (picture, variant.mask), **more)
+    if variant.twin:
+        drawn = _opened(variant.twin)
+        alone = Stamped(variant.twin, phash(drawn)) if real else stamped(drawn, mark, grey=facts["grey"])
+        empty = np.zeros(facts["size"], np.uint8)
+        yield _sample(
+            number + 1, variant, real, (alone, png_bytes(index_picture(torch.from_numpy(empty)))), kind="twin"
+        )
+
+
+def _sample(number: int, variant: Variant, real: bool, made: tuple[Stamped, bytes], **more: Any) -> Sample:
+    """A line of the manifest, and the files that it names."""
+    facts, scene, names = variant.facts, variant.scene, _names(number)
+    files = dict(zip(names, (made[0].content, made[1]), strict=True))
     entry = SampleEntry(
         number=number,
         image=names[0],
         mask=names[1],
         height=facts["size"][0],
         width=facts["size"][1],
-        objects=tuple(_objects(variant)),
         background="photograph" if real else variant.references[scene.background],
-        group=f"{scene.background}-{scene.seed}" if not real else scene.background,
+        group=scene.background if real else f"{scene.background}-{scene.seed}",
         seed=scene.seed,
         recipe=facts["digest"],
         sha256={path: hashlib.sha256(data).hexdigest() for path, data in files.items()},
-        phash=mark.phash,
-        flags=(CORRECTED,) if variant.corrected else (),
+        phash=made[0].phash,
+        **more,
     )
     return entry, files
+
+
+def _names(number: int) -> tuple[str, str]:
+    return f"images/{number:06d}.png", f"masks/{number:06d}.png"
+
+
+def _opened(data: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+        return picture.copy()
 
 
 def _objects(variant: Variant) -> Iterator[ObjectEntry]:
