@@ -1,4 +1,4 @@
-"""Who may import whom: core <- data <- models <- cli <- eval, factory; plugins the first three, or all; nobody a plugin."""
+"""Who may import whom: core <- data <- models <- cli <- eval, factory; plugins the first three or all; nobody one."""
 
 import ast
 import re

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +14,12 @@ from .resolving import resolved
 from .scene import Order
 from .set_jobs import SetJobs
 from .tabs import Tab, Tabs
+from .taking_home import shown
 from .turns import Turns, Unit
 from .variants import Variant
 
 CATALOGUE = "catalogue"
+log = logging.getLogger(__name__)
 
 
 class Hub:
@@ -70,11 +73,10 @@ class Hub:
     def cancel(self, tab: Tab) -> None:
         """End all that a page waits for; it is told at once, whatever the process still does."""
         dropped = self.turns.drop(tab.id)
-        if self.running and self.running.tab == tab.id:
-            self.running.cancelled = True
-            self.painter.cancel(self.running.id)
+        if self.running and self.running.tab == tab.id and self.running.kind == "compose":
+            self._end_running()
             dropped.append(self.running)
-        for run in {unit.run for unit in dropped if unit.kind == "compose"}:
+        for run in {unit.run for unit in dropped}:
             tab.tell({"event": "cancelled", "run": run})
         self._tell_places()
 
@@ -92,7 +94,10 @@ class Hub:
                 continue
             self.running = unit
             self._tell_places()
-            await self._carry_out(unit)
+            try:
+                await self._carry_out(unit)
+            except Exception:  # the queue must go on, whatever is wrong with one event
+                log.exception("A composition could not be passed on.")
             self.running = None
 
     async def close(self) -> None:
@@ -143,7 +148,7 @@ class Hub:
         except StudioError as error:
             tab.tell({"event": "failed", "run": unit.run, "message": str(error)})
             return
-        tab.tell({"event": "sample", "run": unit.run, "variant": variant.seen()})
+        tab.tell({"event": "sample", "run": unit.run, "variant": shown(variant, tab.photographs)})
         twin = Unit(tab.id, unit.order | {"do": "twin", "variant": unit.id}, unit.run, "twin")
         self.turns.add([twin])
 
@@ -160,8 +165,12 @@ class Hub:
 
     def _closed(self, name: str) -> None:
         """A page was closed: what it waited for ends."""
-        self.turns.drop(name)
+        self.turns.drop(name, twins=True)
         self.sets.abandon(name)
         if self.running and self.running.tab == name:
-            self.running.cancelled = True
-            self.painter.cancel(self.running.id)
+            self._end_running()
+
+    def _end_running(self) -> None:
+        assert self.running
+        self.running.cancelled = True
+        self.painter.cancel(self.running.id)

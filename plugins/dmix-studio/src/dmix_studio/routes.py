@@ -19,7 +19,7 @@ from .limits import REQUEST_BYTES, UPLOAD_BYTES
 from .scene import Order
 from .set_jobs import SetOrder
 from .tabs import Tab
-from .taking_home import command_text, recipe_text, taken_home
+from .taking_home import recipe_text, shown, taken_home
 from .uploads import received, stored
 from .variants import Variant, index_of
 
@@ -163,13 +163,13 @@ class Table:
         variant = self._variant(request)
         data = await received(request.stream(), UPLOAD_BYTES)
         await asyncio.to_thread(lambda: variant.correct(index_of(data)))
-        return JSONResponse(variant.seen())
+        return JSONResponse(shown(variant, self._tab(request).photographs))
 
     async def keep(self, request: Request) -> Response:
         """Keep a variant, or keep it no longer."""
         variant = self._variant(request)
         variant.kept = await received(request.stream(), REQUEST_BYTES) == b"true"
-        return JSONResponse(variant.seen())
+        return JSONResponse(shown(variant, self._tab(request).photographs))
 
     async def throw_away(self, request: Request) -> Response:
         """Throw a variant away."""
@@ -219,7 +219,7 @@ async def _stream(hub: Hub, tab: Tab) -> AsyncIterator[str]:
     photographs = [
         {"id": key, "label": each.name, "size": [each.size[1], each.size[0]]} for key, each in tab.photographs.items()
     ]
-    have = [each.seen() | {"command": command_text(each, tab.photographs)} for each in tab.variants.values()]
+    have = [shown(each, tab.photographs) for each in tab.variants.values()]
     try:
         yield _sent({"event": "hello", "variants": have, "photographs": photographs})
         while True:

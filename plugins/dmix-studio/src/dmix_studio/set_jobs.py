@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import shutil
-import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -65,6 +64,7 @@ class SetJobs:
     def __init__(self, folder: Path, tabs: Tabs) -> None:
         self.folder, self.tabs = folder, tabs
         self._job: _Job | None = None
+        self._starting = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self, tab: Tab, order: SetOrder) -> None:
@@ -73,12 +73,13 @@ class SetJobs:
         Raises:
             StudioError: another one is being made, or the folder is there already.
         """
-        self._check_free()
         variant, out, source = tab.variant(order.variant), self.folder / order.name, self._source(order.name)
         if out.exists() or source.exists():
             raise StudioError(f"{order.name!r} is there already in {str(self.folder)!r}; choose another name.", 409)
-        await asyncio.to_thread(_write_settings, source, tab, variant, order)
-        await self._run(tab, order.name)
+        async with self._starting:
+            self._check_free()
+            await asyncio.to_thread(_write_settings, source, tab, variant, order)
+            await self._run(tab, order.name)
 
     async def go_on(self, tab: Tab, name: str) -> None:
         """Go on with a set that was interrupted.
@@ -86,10 +87,11 @@ class SetJobs:
         Raises:
             StudioError: another one is being made, or none of that name was begun here.
         """
-        self._check_free()
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name) or not self._source(name).is_dir():
             raise StudioError(f"The page has begun no set {name!r}; go on with `dmix generate --resume`.", 404)
-        await self._run(tab, name)
+        async with self._starting:
+            self._check_free()
+            await self._run(tab, name)
 
     def stop(self, tab: Tab) -> None:
         """End the set that is being made for a page; it can be gone on with."""
@@ -100,7 +102,7 @@ class SetJobs:
         if self._job and self._job.tab == tab:
             self._job.ended = True
             with suppress(ProcessLookupError):
-                self._job.process.send_signal(signal.SIGINT)
+                self._job.process.terminate()  # which leaves its files whole
 
     async def close(self) -> None:
         """End what is being made, and wait for it."""

@@ -83,6 +83,11 @@ def command_text(variant: Variant, photographs: Photographs, number: int | None 
     return text if number is None else text.removesuffix("again") + f"again/{number:06d}"
 
 
+def shown(variant: Variant, photographs: Photographs) -> dict[str, Any]:
+    """What the page shows of a variant."""
+    return variant.seen() | {"command": command_text(variant, photographs)}
+
+
 def _with_photographs(text: str, photographs: Photographs) -> str:
     for key, photograph in photographs.items():
         text = text.replace(json.dumps(photograph.reference)[1:-1], f"photo:{_path_of(key, photograph)}")

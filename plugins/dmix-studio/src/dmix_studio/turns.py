@@ -74,6 +74,10 @@ class Turns:
         tabs = [name for name, line in self._lines.items() if any(unit.kind == "compose" for unit in line)]
         return tabs.index(tab) if tab in tabs else 0
 
-    def drop(self, tab: str) -> list[Unit]:
-        """Take away what a tab waits for."""
-        return [*self._lines.pop(tab, ())]
+    def drop(self, tab: str, twins: bool = False) -> list[Unit]:
+        """Take away the compositions that a tab waits for, and with `twins` these, too; returns what was taken."""
+        line = self._lines.pop(tab, deque())
+        left = deque(unit for unit in line if unit.kind == "twin" and not twins)
+        if left:
+            self._lines[tab] = left
+        return [unit for unit in line if unit not in left]
