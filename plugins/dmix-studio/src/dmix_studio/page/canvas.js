@@ -85,7 +85,7 @@ export class Canvas {
     for (const rect of [edge, shape]) for (const [name, value] of Object.entries({ x, y, width, height })) rect.setAttribute(name, value);
     group.setAttribute("class", `${selected ? "selected" : ""} ${scaleHint(box, this.grid(model)).startsWith("enlarged") ? "large" : ""}`);
     group.setAttribute("aria-pressed", selected);
-    group.setAttribute("aria-label", `${this.models.label(model)}, box ${place + 1}: x ${x}, y ${y}, width ${width}, height ${height}`);
+    group.setAttribute("aria-label", `${place + 1} ${this.models.label(model)}: x ${x}, y ${y}, width ${width}, height ${height}`);
     text.setAttribute("x", x);
     text.setAttribute("y", y - 4 / scale);
     text.setAttribute("font-size", 12 / scale);
