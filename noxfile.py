@@ -29,6 +29,7 @@ PLUGINS = [
     "plugins/dmix-ray",
     "plugins/dmix-repaint",
     "plugins/dmix-soft-mask",
+    "plugins/dmix-studio",
 ]
 MODULES = [Path(folder).name.replace("-", "_") for folder in PACKAGES + PLUGINS]
 BASE = [word for folder in PACKAGES for word in ("-e", folder)]

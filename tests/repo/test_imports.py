@@ -1,4 +1,4 @@
-"""Who may import whom: core <- data <- models <- cli <- eval, factory; plugins all but cli, eval; nobody one."""
+"""Who may import whom: core <- data <- models <- cli <- eval, factory; plugins the first three or all; nobody one."""
 
 import ast
 import re
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "dmix_cli": {"dmix_core", "dmix_data", "dmix_models"},
     "dmix_factory": {"dmix_cli", "dmix_core", "dmix_data"},
     "dmix_eval": {"dmix_cli", "dmix_core", "dmix_data", "dmix_models"},
+    "dmix_studio": {"dmix_cli", "dmix_core", "dmix_data", "dmix_factory", "dmix_models"},
 }
 PLUGIN_MAY_IMPORT = {"dmix_core", "dmix_data", "dmix_factory", "dmix_models"}
 IMPORTED_AS = {"c2pa-python": "c2pa", "pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}

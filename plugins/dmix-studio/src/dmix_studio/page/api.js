@@ -1,0 +1,54 @@
+// Requests to the server that the page came from, and the stream of this tab's events.
+
+const KEY = "dmix-studio-tab";
+const MARK = { "x-dmix-studio": "1" };
+
+export let tab = sessionStorage.getItem(KEY) || newTab();
+
+function newTab() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const name = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  sessionStorage.setItem(KEY, name);
+  return name;
+}
+
+export const own = (path) => `/api/tabs/${tab}/${path}`;
+
+/** Ask the server; an answer that is an error is thrown, in its words. */
+export async function ask(method, path, body, type = "application/json") {
+  const sent = body === undefined || type !== "application/json" ? body : JSON.stringify(body);
+  let answer;
+  try {
+    answer = await fetch(path, { method, body: sent, headers: { ...MARK, ...(sent === undefined ? {} : { "content-type": type }) } });
+  } catch {
+    throw new Error("The server does not answer. Is `dmix studio` still running?");
+  }
+  const data = await answer.json();
+  if (!answer.ok) throw new Error(data.message);
+  return data;
+}
+
+/** Call `onEvent` with each event of this tab; the browser connects again by itself. */
+export async function listen(onEvent, onState) {
+  // a copy of a tab has its id: it takes one of its own
+  const channel = new BroadcastChannel(KEY);
+  const others = new Promise((resolve) => {
+    channel.onmessage = ({ data }) => { if (data === `${tab} is here`) resolve(true); };
+    setTimeout(resolve, 150, false);
+  });
+  channel.postMessage(`${tab}?`);
+  if (await others) tab = newTab();
+  channel.onmessage = ({ data }) => { if (data === `${tab}?`) channel.postMessage(`${tab} is here`); };
+  connect(onEvent, onState);
+}
+
+function connect(onEvent, onState) {
+  const stream = new EventSource(own("events"));
+  stream.onmessage = ({ data }) => onEvent(JSON.parse(data));
+  stream.onopen = () => onState(true);
+  stream.onerror = () => {
+    onState(false);
+    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 1000, onEvent, onState); // refused: try again
+  };
+  addEventListener("pagehide", () => stream.close(), { once: true });
+}
