@@ -25,7 +25,7 @@ def settings(installed, photographs):
     "changes",
     [
         {},
-        {"per_image": "1-3", "best_of": 2},
+        {"per_image": "2", "best_of": 2},
         {"backgrounds": "scene", "twins": True},
         {"backgrounds": "scene", "share": "2x3", "n": 13, "strength": "0.5-1"},
         {"share": "2x3", "n": 12, "best_of": 3},

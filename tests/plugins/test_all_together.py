@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from dmix_cli.main import main
 from dmix_core.registry import Registry
 
-OURS = sorted(file.parent.name for file in Path(__file__).parents[2].glob("plugins/*/pyproject.toml"))
+PROJECTS = Path(__file__).parents[2].glob("plugins/*/pyproject.toml")
+OURS = sorted(file.parent.name for file in PROJECTS if "[project.entry-points.dmix]" in file.read_text())  # with hooks
 STRANGERS = ["acme-mix", "acme-absent", "acme-typo", "acme-taken"]
 
 

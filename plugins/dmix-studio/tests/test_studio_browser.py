@@ -75,6 +75,7 @@ def set_number(page, field, value):
 
 
 def middle(page):
+    page.locator("#stage").scroll_into_view_if_needed()
     box = page.locator("#stage").bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
@@ -213,6 +214,7 @@ def test_the_twin_by_a_key_and_the_mask_by_a_brush(visit):
     page.keyboard.up("t")
     wait(page, f"{large} === {before!r}")
     page.click("#brush")
+    page.wait_for_selector("#large.painting")
     for key in ("ArrowLeft", "Space", "ArrowLeft", "Space"):
         page.keyboard.press(key)
     page.click("#brush-done")

@@ -25,7 +25,7 @@ class Forecast:
     Attributes:
         composites, samples: how many; twins and near-misses are samples too.
         splits, backgrounds: composites by their side, and by their background.
-        classes: planned objects by their class.
+        classes: planned objects by their class; where samples are drawn several times, those of the first draw.
         groups: how many there are that must not be divided.
         calls: network calls for one region of one sample each, in one process; where rejected samples are drawn again,
             these come on top.

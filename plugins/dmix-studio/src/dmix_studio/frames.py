@@ -27,7 +27,7 @@ class Frames:
         ends = step.s == 0
         if step.predictions is None or (started < self._next and not ends):
             return {}
-        drawn = {"parts": [_part(*each) for each in zip(step.regions, step.predictions, strict=True)]}
+        drawn: dict[str, Any] = {"parts": [_part(*each) for each in zip(step.regions, step.predictions, strict=True)]}
         drawn["patches"] = _patches(step)
         spent = time.monotonic() - started
         self._next = started + spent / SHARE

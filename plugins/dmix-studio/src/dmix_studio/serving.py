@@ -28,7 +28,7 @@ def serve(folders: Sequence[Path], host: str, port: int, token: str | None, read
     listening = _listening(host, port)
     taken = listening.getsockname()[1]
     hosts = {} if token is None else {"hosts": None}
-    app = create_app(folders, Guard(token=token, cookie=f"dmix-studio-{taken}", **hosts))  # type: ignore[arg-type]
+    app = create_app(folders, Guard(token=token, cookie=f"dmix-studio-{taken}", **hosts))
     config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=1, ws="none")
     shown = "localhost" if host in ("127.0.0.1", "::1", "localhost") else _own_name(host)
     address = f"http://{shown}:{taken}/{f'?token={token}' if token else ''}"

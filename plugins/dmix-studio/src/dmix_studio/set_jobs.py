@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +169,7 @@ def _write_settings(source: Path, tab: Tab, variant: Variant, order: SetOrder) -
     write_atomically(source / "settings.json", (json.dumps(settings, indent=2) + "\n").encode())
 
 
-def settings_of(variant: Variant, order: SetOrder) -> Mapping[str, Any]:
+def settings_of(variant: Variant, order: SetOrder) -> dict[str, Any]:
     """The fields of a GenerateConfig that make pictures like this one: as many objects, of these models and sizes."""
     scene = variant.scene
     weights: dict[tuple[str, int, int], int] = {}

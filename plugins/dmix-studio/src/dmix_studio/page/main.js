@@ -113,8 +113,9 @@ function start() {
   listBackgrounds();
   if (started) return;
   started = true;
-  if (!store.restore((id) => Boolean(models.get(id)))) {
-    store.scene = { background: models.backgrounds[0]?.id ?? models.photographs[0]?.id ?? null, boxes: [], settings: initial(models.catalogue.defaults) };
+  const background = models.backgrounds[0]?.id ?? models.photographs[0]?.id ?? null;
+  if (!store.restore((id) => Boolean(models.get(id)), background)) {
+    store.scene = { background, boxes: [], settings: initial(models.catalogue.defaults) };
   }
   canvas.resize(models.get(store.scene.background).size);
   store.listen(trying(showBackground));

@@ -81,9 +81,11 @@ export class Store {
 
   save() { sessionStorage.setItem(KEY, JSON.stringify({ scene: this.scene, nextKey: this.nextKey })); }
 
-  restore(isKnown) {
+  /** What was drawn before; a photograph that the server has no more gives way to another background. */
+  restore(isKnown, otherwise) {
     const kept = JSON.parse(sessionStorage.getItem(KEY) || "null");
-    if (!kept || !isKnown(kept.scene.background)) return false;
+    if (!kept) return false;
+    if (!isKnown(kept.scene.background)) kept.scene.background = otherwise;
     kept.scene.boxes = kept.scene.boxes.filter((each) => isKnown(each.model));
     Object.assign(this, kept);
     return true;
