@@ -146,7 +146,7 @@ def test_the_guide_lists_the_public_modules():
 def pinned(folder: Path) -> bool:
     """Whether a package asks for dmix-core of its own version, and so may use what no other plugin may."""
     dependencies = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
-    return f"dmix-core=={version()}" in dependencies
+    return any(each.startswith("dmix-core==") for each in dependencies)
 
 
 def imported(file: Path) -> set[tuple[str, str]]:
