@@ -296,8 +296,12 @@ def test_mvtec_refuses_a_set_without_normal_pictures(tmp_path):
 
 
 def test_an_unknown_format_is_refused_with_the_nearest_name():
-    with pytest.raises(DataError, match=r"No format 'yolo'\. Did you mean 'yolo-seg'\?"):
-        formats.named("yolo", REGISTRY)
+    with pytest.raises(DataError, match=r"No format 'yolo-sag'\. Did you mean 'yolo-seg'\?"):
+        formats.named("yolo-sag", REGISTRY)
+
+
+def test_the_first_word_of_a_format_s_name_is_enough():
+    assert type(formats.named("yolo", REGISTRY)) is type(formats.named("yolo-seg", REGISTRY))
 
 
 @pytest.mark.parametrize("out", [".", "..", "inside", "images"])

@@ -67,7 +67,7 @@ def boxes(path: Path, *lines: str) -> Path:
         (["--place", "foreground"], ["No foreground is found in", "plain background", "`place` random"]),
         (["-n", "0"], ["0 is not in the range x>=1"]),
         (["-n", "1000000000000"], ["1000000000000 is more than 1000000, the most that is allowed"]),
-        (["--format", "coco,yolo"], ["No format 'yolo'. Did you mean 'yolo-seg'?"]),
+        (["--format", "coco,yolo-sag"], ["No format 'yolo-sag'. Did you mean 'yolo-seg'?"]),
         (["--object", "disc@1,2,3"], ["MODEL@x,y,w,h in whole pixels"]),
         (["--object", "disc@30,30,20,20"], ["The box 30,30,20,20 of the object 'disc' leaves the background"]),
         (["--boxes", "no-such.csv"], ["no-such.csv", "does not exist"]),

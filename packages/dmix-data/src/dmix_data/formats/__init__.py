@@ -26,16 +26,17 @@ __all__ = ["Format", "StoredSample", "StoredSet", "Writing", "export", "named"]
 
 
 def named(name: str, registry: "Registry", settings: Mapping[str, Any] | None = None) -> Format:
-    """The format of that name with these settings.
+    """The format of that name with these settings; of "yolo-seg" the first word is enough, while no other has it.
 
     Raises:
         DataError: there is none.
         PluginError: two plugins claim the name, or a setting that the format does not take.
     """
     known = registry.names("format")
-    if name not in known:
+    meant = [each for each in known if each == name] or [each for each in known if each.startswith(f"{name}-")]
+    if len(meant) != 1:
         raise DataError(f"No format {name!r}.{did_you_mean(name, known)} Expected one of: {', '.join(known)}.")
-    found: Format = registry.create("format", name, settings)
+    found: Format = registry.create("format", meant[0], settings)
     return found
 
 
