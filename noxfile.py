@@ -24,7 +24,9 @@ PLUGINS = [
     "plugins/dmix-fewsteps",
     "plugins/dmix-guidance",
     "plugins/dmix-multidiffusion",
+    "plugins/dmix-onnx",
     "plugins/dmix-poisson",
+    "plugins/dmix-ray",
     "plugins/dmix-repaint",
     "plugins/dmix-soft-mask",
     "plugins/dmix-studio",
@@ -36,6 +38,7 @@ EDITABLE = BASE + [word for folder in PLUGINS for word in ("-e", folder)]
 TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard", "transformers"]
 # They read what `dmix export` writes, and are the measure of our own hash and outlines.
 TEST_TOOLS += ["datasets", "imagehash", "opencv-python-headless", "pycocotools", "webdataset"]
+TEST_TOOLS += ["c2pa-python", "submitit"]  # extras of dmix-data and dmix-factory
 # ruff formats the signatures of the API.
 DOCS_TOOLS = ["latex2mathml", "mkdocs-material", "mkdocstrings-python", "ruff"]
 MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included
@@ -128,10 +131,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run every script in benchmarks/."""
+    """Time networks, composites and training steps: benchmarks/bench.py, or another script after `--`."""
     install(session, *EDITABLE)
-    for script in sorted(ROOT.glob("benchmarks/*.py")):
-        session.run("python", str(script))
+    scripts = {file.name: file for file in ROOT.glob("benchmarks/*.py")}
+    name, *words = session.posargs if {*session.posargs[:1]} & {*scripts} else ["bench.py", *session.posargs]
+    session.run("python", str(scripts[name]), *words)
 
 
 @nox.session

@@ -29,8 +29,8 @@ with 1, before anything is written; notes end nothing.
 
 [docs/tools/messages.py](tools/messages.py) writes this page. It runs the commands in a folder with `photo.png`,
 `spot.png` (a square that is hardly darker than the photograph), `photos/` (three pictures), `pairs/` (pictures with
-masks, one of which has another size) and `empty/`. Long lines are wrapped, and the lines about usage before an error
-left out.
+masks, one of which has another size), `spots/` (pictures with the mask of a square) and `empty/`. Long lines are
+wrapped; the lines about usage before an error and the estimates of a dry run are left out.
 """
 CASES = {
     "Composing: what is not understood": [
@@ -79,6 +79,12 @@ CASES = {
         ("Pictures that are smaller than the grid", "train background photos -o model --steps 100 --size 128x128"),
         ("A model that is not there", "train background photos -o model --steps 100 --init tile"),
     ],
+    "Training: what may not be meant": [
+        (
+            "An object model that begins with one without a mask",
+            "train object spots -o model --steps 400 --batch-size 1 --init tiles --dry-run",
+        ),
+    ],
     "Commands": [("A command with a slip", "composee")],
 }
 """By section what was meant, "" where it is as before, and what is typed."""
@@ -92,7 +98,7 @@ def page() -> str:
 
 
 def _make_files() -> None:
-    for name in ("photos", "pairs", "empty"):
+    for name in ("photos", "pairs", "spots", "empty"):
         Path(name).mkdir()
     plain = Image.new("RGB", (96, 80), (90, 90, 90))
     plain.save("photo.png")
@@ -100,6 +106,11 @@ def _make_files() -> None:
         plain.save(f"photos/{i}.png")
         plain.save(f"pairs/{i}.jpg")
         Image.new("L", (96, 80 if i else 70), 255).save(f"pairs/{i}.png")
+    mask = Image.new("L", plain.size)
+    mask.paste(255, (30, 30, 44, 44))
+    for i in range(2):
+        plain.save(f"spots/{i}.jpg")
+        mask.save(f"spots/{i}.png")
     spot = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
     spot.paste((88, 88, 88, 255), (4, 4, 12, 12))
     spot.save("spot.png")
@@ -115,7 +126,8 @@ def _sections(folder: Path) -> Iterator[str]:
 
 def _output(typed: str, folder: Path) -> str:
     """What a command prints, as a terminal of WIDTH shows it."""
-    printed = CliRunner().invoke(main, typed.split(), prog_name="dmix").output.replace(f"{folder}{os.sep}", "")
+    done = CliRunner().invoke(main, typed.split(), prog_name="dmix")
+    printed = (done.stderr if "--dry-run" in typed else done.output).replace(f"{folder}{os.sep}", "")
     lines = printed.partition("--help' for help.\n\n")[2] or printed
     return "\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in lines.splitlines())
 

@@ -53,6 +53,17 @@ def test_it_trains_a_model_that_composes_at_once(dmix, pictures, role, channels)
     assert Image.open("out/images/0000.png").size == (24, 24)
 
 
+def test_a_new_mask_is_noted_once_in_the_words_of_the_options(dmix, pictures):
+    words = ("train", "object", pictures, "-o", "run", "--size", "16x16", *QUICK, "--init", "tiles")
+    words += ("--verdict-samples", 0, "--memorisation-samples", 0)
+    notes = [
+        [line for line in dmix(*words, *more).stderr.splitlines() if line.startswith("Note: ")]
+        for more in (["--dry-run"], ["-q"], [])
+    ]
+    assert [len(each) for each in notes] == [1, 0, 0]  # the last one has begun already
+    assert "--learning-rate 0.001 --warmup 50, or begin with --init blowhole" in notes[0][0]
+
+
 def test_a_second_run_goes_on_where_the_first_stopped(dmix, pictures):
     words = ("train", "background", pictures, "-o", "run", "--size", "16x16", *QUICK)
     dmix(*words, "--quiet")

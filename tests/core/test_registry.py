@@ -504,7 +504,8 @@ def test_every_kind_has_its_hook():
 def test_dmix_is_loaded_first_and_always(monkeypatch):
     monkeypatch.setenv("DMIX_PLUGINS", "nothing-such")
     registry = Registry.load()
-    assert [p.distribution for p in registry.plugins if p.status == "ok"] == ["dmix-core", "dmix-data", "dmix-models"]
+    own = ["dmix-core", "dmix-data", "dmix-factory", "dmix-models"]
+    assert [p.distribution for p in registry.plugins if p.status == "ok"] == own
 
 
 def test_an_entry_point_called_like_dmix_is_a_strangers_still(add, monkeypatch):

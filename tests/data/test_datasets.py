@@ -16,7 +16,7 @@ from dmix_data.components import label
 from dmix_data.datasets import ObjectCrops, Windows, digests, is_grey, shrink
 from dmix_data.exceptions import DataError
 from dmix_data.loader import Picture
-from dmix_data.objects import box_of, whole_crops
+from dmix_data.objects import box_of, part_crops, whole_crops
 from dmix_data.options import DataOptions
 from dmix_data.readers import read_images, read_pairs
 
@@ -273,6 +273,30 @@ def test_specks_and_large_objects_are_counted_and_specks_erased():
     assert crops.skipped == {"smaller than the crop": 0, "specks": 1, "too large or too close to others": 1}
     assert len(crops) == 1
     assert crops.pictures[0].mask[5:7, 20:22].max() == 0
+
+
+@given(st.integers(0, 30), st.integers(0, 10), st.integers(20, 60), st.integers(3, 12))
+def test_parts_of_large_objects_are_crops_along_them_that_show_some_and_not_too_much(x, y, width, height):
+    mask = np.zeros((40, 70), bool)
+    mask[y : y + height, x : x + width] = True
+    corners = part_crops(mask, box_of(mask), (16, 16), 16)
+    assert len(corners)
+    for top, left in corners:
+        shown = mask[top : top + 16, left : left + 16].sum()
+        assert (top >= 0, left >= 0, top <= 24, left <= 54) == (True,) * 4
+        assert 16 <= shown <= 128
+    seen = np.zeros_like(mask)
+    for top, left in corners:
+        seen[top : top + 16, left : left + 16] = True
+    assert seen[mask].any(0).all() if height <= 8 else True  # every column of a thin one is learned from
+
+
+def test_large_objects_are_learned_from_in_parts_where_that_is_asked_for():
+    mask = blob(at=(5, 5, 6, 6)) | blob(at=(20, 10, 4, 28))
+    parts = ObjectCrops([picture(mask)], (16, 16), DataOptions(large_objects="parts"))
+    assert (len(parts), parts.skipped["too large or too close to others"]) == (2, 0)
+    assert parts.place(0).corners.tolist() == ObjectCrops([picture(mask)], (16, 16)).place(0).corners.tolist()
+    assert parts.cut(1, DRAW)[..., 3].any()
 
 
 def test_an_object_at_the_pictures_edge_may_touch_the_crops_edge():

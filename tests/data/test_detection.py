@@ -7,6 +7,7 @@ from PIL import Image, ImageFilter, ImageOps
 from dmix_core.errors import ImageError
 from dmix_core.images import write_png
 from dmix_core.marks import GENERATED, Mark
+from dmix_data.crophash import centre_hash
 from dmix_data.detection import Known, detect, detect_below
 from dmix_data.exceptions import DataError
 from dmix_data.generated_set import entries
@@ -24,7 +25,9 @@ def known(tmp_path):
     """Three smooth pictures of a set; the last is said to be real."""
     root = write_set(tmp_path / "set", 3)
     samples = [
-        sample.model_copy(update={"phash": phash(smooth(sample.number)), "kind": kind})
+        sample.model_copy(
+            update={"phash": phash(smooth(sample.number)), "centre": centre_hash(smooth(sample.number)), "kind": kind}
+        )
         for sample, kind in zip(entries(root), ("composite", "composite", "real"), strict=True)
     ]
     return Known(samples)
@@ -55,6 +58,23 @@ def test_a_copy_that_was_encoded_and_scaled_is_near(tmp_path, known):
     found = detect(tmp_path / "copy.jpg", known)
     assert (found.verdict, found.near.image) == ("near copy", "images/000001.png")
     assert found.near.distance <= 4
+
+
+def test_a_crop_is_a_near_copy(tmp_path, known):
+    smooth(1).crop((0, 12, 84, 96)).save(tmp_path / "crop.png")
+    found = detect(tmp_path / "crop.png", known)
+    assert (found.verdict, found.near, found.crop.number) == ("near copy", None, 1)
+
+
+def test_the_photograph_behind_a_sample_is_named(tmp_path):
+    root = write_set(tmp_path / "set", 1)
+    (sample,) = entries(root)
+    hashes = {"phash": phash(smooth(0)), "centre": centre_hash(smooth(0)), "background": "a/tile.jpg"}
+    known = Known([sample.model_copy(update=hashes)], real=True)
+    smooth(0).save(tmp_path / "tile.png")
+    smooth(0).crop((0, 12, 84, 96)).save(tmp_path / "crop.png")
+    assert detect(tmp_path / "tile.png", known).near.photograph == "a/tile.jpg"
+    assert detect(tmp_path / "crop.png", known).crop.photograph == "a/tile.jpg"
 
 
 def test_real_pictures_of_a_set_are_no_generated_ones(tmp_path, known):

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFilter, ImageOps
 
 from dmix_core.marks import COMPOSITE, GENERATED, mark_of
+from dmix_data.crophash import centre_hash
 from dmix_data.phash import as_numbers, distances, phash
 from dmix_data.provenance import stamped
 
@@ -53,8 +54,9 @@ def test_an_encoded_and_a_scaled_copy_are_near_and_another_picture_is_far(seed):
 @pytest.mark.parametrize(("real", "source_type"), [(False, GENERATED), (True, COMPOSITE)])
 def test_a_stamped_picture_states_what_it_is(real, source_type):
     picture = landscape(0)
-    content, found = stamped(picture, {"seed": 3}, real=real)
-    read = Image.open(io.BytesIO(content))
+    made = stamped(picture, {"seed": 3}, real=real)
+    read = Image.open(io.BytesIO(made.content))
     mark = mark_of(read.text["XML:com.adobe.xmp"])
     assert (mark.source_type, mark.recipe) == (source_type, {"seed": 3})
-    assert found == phash(picture) == phash(read)
+    assert made.phash == phash(picture) == phash(read)
+    assert made.centre == centre_hash(picture) == centre_hash(read)

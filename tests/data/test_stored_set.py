@@ -1,5 +1,6 @@
 """What is made of a generated set: figures, its data card, torch datasets and its page."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -57,7 +58,7 @@ def test_the_data_card_states_counts_licences_and_that_images_are_synthetic(toys
     assert text.startswith("# toys\n\n**This data set contains synthetic images**")
     assert "| 9 | 6 composite, 3 twin | 3 train, 3 val, 3 test | 9 48x40 | 3 | 1 |" in text
     assert re.search(r"^\| hole \| 3 \| 3 \| \d+ \|$", text, re.MULTILINE)
-    assert "- toy: CC0-1.0" in text
+    assert "| toy | - | CC0-1.0 |" in text
 
 
 # ---- torch datasets -----------------------------------------------------------------------------------------------
@@ -172,7 +173,25 @@ def test_the_page_shows_each_sample_with_its_outlines_and_fetches_nothing(toys):
 def test_the_page_tells_why_samples_were_rejected(toys):
     (toys / "rejected.jsonl").write_text('{"number":1,"reasons":["empty","faint"]}\n{"number":2,"reasons":["faint"]}\n')
     assert [entry.number for entry in rejected(toys)] == [1, 2]
-    assert "rejected: faint: 2, empty: 1." in write_report(toys).read_text()
+    page = write_report(toys).read_text()
+    assert "composites 2 were turned down" in page
+    rows = re.findall(r"<td>(faint|empty)</td><td>[^<]*</td><td>(\d+) \(", page)
+    assert rows == [("empty", "1"), ("faint", "2")]
+
+
+def test_a_report_shows_the_areas_of_real_objects_beside(toys):
+    alone, beside = (write_report(toys, real=real).read_text() for real in (None, toys))
+    assert alone.count('class="key"') * 2 == beside.count('class="key"') > 0
+    bars = re.findall(r'<div><i style="height: (\d+)%"></i><i style="height: (\d+)%"></i></div>', beside)
+    assert bars
+    assert {"100"} <= {height for bar in bars for height in bar}
+
+
+def test_a_report_states_how_the_set_is_made_again(tmp_path):
+    root = write_set(tmp_path / "set", 3)
+    info = json.loads((root / "set.json").read_text()) | {"source": {"backgrounds": "tiles"}}
+    (root / "set.json").write_text(json.dumps(info))
+    assert "dmix generate settings.json -o again" in write_report(root).read_text()
 
 
 def test_names_cannot_add_to_the_page(toys):

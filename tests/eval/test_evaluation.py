@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from dmix_cli.main import main
 from dmix_data.exceptions import DataError
 from dmix_eval.evaluation import diversity, evaluate
+from dmix_eval.kernel_distance import kid
 from dmix_eval.object_figures import FIGURES
 from dmix_eval.photographs import generated_photographs, real_photographs
-from dmix_eval.random_features import kid
+from dmix_eval.random_features import RandomFeatures
 from dmix_eval.set_distances import Values, between_halves, compare_values, erased_share
 from dmix_eval.specimens import Specimen, generated_specimens, halves, pasted_specimens, real_specimens
 from dmix_eval.two_sample import told_apart
@@ -112,7 +113,8 @@ def test_the_classifier_tells_other_noise_apart_and_not_the_same(ours):
 
 def test_kid_is_about_zero_for_the_same_kind_and_more_for_another(ours, theirs):
     inverted = [replace(each, image=255 - each.image) for each in ours]
-    assert abs(kid(ours, theirs).value) < kid(inverted, theirs).value / 5
+    features = RandomFeatures()
+    assert abs(kid(ours, theirs, features).value) < kid(inverted, theirs, features).value / 5
 
 
 def test_repeated_objects_are_not_diverse(ours):

@@ -1,22 +1,27 @@
 """An experiment from its file to its tables."""
 
 import json
+import re
+import shlex
 
+import click
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from sklearn.metrics import average_precision_score
 
 from dmix_cli.main import main
 from dmix_data.exceptions import DataError
+from dmix_eval import experiment_results
 from dmix_eval.detector import Detector
 from dmix_eval.detector_training import by_windows, whole
 from dmix_eval.experiment_config import Experiment, ExperimentError, Row, read_experiment
-from dmix_eval.experiment_results import Results
+from dmix_eval.experiment_results import Result, Results
 from dmix_eval.experiment_run import ExperimentRun, check_apart, highest_alarm, pictures_to_test
 from dmix_eval.experiment_table import Resampled, difference
-from dmix_eval.histograms import Seen, counts
+from dmix_eval.histograms import BINS, Seen, counts
 from dmix_eval.photographs import photograph, real_photographs
 from dmix_eval.scores import Scores
 
@@ -75,6 +80,24 @@ def test_a_file_that_does_not_fit_is_refused(file, text, message):
         read_experiment(file)
 
 
+@pytest.mark.parametrize("name", ["blowholes", "listening", "rows"])
+def test_published_experiments_can_be_read(repo, name):
+    assert len(read_experiment(repo / f"benchmarks/magnetic-tile/{name}.toml").rows) > 5
+
+
+def test_published_sets_have_commands_that_are_understood(repo, tmp_path, monkeypatch):
+    (tmp_path / "benchmarks/magnetic-tile/data/train").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    text = (repo / "benchmarks/magnetic-tile/rows.toml").read_text(encoding="utf-8")
+    lines = re.sub(r"\\\n# +", "", text)
+    generate = main.get_command(click.Context(main), "generate")
+    assert generate is not None
+    made = [generate.make_context("generate", shlex.split(words)) for words in re.findall("dmix generate (.*)", lines)]
+    sets = re.findall('folder = "sets/(.*?)"', text)
+    assert [context.params["out"].name for context in made] == sets
+    assert len(sets) == 5
+
+
 def test_an_unknown_row_is_wrong_use(file):
     code, output = dmix("experiment", file, "--row", "with sat")
     assert code == 2
@@ -92,12 +115,20 @@ def test_a_stopped_experiment_goes_on_and_writes_its_tables(file, tmp_path, monk
     assert (code, output.count("seed 0")) == (0, 1)
     assert first.stat().st_mtime_ns == written
     records = json.loads((out / "table.json").read_text())
-    assert len(records) == 8  # parts, ways, rows
-    (found,) = [each for each in records if (each["part"], each["way"], each["row"]) == ("test", "windows", "with set")]
+    assert len(records) == 12  # parts and both as one, ways, rows
+    found, pooled = (
+        each
+        for each in records
+        if each["part"] in ("test", "both") and (each["way"], each["row"]) == ("windows", "with set")
+    )
     assert found["figures"]["pixel AP"]["mean"] > 0.5  # dark discs are easy
     assert found["pictures"] == {"defects": 6, "normal": 6, "defects_groups": 6, "normal_groups": 6}
-    assert set(found["differences"]) == set(found["figures"])
-    assert "| with set | 1 |" in (out / "table.md").read_text()
+    assert pooled["pictures"] == {"defects": 12, "normal": 12, "defects_groups": 12, "normal_groups": 12}
+    assert {each["part"] for each in records if each["for_choosing"]} == {"validation"}
+    assert set(found["differences"]) == set(found["figures"]) == set(pooled["differences"])
+    table = (out / "table.md").read_text()
+    assert table.count("| with set | 1 |") == 6
+    assert table.count("pooled (for the report, not for choosing settings)") == 2
     assert Image.open(out / "false-alarms.png").height > 2 * 128
 
 
@@ -177,6 +208,19 @@ def detected(quality, seed):
         )
         seen.append(one)
     return Scores(seen)
+
+
+def test_both_parts_as_one_are_judged_by_all_their_pictures_at_the_threshold_of_validation():
+    seen = {part: {"windows": detected(quality, quality).seen} for part, quality in (("validation", 3), ("test", 1))}
+    result = Result(row="a", seed=0, digest="", seconds=0, made_with={}, tested=experiment_results.tested(seen))
+    both = result.on("both", "windows")
+    pixels = [(each.defects, each.rest) for ways in seen.values() for each in ways["windows"]]
+    said = np.repeat([*range(BINS)] * 2, np.concatenate(np.sum(pixels, 0)))
+    true = np.repeat([1, 0], np.sum(pixels, (0, 2)))
+    assert both.figures["pixel AP"] == pytest.approx(average_precision_score(true, said))
+    own = {part: Scores(ways["windows"]).threshold() for part, ways in seen.items()}
+    assert both.threshold == own["validation"] != own["test"]
+    assert len({each.name for each in both.seen}) == 32  # though both parts have pictures of the same names
 
 
 def test_a_better_detector_is_surely_better_and_the_same_is_not():

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 from dmix_eval.histograms import Seen, counts, edges
@@ -65,20 +68,73 @@ def test_weights_count_pictures_as_often(scores, maps):
     assert scores.figures(weights)["image AUROC"][0] == pytest.approx(roc_auc_score(labels, said.max((1, 2))))
 
 
-def test_aupimo_is_recall_over_the_logarithm_of_the_false_positive_rate(maps):
-    said, masks = maps
-    # 200 normal maps, so that the lowest rate, 1e-5, is a few pixels
-    normal = 1 / (1 + np.exp(-np.random.default_rng(2).normal(-3, 1.5, (200, 40, 40))))
-    none = np.zeros((40, 40), bool)
-    rows = [seen(each, mask) for each, mask in zip(said[:4], masks[:4], strict=True)]
-    rows += [seen(each, none) for each in normal]
-    levels = np.geomspace(1e-5, 1e-4, 400)
-    thresholds = np.quantile(normal.ravel(), 1 - levels)
-    recalls = [
-        np.mean([(each[mask] >= at).mean() for at in thresholds])
-        for each, mask in zip(said[:4], masks[:4], strict=True)
+def middles(logits):
+    """Probabilities in the middle of bins, so that counting them loses nothing."""
+    return 1 / (1 + np.exp(-(np.floor(logits * 32) / 32 + 1 / 64)))
+
+
+def aupimo_by_its_definition(maps, masks, low=1e-5, high=1e-4):
+    """Of each picture of a defect (Bertoldo et al., 2024, arXiv:2401.01984), threshold by threshold.
+
+    The shared false positive rate of a threshold is the mean over normal pictures of the share of their pixels at or
+    above it. A picture's true positive rate is integrated over the logarithm of that rate, from `low` to `high`, and
+    divided by the integral of one that is always 1. Between two rates that exist the higher threshold counts.
+    """
+    normal = [said for said, mask in zip(maps, masks, strict=True) if not mask.any()]
+    areas = []
+    for said, mask in zip(maps, masks, strict=True):
+        if not mask.any():
+            continue
+        area, rate, recall = 0.0, 0.0, 0.0  # above all values
+        for threshold in sorted({float(value) for each in maps for value in each.ravel()}, reverse=True):
+            following = sum(float(np.mean(each >= threshold)) for each in normal) / len(normal)
+            if following > low:
+                area += recall * (np.log(min(following, high)) - np.log(max(rate, low)))
+            rate, recall = following, float(np.mean(said[mask] >= threshold))
+            if rate >= high:
+                break
+        areas.append(area / np.log(high / low))
+    return areas
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0, 9), st.integers(1, 8))
+def test_aupimo_is_what_its_definition_says(seed, quality, count):
+    random = np.random.default_rng(seed)
+    maps, masks = [], []
+    for number in range(3 + count):
+        mask = np.zeros(random.integers(20, 160, 2), bool)  # of other sizes, which count alike
+        mask[3:9, 5 : 8 + number] = number < 3
+        masks.append(mask)
+        maps.append(middles(random.normal(-3, 1.5, mask.shape) + quality * mask))
+    found = Scores([seen(*each) for each in zip(maps, masks, strict=True)])
+    # 65 levels: where a step lies between two of them, half of their distance may be missed
+    assert once(found, "AUPIMO") == pytest.approx(np.mean(aupimo_by_its_definition(maps, masks)), abs=0.01)
+
+
+def test_aupimo_is_anomalibs():
+    """Theirs takes the middle of each step of the rate, and so a little more."""
+    functional = pytest.importorskip(
+        "anomalib.metrics.pimo.functional",
+        reason="anomalib, whose AUPIMO ours is held against, is not installed",
+        exc_type=ImportError,
+    )
+    random = np.random.default_rng(3)
+    masks = np.zeros((44, 160, 160), bool)
+    for number in range(4):
+        masks[number, 20:40, 10 : 30 + number] = True
+    logits = random.normal(-3, 1.5, masks.shape)
+    logits[:4] += np.array([2, 4, 5, 6])[:, None, None] * masks[:4]
+    logits = np.floor(logits * 32) / 32 + 1 / 64
+    # theirs divides the range of values evenly, where logits have more levels for the surest pixels
+    theirs = functional.aupimo_scores(torch.from_numpy(logits), torch.from_numpy(masks), num_thresholds=5000)[4]
+    ours = [
+        once(Scores([seen(middles(logits[number]), masks[number]), *normal]), "AUPIMO")
+        for normal in [[seen(middles(logits[number]), masks[number]) for number in range(4, 44)]]
+        for number in range(4)
     ]
-    assert once(Scores(rows), "AUPIMO") == pytest.approx(np.mean(recalls), abs=0.02)
+    assert ours == pytest.approx(theirs[:4].tolist(), abs=0.01)
+    assert max(ours) - min(ours) > 0.5
 
 
 def test_a_perfect_map_has_all_measures_one():

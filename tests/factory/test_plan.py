@@ -1,7 +1,8 @@
 """The plan: what each sample shows, from the settings alone."""
 
+import tracemalloc
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from PIL import Image
 from dmix_core.errors import GeometryError
 from dmix_core.geometry import Box
 from dmix_factory import GenerateConfig, plan
+from dmix_factory.bundles import split_of, splits_of
 from dmix_factory.generate_config import ConfigError
 from dmix_factory.measured import RealObject, real_objects
 from dmix_factory.placement import Placement
 from dmix_factory.plan_draws import Draws
-from dmix_factory.planning import split_of, splits_of
 from dmix_factory.sources import Background, Sources
+from dmix_factory.traits import Traits
 
 PHOTOS = tuple(Background(f"{i}.png", f"photo:/{i}.png", (100, 120)) for i in range(7))
 
@@ -27,7 +29,8 @@ def config(**changes) -> GenerateConfig:
 
 
 def sources(backgrounds=PHOTOS, sizes=((12, 16),), **more) -> Sources:
-    return Sources(backgrounds, len(backgrounds) > 1, sizes, **more)
+    models = {"masked": (True,) * len(sizes), "multiples": (None,) * len(sizes)}
+    return Sources(backgrounds, len(backgrounds) > 1, sizes, **(models | more))
 
 
 def test_a_record_depends_on_its_number_alone():
@@ -61,7 +64,7 @@ def test_photographs_are_used_evenly_and_stand_on_one_side():
 
 @given(groups=st.integers(1, 300), val=st.floats(0, 0.5), test=st.floats(0, 0.4))
 def test_shares_are_kept_to_within_a_group(groups, val, test):
-    counts = Counter(splits_of(groups, val, test))
+    counts = Counter(splits_of([1] * groups, val, test))
     if val * groups >= 1 and test * groups >= 1:
         assert abs(counts["val"] - val * groups) <= 1
         assert abs(counts["test"] - test * groups) <= 1
@@ -134,9 +137,18 @@ def test_the_number_of_objects_is_drawn_within_its_range():
 
 
 def test_a_hundred_thousand_samples_are_not_held_in_memory():
-    records = plan(config(n=100_000), sources())
-    assert iter(records) is records
-    assert next(plan(config(n=100_000), sources(), range(99_999, 100_000))).number == 99_999
+    asked, given = config(n=100_000), sources()
+    assert next(plan(asked, given, range(99_999, 100_000))).number == 99_999
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in islice(plan(asked, given), 2000))
+        most = tracemalloc.get_traced_memory()[1]
+        kept = [*islice(plan(asked, given), 2000)]
+        all_of_them = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == len(kept) == 2000
+    assert 5 * most < all_of_them
 
 
 @pytest.mark.parametrize(
@@ -162,12 +174,28 @@ PINNED_BOX = Box(34, 74, 16, 12)
 
 
 def test_measured_boxes_lie_where_real_objects_do_and_are_as_large():
-    real = (RealObject(0.25, 0.5, 20, 200), RealObject(0.75, 0.5, 8, 50))
+    traits = Traits(200, 10.0, 1.0, 1.0, 0.5)
+    real = (RealObject(0.25, 0.5, 10, 20, traits), RealObject(0.75, 0.5, 8, 8, traits))
     given = config(place="measured", real="data", n=60)
     boxes = [record.objects[0].box for record in plan(given, sources(sizes=((16, 16),), measured=real))]
     assert {box.size for box in boxes} == {(30, 30), (12, 12)}
-    assert {box.x + box.width / 2 for box in boxes} == {30, 90}
-    assert {box.y + box.height / 2 for box in boxes} == {50}
+    for box in boxes:
+        across, down = box.x + box.width / 2, box.y + box.height / 2
+        assert abs(across - (30 if box.width == 30 else 90)) <= 0.1 * 120 + 1
+        assert abs(down - 50) <= 0.1 * 100 + 1
+
+
+def test_boxes_of_objects_at_a_side_lie_at_that_side_and_are_as_long():
+    traits = Traits(200, 10.0, 1.0, 1.0, 0.5)
+    top_right = RealObject(0.8, 0.1, 6, 40, traits, (False, True, True, False))
+    across = RealObject(0.5, 0.5, 6, 120, traits, (True, False, True, False))
+    given = config(place="measured", real="data", n=40)
+    found = sources(sizes=((16, 16),), measured=(top_right, across), multiples=(8,))
+    boxes = {record.objects[0].box for record in plan(given, found)}
+    assert Box(120 - 32, 0, 32, 16) in boxes
+    others = boxes - {Box(120 - 32, 0, 32, 16)}
+    assert {(box.width, box.height) for box in others} == {(32, 16)}  # twice the grid at most
+    assert {box.x for box in others} <= set(range(32, 57))
 
 
 def test_real_objects_are_measured_by_their_masks(tmp_path):
@@ -176,5 +204,8 @@ def test_real_objects_are_measured_by_their_masks(tmp_path):
     mask = np.zeros((40, 80), np.uint8)
     mask[10:20, 20:40] = 255
     Image.fromarray(mask).save(tmp_path / "masks/a.png")
-    Image.fromarray(mask // 2).save(tmp_path / "images/a.png")
-    assert real_objects(tmp_path) == (RealObject(30 / 80, 15 / 40, 20, 200),)
+    Image.fromarray(200 - mask // 2).save(tmp_path / "images/a.png")
+    traits = Traits(200, -127.0, 60 / (4 * 200**0.5), 1.0, (1 - 99 / 399) ** 0.5)
+    (found,) = real_objects(tmp_path)
+    assert found == RealObject(30 / 80, 15 / 40, 10, 20, found.traits)
+    assert found.traits == pytest.approx(traits, abs=1e-4)

@@ -85,7 +85,7 @@ def test_half_a_unit_is_taken_away_and_made_again(settings, tmp_path):
 
 
 def test_shards_join_to_the_bytes_of_one_set(settings, tmp_path):
-    settings |= {"reject": True, "min_contrast": 64, "tries": 3}  # so that something is turned down
+    settings |= {"reject": True, "min_contrast": 64, "tries": 3, "strength": "1"}  # so that something is turned down
     generate(**settings, out=tmp_path / "whole")
     shards = [tmp_path / f"shard-{i}" for i in (1, 2, 3)]
     for i, shard in enumerate(shards, 1):

@@ -128,8 +128,8 @@ def test_regions_of_one_network_cost_one_call_whatever_their_classes(registry, d
         return Composer([floor, *regions], steps=3, timesteps=Descent()).compose(2).image
 
     batches = []
-    network, forward = crack.network, crack.network.forward
-    network.forward = lambda x, *more: batches.append(len(x)) or forward(x, *more)
+    network, check = crack.network, crack.network.check  # which every call begins with
+    network.check = lambda x, *more: batches.append(len(x)) or check(x, *more)
     together = composed(places)
     assert batches == [6, 6, 6]
 
@@ -142,3 +142,22 @@ def test_regions_of_one_network_cost_one_call_whatever_their_classes(registry, d
 
     apart = composed({name: (Alone(member), x) for name, (member, x) in places.items()})
     torch.testing.assert_close(together, apart, rtol=0, atol=1e-4)
+
+
+def test_a_model_paints_on_a_grid_of_another_size_and_shares_its_network(registry, plain):
+    own, long = (registry.denoiser("runs/plain", settings={"grid": grid}) for grid in (None, "32x16"))
+    assert (own.spec.size, long.spec.size, long.network is own.network) == ((16, 16), (16, 32), True)
+    assert own.family != long.family
+    assert long(torch.randn(1, 4, 16, 32), 300).clean.shape == (1, 4, 16, 32)
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("32", "grid is '32'; expected WIDTHxHEIGHT in pixels, such as 128x64"),
+        ("30x15", "cannot paint 30x15 pixels; expected sides that are multiples of"),
+    ],
+)
+def test_grids_that_a_model_cannot_paint_on_are_refused(registry, plain, grid, message):
+    with pytest.raises(PluginError, match=message):
+        registry.denoiser("runs/plain", settings={"grid": grid})

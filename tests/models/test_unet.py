@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from dmix_core.errors import DenoiserError
 from dmix_models import UNet, UNetConfig
-from dmix_models.unet import Attention, time_embedding
+from dmix_models.unet_layers import Attention, time_embedding
 
 
 def config(**changes) -> UNetConfig:

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from dmix_cli.main import main
 from dmix_core.registry import Registry
 
-OURS = sorted(file.parent.name for file in Path(__file__).parents[2].glob("plugins/*/pyproject.toml"))
+PROJECTS = Path(__file__).parents[2].glob("plugins/*/pyproject.toml")
+OURS = sorted(file.parent.name for file in PROJECTS if "[project.entry-points.dmix]" in file.read_text())  # with hooks
 STRANGERS = ["acme-mix", "acme-absent", "acme-typo", "acme-taken"]
 
 
@@ -88,7 +89,7 @@ def test_a_claim_to_a_name_of_dmix_itself_is_refused_with_a_warning(compose, mon
 def test_the_allow_list_is_told(dmix, monkeypatch):
     monkeypatch.setenv("DMIX_PLUGINS", "acme, dmix-soft-mask")
     listed = {distribution: status for (distribution, _), (status, _) in entries(dmix("plugins")).items()}
-    on = {"acme-mix", "dmix-soft-mask", "dmix-core", "dmix-data", "dmix-models"}
+    on = {"acme-mix", "dmix-soft-mask", "dmix-core", "dmix-data", "dmix-factory", "dmix-models"}
     assert {distribution for distribution, status in listed.items() if status == "ok"} == on
     assert {status for distribution, status in listed.items() if distribution not in on} == {"off"}
 

@@ -31,6 +31,7 @@ NAMES = {
     "backend": "thrifty",
     "layout": "shots",
     "format": "rows",
+    "engine": "strands",
     "command": "regions",
 }
 """What the guide calls its example of each kind."""

@@ -25,8 +25,8 @@ MAY_IMPORT = {
     "dmix_eval": {"dmix_cli", "dmix_core", "dmix_data", "dmix_models"},
     "dmix_studio": {"dmix_cli", "dmix_core", "dmix_data", "dmix_factory", "dmix_models"},
 }
-PLUGIN_MAY_IMPORT = {"dmix_core", "dmix_data", "dmix_models"}
-IMPORTED_AS = {"pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}
+PLUGIN_MAY_IMPORT = {"dmix_core", "dmix_data", "dmix_factory", "dmix_models"}
+IMPORTED_AS = {"c2pa-python": "c2pa", "pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}
 """Where a distribution's module is not called after it."""
 
 

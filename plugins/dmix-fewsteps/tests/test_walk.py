@@ -14,9 +14,17 @@ from dmix_core.registry import Registry
 from dmix_core.testing import check_timestep_schedule
 from dmix_fewsteps import FewSteps
 
+levels_of = pytest.importorskip("dmix_models.distillation").levels_of
+
 
 def calls(walk):
     return sum(s < t for t, s in pairwise(walk))
+
+
+@pytest.mark.parametrize("levels", [50, 100, 250, 1000])
+@pytest.mark.parametrize("moves", [4, 8, 16, 32])
+def test_distilled_models_are_walked_through_the_levels_that_they_have_learned(levels, moves):
+    assert list(FewSteps(calls=moves)(levels))[: moves + 1] == levels_of(levels, 0.9, moves)
 
 
 def test_it_is_a_timestep_schedule():

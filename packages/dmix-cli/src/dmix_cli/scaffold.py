@@ -25,6 +25,8 @@ LAYOUT_FILES = FILES | {"tests/test_$module.py": "layout-test.py"}
 """Those of a layout, whose check is in dmix-data and is given a small data set."""
 FORMAT_FILES = FILES | {"tests/test_$module.py": "format-test.py"}
 """Those of a format, whose check is in dmix-data."""
+ENGINE_FILES = FILES | {"tests/test_$module.py": "engine-test.py"}
+"""Those of an engine, whose check is in dmix-factory."""
 COMMAND_FILES = FILES | {
     "pyproject.toml": "command-pyproject.toml",
     "README.md": "command-README.md",
@@ -53,11 +55,13 @@ WORDS = {
     "backend": Words("backend", "$cls()", "dmix compose --backend $name --set rows=2"),
     "layout": Words("layout", "$cls(), tmp_path", "dmix plugins check $name"),
     "format": Words("format", "$cls()", "dmix plugins check $name --set indent=1"),
+    "engine": Words("engine", "$cls()", "dmix plugins check $name --set ahead=2"),
     "command": Words("command", "", "dmix $name dmix-out"),
 }
 """By the names that `dmix plugins new --kind` takes."""
 
-_FILES_OF = {"command": COMMAND_FILES, "layout": LAYOUT_FILES, "format": FORMAT_FILES}
+_FILES_OF = {"command": COMMAND_FILES, "layout": LAYOUT_FILES, "format": FORMAT_FILES, "engine": ENGINE_FILES}
+_BESIDE = {"layout": "dmix-data", "format": "dmix-data", "engine": "dmix-factory"}
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -125,7 +129,7 @@ def _words(name: str, kind: str) -> dict[str, str]:
         "check": "check_" + noun.replace(" ", "_"),
         "subject": Template(subject).substitute(cls=cls),
         "try_it": Template(try_it).substitute(name=name),
-        "beside": f"dmix-data{core}" if kind in ("layout", "format") else "torch>=2.6",
+        "beside": f"{_BESIDE[kind]}{core}" if kind in _BESIDE else "torch>=2.6",
         "core": core,
     }
 

@@ -26,6 +26,15 @@ class Network(Protocol):
         ...
 
 
+@runtime_checkable
+class HasInferenceForm(Protocol):
+    """A network that can be called faster where nothing is trained."""
+
+    def for_inference(self) -> Network:
+        """What predicts as the network does, now and after changes of its weights."""
+        ...
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What a network is called with in a run, for backends that compile or export it before the first call.
@@ -77,11 +86,17 @@ class Eager:
     """torch as it is, one operation after the other; bfloat16 by autocast."""
 
     def __call__(self, network: Network, inputs: Inputs) -> Network:
-        def run(x: Tensor, times: Tensor, labels: Tensor | None = None, /) -> Tensor:
-            with torch.autocast(inputs.device.type, torch.bfloat16, enabled=inputs.dtype == "bfloat16"):
-                return network(x, times, labels).float()
+        return in_arithmetic(network.for_inference() if isinstance(network, HasInferenceForm) else network, inputs)
 
-        return run
+
+def in_arithmetic(network: Network, inputs: Inputs) -> Network:
+    """The network in the arithmetic of the inputs, bfloat16 by autocast; its results are float32."""
+
+    def run(x: Tensor, times: Tensor, labels: Tensor | None = None, /) -> Tensor:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=inputs.dtype == "bfloat16"):
+            return network(x, times, labels).float()
+
+    return run
 
 
 @dataclass(frozen=True)
@@ -95,7 +110,7 @@ class Compiled:
     mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
 
     def __call__(self, network: Network, inputs: Inputs) -> Network:
-        compiled = Eager()(torch.compile(network, mode=self.mode), inputs)
+        compiled = in_arithmetic(torch.compile(network, mode=self.mode), inputs)
 
         def run(x: Tensor, times: Tensor, labels: Tensor | None = None, /) -> Tensor:
             try:

@@ -7,8 +7,9 @@ from pathlib import Path
 from .backends import Backend, Compiled, Eager
 from .errors import PluginError
 from .hookspecs import DenoiserFactory, hookimpl
+from .inside import Inside
 from .merge import HardMask
-from .protocols import MergeRule, Stepper, TimestepSchedule
+from .protocols import Denoiser, MergeRule, Stepper, TimestepSchedule
 from .steppers import Ancestral
 from .still import StillImage
 from .timesteps import Descent, TailResampling
@@ -32,6 +33,11 @@ def dmix_steppers() -> Mapping[str, Callable[..., Stepper]]:
 @hookimpl
 def dmix_backends() -> Mapping[str, Callable[..., Backend]]:
     return {"torch": Eager, "compile": Compiled}
+
+
+@hookimpl
+def dmix_wrappers() -> Mapping[str, Callable[..., Denoiser]]:
+    return {"inside": Inside}
 
 
 @hookimpl

@@ -25,6 +25,7 @@ from .recipe import (
     explained,
 )
 from .registry import Registry
+from .rule_presets import PHOTO, PRESETS, PresetName
 
 CHOICES = {"merge rule": "merge", "timestep schedule": "timesteps", "stepper": "stepper", "backend": "backend"}
 """Of each kind of plugin a recipe has one, in this field."""
@@ -32,6 +33,7 @@ ELSEWHERE = {
     "denoiser": "give it to `background` or `objects`, as in `objects` {name}",
     "wrapper": "give it to `wraps` as REGION=WRAPPER, as in `wraps` background={name}",
     "classifier": "give it to the setting of a wrapper that takes one, by `settings`",
+    "engine": "generated sets are made by it, by --engine {name} of `dmix generate`",
     "format": "generated sets are written in it, by --format {name} of `dmix export`",
     "layout": "data sets are read in it, by --layout {name} of `dmix data` and `dmix train`. What writes them is an "
     "exporter, of which are installed: {exporters}",
@@ -63,6 +65,7 @@ class RecipeEdit(BaseModel):
     """What to change in a recipe; fields that are left out leave it alone.
 
     Attributes:
+        preset: a name in `presets.PRESETS`, whose rules take the place of the recipe's; the other fields win over it.
         background: a model or picture for the bottom region, in the place of the recipe's.
         objects: the objects from bottom to top, in the place of the recipe's.
         plugins: names of merge rules, timestep schedules, steppers (one of each) and exporters; exporters replace all
@@ -78,6 +81,7 @@ class RecipeEdit(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    preset: PresetName | None = None
     background: str | None = None
     objects: tuple[ObjectEdit, ...] = ()
     plugins: tuple[str, ...] = ()
@@ -122,7 +126,8 @@ class RecipeEdit(BaseModel):
         loader = loader or Loader()
         registry = loader.registry
         data = (recipe or bundled_pair()).model_dump(mode="json")
-        data |= self._plain_fields() | {"regions": self._regions(data["regions"], registry)}
+        data |= {"regions": self._regions(data["regions"], registry)}
+        data |= self._preset_fields(data["regions"], registry) | self._plain_fields()
         data |= self._choices(registry)
         for owner, key, value in [*self.settings, *_walk_settings(self.timesteps, data)]:
             data = _set(SettingEdit(owner, key, value), data, registry)
@@ -136,6 +141,16 @@ class RecipeEdit(BaseModel):
         own_size = {"size": None} if self.background else {}  # that of another background, unless one is given
         given = {field: getattr(self, field) for field in PLAIN}
         return own_size | {field: value for field, value in given.items() if value is not None}
+
+    def _preset_fields(self, regions: list[Data], registry: Registry) -> Data:
+        """The fields that the preset decides, with what objects it lets listen and when."""
+        if self.preset is None:
+            return {}
+        bottom, *above = regions
+        preset, photograph = PRESETS[self.preset], registry.resolve(bottom["model"])[0] == PHOTO
+        listening = {"listen_from": preset.listening(photograph)}
+        heard = [region | listening | self._heard(region) for region in above]
+        return preset.fields(photograph) | {"regions": [bottom, *heard]}
 
     # ---- regions ----------------------------------------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 
 A plugin is a module, named by an entry point of the group "dmix", with one or more of these functions under
 `@hookimpl`. None takes an argument; each returns a mapping from names to factories. Names start with a letter or a
-digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds, except that a layout, a format and
-an exporter may have one name. What a factory makes is a protocol of `dmix_core.protocols`, an `Exporter` of
-`dmix_core.exporters`, a `dmix_data.layouts.Layout` or a `dmix_data.formats.Format`; a class that is one is its own
-factory.
+digit, go on with letters, digits, "-", "_" and ".", and are unique over all kinds, except that a layout, a format, an
+engine and something else may have one name. What a factory makes is a protocol of `dmix_core.protocols`, an `Exporter`
+of `dmix_core.exporters`, a `dmix_data.layouts.Layout`, a `dmix_data.formats.Format` or a `dmix_factory.engines.Engine`;
+a class that is one is its own factory.
 
 A factory's keyword arguments are its settings. Their annotations are checked and strings are converted to them, so
 that `--set threshold=0.7` arrives as a float; a ValueError for a bad value is shown without a traceback. A setting
@@ -98,4 +98,12 @@ def dmix_formats() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-bo
     """Formats that generated sets are written in by name, such as {"coco": CocoInstances}: `dmix export --format NAME`.
 
     Each is a `dmix_data.formats.Format`; its settings are typed as `--set NAME.KEY=VALUE`.
+    """
+
+
+@hookspec
+def dmix_engines() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """What makes the samples of generated sets, by name: `dmix generate --engine NAME`, {"processes": Processes}.
+
+    Each is a `dmix_factory.engines.Engine`; its settings are typed as `--engine-set KEY=VALUE`.
     """

@@ -39,6 +39,7 @@ KINDS: Mapping[Kind, Form] = MappingProxyType(
         "backend": Form("dmix_backends"),
         "layout": Form("dmix_layouts", apart=True, parts=("name",)),
         "format": Form("dmix_formats", apart=True, parts=("name", "write")),
+        "engine": Form("dmix_engines", apart=True, parts=("units",)),
     }
 )
 

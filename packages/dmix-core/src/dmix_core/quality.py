@@ -32,17 +32,33 @@ def visibility(image: Tensor, mask: Tensor) -> Visibility:
         image: (B, C, H, W) in [-1, 1].
         mask: (B, 1, H, W) bool, such as a RegionResult's `visible`.
     """
-    grey = 127.5 * (image.float().mean(1, keepdim=True) + 1)
-    inside = mask.float()
-    touching = grow(inside, 1)
-    around = grow(inside, 1 + RING) - touching
+    grey, inside = _grey(image), mask.float()
+    touching, around = grow(inside, 1), _around(inside)
     contour = touching - (1 - grow(1 - inside, 1))
     fine = (grey - _local_mean(grey)).abs()
     return Visibility(
-        (_mean(grey, inside) - _mean(grey, around)).abs(),
+        signed_contrast(image, mask).abs(),
         _mean(_gradient(grey), contour) / _mean(_gradient(grey), around),
         _mean(fine, inside) / _mean(fine, around),
     )
+
+
+def signed_contrast(image: Tensor, mask: Tensor) -> Tensor:
+    """Mean inside - mean around, in grey levels; (B,), negative where the object is darker than its surroundings.
+
+    Arguments, and where it is NaN, as for `visibility`.
+    """
+    grey, inside = _grey(image), mask.float()
+    return _mean(grey, inside) - _mean(grey, _around(inside))
+
+
+def _grey(image: Tensor) -> Tensor:
+    return 127.5 * (image.float().mean(1, keepdim=True) + 1)
+
+
+def _around(inside: Tensor) -> Tensor:
+    """The ring of `RING` pixels around a mask, the nearest pixel left out."""
+    return grow(inside, 1 + RING) - grow(inside, 1)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

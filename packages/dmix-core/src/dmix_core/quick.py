@@ -12,14 +12,20 @@ from torch import Tensor
 from .backends import Compute
 from .composer import Composer
 from .devices import check_device
+from .errors import RecipeError, did_you_mean
+from .exchange import Exchange
 from .geometry import Box, Size
 from .images import Picture
 from .loading import Loader
+from .merge import HardMask
 from .naming import free_name, short_name
 from .protocols import Denoiser, Region
 from .region import BoxRegion
 from .registry import Registry
+from .rule_presets import PRESETS, PresetName
+from .steppers import Ancestral
 from .still import StillImage
+from .timesteps import TailResampling
 
 Model = Denoiser | Picture
 """A denoiser; a reference as `Registry.denoiser` takes it, such as the name of a model or the path of a picture; or a
@@ -36,6 +42,7 @@ def from_models(
     registry: Registry | Loader | None = None,
     device: torch.device | str = "cpu",
     dtype: str = "float32",
+    preset: PresetName | None = None,
     **settings: Any,
 ) -> Composer:
     """A composer of models by their names, and of pictures.
@@ -51,7 +58,8 @@ def from_models(
         registry: where names come from; None: everything that is installed.
         device: where networks compute.
         dtype: in which arithmetic: "float32" or "bfloat16".
-        settings: other arguments of Composer.
+        preset: a name in `presets.PRESETS`, whose rules take the place of Composer's defaults.
+        settings: other arguments of Composer, which win over the preset.
 
     Raises:
         DmixError: what cannot be found or read, or does not fit, before any network is called.
@@ -61,13 +69,34 @@ def from_models(
     bottom = BoxRegion(_denoiser(background, loader, compute), size and Box(0, 0, size[1], size[0]), "background")
     regions: list[Region] = [bottom]
     canvas = size or bottom.denoiser.spec.picture.size
+    rules, listening = _rules(preset, bottom.denoiser.spec.still)
     for z, given in enumerate(objects, 1):
         model, box = given if isinstance(given, tuple) else (given, None)
         name = free_name(_name(model), [region.name for region in regions])
         denoiser = _denoiser(model, loader, compute)
         place = Box(*box) if box else Box.centred(denoiser.spec.picture.size, canvas)
-        regions.append(BoxRegion(denoiser, place, name, z))
-    return Composer(regions, size=size, **settings).to(device)
+        regions.append(BoxRegion(denoiser, place, name, z, listening))
+    return Composer(regions, size=size, **{**rules, **settings}).to(device)
+
+
+def _rules(name: PresetName | None, photograph: bool) -> tuple[dict[str, Any], float | None]:
+    """Arguments of Composer, and from when on objects listen."""
+    if name is None:
+        return {}, None
+    if name not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise RecipeError(f"There is no preset {name!r}; expected one of {known}.{did_you_mean(name, PRESETS)}")
+    preset = PRESETS[name]
+    fields = preset.fields(photograph)
+    rules = {
+        "steps": fields["steps"],
+        "timesteps": TailResampling(**fields["timesteps"]["settings"]),
+        "stepper": Ancestral(),
+        "merge": HardMask(**fields["merge"]["settings"]),
+        "merge_from": fields["merge_from"],
+        "exchange": Exchange(fields["others"], fields["seams"]),
+    }
+    return rules, preset.listening(photograph)
 
 
 def _denoiser(model: Model, loader: Loader, compute: Compute) -> Denoiser:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from .geometry import Box, Size, moved
-from .quality import RING, visibility
+from .quality import RING, signed_contrast, visibility
 
 MARGIN = RING + 2
 """How far around an object its figures look, in pixels: the ring, and the neighbours of its outermost pixels."""
@@ -117,9 +117,18 @@ def figures(image: Tensor, window: Box, shown: Tensor, box: Box | None) -> Figur
     """
     if box is None:
         return Figures()
+    return Figures(*(_number(value) for value in visibility(*_near(image, window, shown, box))))
+
+
+def contrast(image: Tensor, window: Box, shown: Tensor, box: Box | None) -> float | None:
+    """Mean inside - mean around, in grey levels, None where it is undefined; arguments as for `figures`."""
+    return None if box is None else _number(signed_contrast(*_near(image, window, shown, box)))
+
+
+def _near(image: Tensor, window: Box, shown: Tensor, box: Box) -> tuple[Tensor, Tensor]:
+    """The picture (1, C, h, w) around a box and the object's pixels (1, 1, h, w) in it."""
     around = box.grown(MARGIN, (image.shape[-2], image.shape[-1]))
-    seen = visibility(around.crop(image)[None], moved(shown, window, around)[None, None])
-    return Figures(*(_number(value) for value in seen))
+    return around.crop(image)[None], moved(shown, window, around)[None, None]
 
 
 def _number(value: Tensor) -> float | None:

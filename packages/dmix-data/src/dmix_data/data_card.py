@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dmix_core.files import write_atomically
 
+from .generated_set import SetInfo
 from .set_figures import SetFigures
 from .stored_set import StoredSet
 
@@ -48,14 +49,22 @@ def _lines(source: StoredSet, figures: SetFigures) -> Iterator[str]:
     )
     yield from _table(("class", "objects", "samples", "median area in pixels"), rows)
     yield "\n## Sources and licences\n"
-    listed = [f"- {name}: {licence}" for name, licence in info.licences.items()]
-    yield from listed or ["None are stated. Ask who made the set before you pass it on."]
+    yield from _origins(info)
     yield "\n## Settings\n"
     yield from _facts({"recipe": info.recipe} | info.made_with)
     if info.source:
         yield f"\n```json\n{json.dumps(info.source, indent=2, sort_keys=True)}\n```"
     yield "\n## Limits\n"
     yield from (f"- {limit}" for limit in LIMITS)
+
+
+def _origins(info: SetInfo) -> Iterator[str]:
+    """Where all parts come from, and under which licences."""
+    known = dict.fromkeys([*info.licences, *info.sources])
+    rows = ((name, info.sources.get(name, "-"), info.licences.get(name, "not stated")) for name in known)
+    yield from _table(("part", "source", "licence"), rows) if known else ()
+    if not known or any(name not in info.licences for name in known):
+        yield "\nNot all licences are stated. Ask who made the set before you pass it on."
 
 
 def _counts(figures: SetFigures) -> Iterator[tuple[object, ...]]:

@@ -18,7 +18,7 @@ from .arrays import Pixels, Size
 from .exceptions import DataError
 from .loader import Picture, reasons
 from .memory import Stored, derived, now, remade, replaced
-from .objects import box_of, objects_of, whole_crops
+from .objects import box_of, objects_of, part_crops, whole_crops
 from .options import FILTERS, OBJECTS, DataOptions
 from .readers import check_classes, read_images, read_pairs
 
@@ -193,7 +193,8 @@ class ObjectCrops:
     data set states is one.
 
     A crop holds its object completely, and no object pixel lies on the crop's border unless the picture ends there:
-    a model that saw cut masks would paint objects with straight edges.
+    a model that saw cut masks would paint objects with straight edges. Of objects for which there is no such crop,
+    `large_objects` takes parts.
 
     Args:
         size: of the crops.
@@ -233,7 +234,7 @@ class ObjectCrops:
             self._filtered += count
         self._largest_speck = max(self._largest_speck, *objects.specks, 0)
         for number in objects.numbers:
-            make = partial(self._corners, picture, box_of(objects.labels == number))
+            make = partial(self._corners, picture, box_of(objects.labels == number), options)
             corners = remade(make, picture.stored_pixels)
             if corners.shape[0]:
                 self.items.append((picture, corners))
@@ -252,13 +253,16 @@ class ObjectCrops:
         return (
             f"None of the {len(self.pictures)} pictures has an object that fits a crop of "
             f"{self.size[1]}x{self.size[0]} pixels: {', '.join(why) or 'they show none'}. "
-            "Choose a larger size, a scale below 1 or a smaller min_area."
+            "Choose a larger size, a scale below 1, a smaller min_area, or large_objects parts."
         )
 
-    def _corners(self, picture: Picture, box: Box) -> NDArray[np.intp]:
+    def _corners(self, picture: Picture, box: Box, options: DataOptions) -> NDArray[np.intp]:
         mask = picture.mask
         assert mask is not None  # refused by objects_of
-        return whole_crops(mask > 0, box, self.size)
+        whole = whole_crops(mask > 0, box, self.size)
+        if len(whole) or options.large_objects == "leave-out":
+            return whole
+        return part_crops(mask > 0, box, self.size, options.min_area)
 
     def __len__(self) -> int:
         return len(self.items)

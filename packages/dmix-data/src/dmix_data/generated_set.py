@@ -35,6 +35,7 @@ class ObjectEntry(_Part):
         asked: the box in which it was to be painted.
         model: what painted it.
         contrast, edge, grain: how it stands out, as `dmix_core.quality` measures; None where that is undefined.
+        signed_contrast: mean inside - mean around, in grey levels; negative: it is darker than its surroundings.
         flags: what the checks found, such as "border" or "faint".
     """
 
@@ -47,6 +48,7 @@ class ObjectEntry(_Part):
     contrast: float | None = None
     edge: float | None = None
     grain: float | None = None
+    signed_contrast: float | None = None
     flags: tuple[str, ...] = ()
 
 
@@ -64,6 +66,7 @@ class SampleEntry(_Part):
         states: names of its background and of its objects, which it has in common with others where these are shared.
         sha256: of each of its files.
         phash: a 64-bit perceptual hash of the image, 16 hexadecimal digits.
+        centre: a 256-bit hash of the image's centre, by which crops are found, 64 hexadecimal digits; "": not known.
     """
 
     format_version: Literal[1] = 1
@@ -83,7 +86,8 @@ class SampleEntry(_Part):
     states: tuple[str, ...] = ()
     strength: float = 1.0
     sha256: dict[str, str] = {}
-    phash: str = ""
+    phash: Annotated[str, Field(pattern="^([0-9a-f]{16})?$")] = ""
+    centre: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     flags: tuple[str, ...] = ()
 
 
@@ -109,7 +113,8 @@ class SetInfo(_Part):
         recipe: digest of what the set was made from.
         made_with: versions and checksums.
         source: the content of the file that states what to generate.
-        licences: of the models and of the photographs, by their names.
+        sources: where its models and photographs come from, by their names.
+        licences: of the "set", its models and its "photographs", by their names, where they are known.
         real: whether backgrounds are photographs.
         samples: how many it has once it is finished; 0 where that is not known.
     """
@@ -120,6 +125,7 @@ class SetInfo(_Part):
     recipe: str = ""
     made_with: dict[str, str] = {}
     source: dict[str, object] = {}
+    sources: dict[str, str] = {}
     licences: dict[str, str] = {}
     real: bool = False
     samples: Annotated[int, Field(ge=0)] = 0

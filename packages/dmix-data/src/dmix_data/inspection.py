@@ -227,7 +227,14 @@ class Inspection:
         """Which filters would leave out what."""
         count, options = len(of.sides), self.options
         narrow = 0 if options.split_touching else of.narrow
+        side = _model_side(of)
+        large = 0 if options.large_objects == "parts" else count - round(count * of.fitting(side))
         advised = [
+            (
+                large,
+                OFTEN,
+                f"are too large for crops of {side}x{side}: --large-objects parts learns from parts of them",
+            ),
             (of.truncated, OFTEN, "touch the border of their picture: --skip-truncated leaves them out"),
             (of.occluded, OFTEN, f"have others at their outline: --max-occlusion {OCCLUSION} leaves them out"),
             (narrow, MOSTLY_NARROW, f"have a narrow place, where several may touch: try --split-touching {SPLIT}"),

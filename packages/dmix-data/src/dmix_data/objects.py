@@ -98,3 +98,34 @@ def whole_crops(objects: NDArray[np.bool_], box: Box, size: Size) -> NDArray[np.
     cut = (y > 0) & crossed(y, x, 1, w) | (y + h < height) & crossed(y + h - 1, x, 1, w)
     cut |= (x > 0) & crossed(y, x, h, 1) | (x + w < width) & crossed(y, x + w - 1, h, 1)
     return np.stack(np.broadcast_arrays(y, x), -1)[~cut]
+
+
+MOST_COVERED = 0.5
+"""Of a crop that shows a part of an object: with more, hardly anything tells the object from its surroundings."""
+
+
+def part_crops(objects: NDArray[np.bool_], box: Box, size: Size, least: int) -> NDArray[np.intp]:
+    """The top-left corners (N, 2) of crops about the pixels of an object that no crop holds whole.
+
+    Each is centred on a pixel of the object, as far as the picture's sides allow, so that crops lie along it and end
+    where the picture ends.
+
+    Args:
+        objects: (H, W), at least as large as a crop.
+        least: the fewest pixels of objects that a crop shows; of more than MOST_COVERED of it there are none.
+    """
+    (height, width), (h, w) = objects.shape, size
+    rows, columns = np.nonzero(objects[box.y : box.y + box.height, box.x : box.x + box.width])
+    y = np.clip(rows + box.y - h // 2, 0, height - h)
+    x = np.clip(columns + box.x - w // 2, 0, width - w)
+    corners = np.unique(np.stack([y, x], -1), axis=0)
+    shown = covered(objects, size)[corners[:, 0], corners[:, 1]]
+    return corners[(shown >= least) & (shown <= MOST_COVERED * h * w)]
+
+
+def covered(mask: NDArray[np.bool_], size: Size) -> NDArray[np.intp]:
+    """(H - h + 1, W - w + 1), how many pixels of a mask a crop (h, w) shows, by its top-left corner."""
+    h, w = size
+    total = np.pad(mask.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    counts: NDArray[np.intp] = total[h:, w:] - total[:-h, w:] - total[h:, :-w] + total[:-h, :-w]
+    return counts

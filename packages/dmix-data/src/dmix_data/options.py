@@ -94,6 +94,11 @@ class DataOptions(BaseModel):
         description="Leave objects out of whose outline other objects touch a larger share, and may cover them; known"
         " where the data set numbers its objects, or split_touching does.",
     )
+    large_objects: Literal["leave-out", "parts"] = Field(
+        "leave-out",
+        description="Leave out objects that no crop holds whole, or learn from crops of their parts; then compose them "
+        "with the wrapper inside, which `dmix generate` does by itself.",
+    )
     skip_truncated: bool = Field(
         False, description="Leave out objects that touch the border of their picture, which may cut them."
     )
@@ -117,7 +122,7 @@ class DataOptions(BaseModel):
 
 FILTERS = ("min_aspect", "max_aspect", "max_occlusion", "skip_truncated")
 """The fields that leave objects out by how they lie in their picture."""
-OBJECTS = ("min_area", "merge_distance", "split_touching", *FILTERS)
+OBJECTS = ("min_area", "merge_distance", "split_touching", "large_objects", *FILTERS)
 """The fields that decide which parts of a mask are objects, and which of these are taken."""
 
 

@@ -9,14 +9,16 @@ from torch import Tensor
 from dmix_core.images import png_bytes, to_picture
 from dmix_core.marks import COMPOSITE, GENERATED, Mark
 
+from .crophash import centre_hash
 from .phash import phash
 
 
 class Stamped(NamedTuple):
-    """A picture's file, with its mark, and the hash by which copies of it are found."""
+    """A picture's file, with its mark, and the hashes by which copies and crops of it are found."""
 
     content: bytes
-    phash: str
+    phash: str = ""
+    centre: str = ""
 
 
 def stamped(
@@ -32,4 +34,4 @@ def stamped(
     """
     drawn = to_picture(picture, grey=grey) if isinstance(picture, Tensor) else picture
     mark = Mark(COMPOSITE if real else GENERATED, recipe)
-    return Stamped(png_bytes(drawn, grey=grey, mark=mark), phash(drawn))
+    return Stamped(png_bytes(drawn, grey=grey, mark=mark), phash(drawn), centre_hash(drawn))

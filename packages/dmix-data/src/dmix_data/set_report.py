@@ -33,9 +33,15 @@ path { fill-opacity: .18; stroke-width: 1; vector-effect: non-scaling-stroke; }
 .no-outlines .frame svg { display: none; } figcaption { font-size: .82em; overflow-wrap: anywhere; }
 .filters { display: flex; flex-wrap: wrap; gap: .4rem 1rem; margin: .6rem 0 1rem; align-items: center; }
 select, input { font: inherit; color: inherit; background: var(--ground); border: 1px solid var(--rule); }
-.bars { display: flex; align-items: flex-end; gap: 2px; height: 90px; max-width: 560px; }
-.bars div { flex: 1; background: var(--c0); min-height: 1px; }
+.bars { display: flex; align-items: flex-end; gap: 3px; height: 90px; max-width: 560px; margin-top: .8rem; }
+.bars div { flex: 1; display: flex; align-items: flex-end; height: 100%; border-bottom: 1px solid var(--rule); }
+.bars i { flex: 1; background: var(--c0); } .bars i + i { background: var(--c1); }
+.key { color: var(--c0); } .key + .key { color: var(--c1); margin-left: 1rem; }
 .axis { display: flex; justify-content: space-between; max-width: 560px; margin-bottom: 1.2rem; }
+.wide { overflow-x: auto; } .wide td { overflow-wrap: normal; font-variant-numeric: tabular-nums; }
+pre { overflow-x: auto; border: 1px solid var(--rule); padding: .6rem .8rem; max-width: 100%; }
+@media (max-width: 560px) { td:first-child { white-space: normal; } td { padding-right: .7rem; }
+  .gallery { grid-template-columns: repeat(auto-fill, minmax(120px, 1fr)); } }
 """ + "".join(f".k{i} {{ fill: var(--c{i}); stroke: var(--c{i}); }}\n" for i in range(COLOURS))
 
 SCRIPT = """
@@ -110,7 +116,7 @@ def _chosen(count: int) -> frozenset[int]:
 def _head(source: StoredSet, figures: SetFigures) -> Iterator[str]:
     info = source.info
     yield f"<h1>{escape(info.name)}</h1>"
-    yield f'<p class="soft">{figures.samples} samples in {len(figures.groups)} groups; contains synthetic images.</p>'
+    yield f'<p class="soft">{figures.samples} samples, groups: {len(figures.groups)}; contains synthetic images.</p>'
     yield "<h2>What it holds</h2>"
     counted: dict[str, Mapping[str, int]] = {
         "kinds": figures.kinds,
@@ -131,10 +137,23 @@ def _counts(counts: Mapping[str, int], shown: int = 12) -> str:
 
 def _checks(source: StoredSet, figures: SetFigures) -> Iterator[str]:
     """What the checks found in samples that were taken, and why others were not."""
-    reasons = Counter(reason for entry in rejected(source.root) for reason in entry.reasons)
+    draws = [*rejected(source.root)]
+    reasons = Counter(reason for entry in draws for reason in entry.reasons)
+    made = figures.kinds["composite"] + len(draws)
     yield "<h2>Checks</h2>"
-    yield f"<p>Flags of samples that were taken: {escape(_counts(figures.flags) or 'none')}.</p>"
-    yield f"<p>Reasons for which others were rejected: {escape(_counts(reasons) or 'none is recorded')}.</p>"
+    yield f"<p>Of {made} composites {len(draws)} were turned down.</p>"
+    if found := figures.flags | reasons:
+        rows = [(name, _share(figures.flags[name], made), _share(reasons[name], made)) for name in sorted(found)]
+        yield _wide([("what the checks found", "taken with it", "turned down for it"), *rows])
+
+
+def _share(count: int, of: int) -> str:
+    return f"{count} ({count / max(of, 1):.1%})" if count else "-"
+
+
+def _wide(rows: Iterable[Sequence[str]]) -> str:
+    """A table of figures, which scrolls on its own where the screen is narrow."""
+    return f'<div class="wide">{table(rows)}</div>'
 
 
 def _objects(source: StoredSet, figures: SetFigures, beside: SetFigures | None) -> Iterator[str]:
@@ -145,9 +164,9 @@ def _objects(source: StoredSet, figures: SetFigures, beside: SetFigures | None) 
     for name in source.info.classes:
         rows = [*_rows(figures, name), *(_rows(beside, name, "real: ") if beside else ())]
         yield f"<h3>{escape(name)}</h3>"
-        yield table([("", "least", "lower quarter", "median", "upper quarter", "most"), *rows])
+        yield _wide([("", "least", "lower quarter", "median", "upper quarter", "most"), *rows])
         if areas := figures.areas.get(name):
-            yield _bars(f"areas of {name}", areas)
+            yield _bars(name, areas, beside.areas.get(name, ()) if beside else ())
 
 
 def _rows(figures: SetFigures, name: str, prefix: str = "") -> Iterator[Sequence[str]]:
@@ -159,14 +178,22 @@ def _quartiles(values: Sequence[float]) -> list[str]:
     return [f"{each:.0f}" for each in np.percentile(values, (0, 25, 50, 75, 100))] if values else ["-"] * 5
 
 
-def _bars(title: str, areas: Sequence[int]) -> str:
-    """A histogram of areas, each bar as wide as a fifth of a doubling."""
-    logs = np.log2(np.maximum(areas, 1))
-    low, high = float(logs.min()), float(logs.max()) + 1e-9
-    counts, _ = np.histogram(logs, bins=max(1, min(40, round(5 * (high - low)) + 1)), range=(low, high))
-    bars = "".join(f'<div style="height: {100 * count / counts.max():.0f}%"></div>' for count in counts)
-    ends = f"<span>{2**low:.0f} pixels</span><span>{2**high:.0f}</span>"
-    return f'<div class="bars" role="img" aria-label="{escape(title)}">{bars}</div><div class="axis soft">{ends}</div>'
+def _bars(name: str, areas: Sequence[int], real: Sequence[int]) -> str:
+    """Histograms of areas, each bar as wide as a third of a doubling, in shares of their own number."""
+    shown = [np.log2(np.maximum(values, 1)) for values in (areas, real) if len(values)]
+    low, high = float(min(map(np.min, shown))), float(max(map(np.max, shown))) + 1e-9
+    bins = max(1, min(40, round(3 * (high - low)) + 1))
+    shares = np.array([np.histogram(logs, bins=bins, range=(low, high))[0] / len(logs) for logs in shown])
+    heights = (100 * shares / shares.max()).round().astype(int).T
+    bars = "".join(f"<div>{''.join(map(_bar, bar))}</div>" for bar in heights)
+    keys = "".join(f'<span class="key">{each}</span>' for each in ("this set", "real ones")[: len(shown)])
+    ends = f"<span>{2**low:.0f} pixels</span><span>{keys}</span><span>{2**high:.0f}</span>"
+    title = escape(f"areas of {name}")
+    return f'<div class="bars" role="img" aria-label="{title}">{bars}</div><div class="axis soft">{ends}</div>'
+
+
+def _bar(height: int) -> str:
+    return f'<i style="height: {height}%"></i>'
 
 
 def _settings(source: StoredSet) -> Iterator[str]:
@@ -176,8 +203,13 @@ def _settings(source: StoredSet) -> Iterator[str]:
     if info.source:
         yield f"<pre><code>{escape(json.dumps(info.source, indent=2, sort_keys=True))}</code></pre>"
     folder = shlex.quote(source.root.as_posix())
-    commands = (f"dmix export {folder} --format coco,yolo-seg -o exported", f"dmix report {folder}")
-    yield f"<h2>Commands</h2><pre><code>{escape(chr(10).join(commands))}</code></pre>"
+    commands = [f"dmix verify {folder}", f"dmix export {folder} --format coco,yolo-seg -o exported"]
+    commands += [f"dmix report {folder}", f"dmix detect PICTURES --manifest {folder}"]
+    yield "<h2>Commands</h2>"
+    if info.source:
+        yield "<p>With the settings above in a file settings.json, the first makes the same set again.</p>"
+        commands.insert(0, "dmix generate settings.json -o again")
+    yield f"<pre><code>{escape(chr(10).join(commands))}</code></pre>"
 
 
 # ---- pictures -----------------------------------------------------------------------------------------------

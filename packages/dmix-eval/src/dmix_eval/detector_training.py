@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dmix_models.precision import Precision, choose, images_per_second
-from dmix_models.unet import channels_last
+from dmix_models.unet_layers import channels_last
 
 from .detector import Detector, Timed
 from .detector_batches import Batch, Share, batches

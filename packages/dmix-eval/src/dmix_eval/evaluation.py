@@ -16,9 +16,11 @@ from dmix_data.exceptions import DataError
 from dmix_data.options import DataOptions
 from dmix_models.memorisation import LEAST, Memorisation, as_record, compare_images
 
+from .features import OnnxFeatures
+from .kernel_distance import Features, kid, real_kid
 from .object_figures import FIGURES
 from .photographs import GeneratedSet, generated_photographs, real_photographs
-from .random_features import NAME, kid, real_kid
+from .random_features import RandomFeatures
 from .set_distances import (
     INTERVAL,
     NONE,
@@ -44,6 +46,7 @@ BACKGROUNDS = 300  # windows of each kind
 AT_MOST = 400  # objects whose figures are measured
 NEAREST = 64  # objects that are looked for among real crops
 PAIRED = 100  # objects whose distances from each other are measured
+TOLD = "Can it be told from real?"
 FEWEST = 4  # objects, or groups of real ones
 
 
@@ -90,12 +93,14 @@ class Evaluation:
     Attributes:
         name: of the set's folder.
         novelty: distances to real crops against those of left-out ones; None where there are too few groups.
+        features: the user's own, by which KID was measured a second time.
     """
 
     name: str
     figures: Figures
     wholes: dict[str, Whole]
     novelty: Memorisation | None
+    features: OnnxFeatures | None = None
 
     def record(self) -> dict[str, Any]:
         """All figures as JSON has them; NaN as null."""
@@ -116,11 +121,18 @@ class Evaluation:
                     for name, each in self.wholes.items()
                 },
                 "novelty": as_record(self.novelty) if self.novelty else None,
+                "features": self.features.record() if self.features else None,
             }
         )
 
 
-def evaluate(folder: str | Path, real: str | Path, classes: tuple[str, ...] = (), side: int = 64) -> Evaluation:
+def evaluate(
+    folder: str | Path,
+    real: str | Path,
+    classes: tuple[str, ...] = (),
+    side: int = 64,
+    features: OnnxFeatures | None = None,
+) -> Evaluation:
     """Measure a generated set against real pictures.
 
     Args:
@@ -128,14 +140,17 @@ def evaluate(folder: str | Path, real: str | Path, classes: tuple[str, ...] = ()
         real: a data set with pictures of defects, their masks, and normal pictures.
         classes: the objects that count; none: all.
         side: of the windows in which objects are seen, in pixels.
+        features: by which KID is measured, too; that on random features always is.
 
     Raises:
         DataError: fewer than four objects, or than four groups of real ones.
+        FeaturesError: the features cannot be computed of such windows.
     """
     found, photographs = generated_photographs(folder, classes), real_photographs(real, classes)
     ours = _spread(generated_specimens(found, side), AT_MOST)
     theirs = real_specimens(photographs, side)
     _check_enough(ours, theirs, folder, real)
+    distances = dict(_distances(ours, theirs, features))
     normal = [each for each in photographs if each.normal]
     plain = (
         backgrounds(found.composites, BACKGROUND_SIDE, BACKGROUNDS),
@@ -145,8 +160,9 @@ def evaluate(folder: str | Path, real: str | Path, classes: tuple[str, ...] = ()
     return Evaluation(
         Path(folder).name,
         _figures(ours, theirs, pasted),
-        dict(_wholes(ours, theirs, plain, unseen_share(found))),
+        dict(_wholes(ours, theirs, plain, unseen_share(found))) | distances,
         _novelty(ours, real, classes, side),
+        features,
     )
 
 
@@ -205,16 +221,25 @@ def _wholes(
     plain: tuple[list[Specimen], list[Specimen]],
     unseen: Estimate,
 ) -> Iterator[tuple[str, Whole]]:
-    told, varied = "Can it be told from real?", "Is it new and varied?"
+    told, varied = TOLD, "Is it new and varied?"
     text = "AUROC of a classifier over groups left out; 0.5: it cannot tell"
     yield "objects unseen", Whole("Is it there?", "share of objects of which no pixel shows", unseen, NONE)
     yield "objects told apart", Whole(told, text, told_apart(ours, real, True), real_told_apart(real, True))
     if len({each.group for each in plain[0]}) >= FEWEST:
         apart, among = told_apart(*plain, False), real_told_apart(plain[1], False)
         yield "backgrounds told apart", Whole(told, text, apart, among)
-    yield NAME, Whole(told, "compare its values with each other alone; 0: alike", kid(ours, real), real_kid(real))
     text = "mean distance between two objects, as of nearest crops; real ones show what is varied"
     yield "diversity", Whole(varied, text, diversity(ours), diversity(real))
+
+
+def _distances(
+    ours: Sequence[Specimen], real: Sequence[Specimen], features: OnnxFeatures | None
+) -> Iterator[tuple[str, Whole]]:
+    """KID on random features, and on the user's own."""
+    text = "compare its values with each other alone; 0: alike"
+    networks: list[Features] = [RandomFeatures(), *([features] if features else [])]
+    for each in networks:
+        yield f"KID on {each.name}", Whole(TOLD, text, kid(ours, real, each), real_kid(real, each))
 
 
 def diversity(found: Sequence[Specimen]) -> Estimate:

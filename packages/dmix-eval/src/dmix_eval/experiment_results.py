@@ -13,8 +13,11 @@ from .histograms import Seen
 from .scores import PixelCounts, Scores
 
 Part = Literal["validation", "test"]
+Shown = Part | Literal["both"]
 Way = Literal["windows", "whole"]
 PARTS: tuple[Part, ...] = ("validation", "test")
+SHOWN: tuple[Shown, ...] = (*PARTS, "both")
+"""What tables have; both are the pictures of both parts pooled, by which no settings may be chosen."""
 WAYS: tuple[Way, ...] = ("windows", "whole")
 
 
@@ -53,6 +56,18 @@ class Result(BaseModel):
     seconds: float
     made_with: dict[str, str]
     tested: dict[Part, dict[Way, Tested]]
+
+    def on(self, part: Shown, way: Way) -> Tested:
+        """How the detector did on a part, or on both as one, at the threshold of the validation part."""
+        if part != "both":
+            return self.tested[part][way]
+        seen = [_of_part(each, name) for name in PARTS for each in self.tested[name][way].seen]
+        return _tested(Scores(seen), self.tested["validation"][way].threshold)
+
+
+def _of_part(seen: Seen, part: Part) -> Seen:
+    """The same under a name that no picture of another part has; parts share no groups."""
+    return seen.model_copy(update={"name": f"{part}/{seen.name}"})
 
 
 def tested(seen: dict[Part, dict[Way, list[Seen]]]) -> dict[Part, dict[Way, Tested]]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .experiment_config import Experiment
-from .experiment_results import PARTS, WAYS, Part, Result, Results, Tested, Way
+from .experiment_results import SHOWN, WAYS, Result, Results, Shown, Tested, Way
 from .histograms import Seen
 from .scores import MEASURES, Numbers, Scores, resampled
 
@@ -89,19 +89,19 @@ def _interval(values: Numbers) -> tuple[float, float]:
 
 
 def summary(results: Results) -> list[dict[str, Any]]:
-    """A record for each part, way and row that has results."""
+    """A record for each part, both as one, way and row that has results."""
     found = {row.name: results.of_row(row) for row in results.experiment.rows}
     return [
-        {"part": part, "way": way, **record}
-        for part in PARTS
+        {"part": part, "way": way, "for_choosing": part == "validation", **record}
+        for part in SHOWN
         for way in WAYS
         for record in _records(results.experiment, _tested(found, part, way))
     ]
 
 
-def _tested(found: Mapping[str, Mapping[int, Result]], part: Part, way: Way) -> dict[str, dict[int, Tested]]:
+def _tested(found: Mapping[str, Mapping[int, Result]], part: Shown, way: Way) -> dict[str, dict[int, Tested]]:
     return {
-        name: {seed: result.tested[part][way] for seed, result in of_row.items()}
+        name: {seed: result.on(part, way) for seed, result in of_row.items()}
         for name, of_row in found.items()
         if of_row
     }
@@ -145,22 +145,30 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def markdown(records: Sequence[dict[str, Any]], experiment: Experiment) -> str:
-    """The tables of all parts and ways."""
+    """The tables of all parts, both as one, and ways."""
     parts = [
-        _table([each for each in records if (each["part"], each["way"]) == (part, way)], f"{part}, {_WAYS[way]}")
-        for part in PARTS
+        _table(
+            [each for each in records if (each["part"], each["way"]) == (part, way)], f"{_PARTS[part]}, {_WAYS[way]}"
+        )
+        for part in SHOWN
         for way in WAYS
     ]
     return f"# {experiment.name}\n\n{_NOTE}\n" + "".join(parts)
 
 
+_PARTS = {
+    "validation": "validation",
+    "test": "test",
+    "both": "validation and test pooled (for the report, not for choosing settings)",
+}
 _WAYS = {"windows": "by windows", "whole": "in one pass"}
 _PICTURES = "{defects} pictures of defects on {defects_groups} tiles, {normal} normal ones of {normal_groups}.\n\n"
 _NOTE = (
     "Figures are means over seeds. Differences are against the row with as many real pictures and nothing added: the "
     "mean over seeds, 95 % intervals over resampled tiles and over resampled pictures, and how many seeds agree in "
     "being better; of few tiles an interval over tiles says little. False pixels and the found share are at the "
-    "threshold of the highest F1 on validation."
+    "threshold of the highest F1 on validation. Validation and test pooled are all of their pictures as one part: more "
+    "tiles to judge by, but settings are chosen by validation alone."
 )
 
 

@@ -11,7 +11,7 @@ from skimage.measure import regionprops
 from sklearn.metrics import roc_auc_score
 
 from dmix_core.quality import RING, Visibility, visibility
-from dmix_models.verdict import holes_of, pieces_of, roughness_of
+from dmix_data.shapes import holes_of, pieces_of, roughness_of
 
 from .specimens import Specimen
 

@@ -1,6 +1,5 @@
 """`dmix generate`, `dmix verify` and `dmix merge`: labelled sets of composites."""
 
-import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,18 +9,22 @@ import click
 
 from dmix_cli.failures import wrong_use
 from dmix_cli.field_options import Decorator, apply, options_of
-from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, NamesType, SettingType
+from dmix_cli.parameters import FILE, FOLDER, NEW_FOLDER, Count, NamesType, Setting, SettingType
 from dmix_cli.printing import json_option, print_json, say
+from dmix_core.rule_presets import PRESETS
 
 from .generate_config import ConfigError, GenerateConfig
 
 if TYPE_CHECKING:
+    from collections import Counter
+
+    from .engines import Engine
     from .generating import Report
     from .units import Unit
 
 PLACING = ("roi", "min_distance", "max_overlap", "val", "test", "seed")
 LABELS = ("min_piece", "fill_holes", "min_contrast", "tries", "best_of")
-COMPUTING = ("steps", "merge_from", "listen_from", "threshold", "device", "threads", "name")
+COMPUTING = ("steps", "merge_from", "listen_from", "threshold", "device", "name")
 
 
 def _without_defaults(*fields: str) -> list[Decorator]:
@@ -47,31 +50,55 @@ class ShardType(click.ParamType):
         return int(place), int(count)
 
 
+class ThreadsType(click.ParamType):
+    """A number, or "auto"."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else Count(1, 1024).convert(value, param, ctx)
+
+
 WHAT: list[Decorator] = [
     click.option("--backgrounds", metavar="MODEL|FOLDER", help="A model, or a folder of photographs of any size."),
     click.option(
         "--object",
         "objects",
         multiple=True,
-        metavar="MODEL[,class=NAME][,weight=W]",
-        help="A model of objects; repeat it for several.",
+        metavar="MODEL[@x,y,w,h][,class=NAME][,weight=W]",
+        help="A model of objects, in a fixed box where one is stated; repeat it for several.",
     ),
     click.option("-n", "n", type=Count(1, "MOST_SAMPLES"), help="How many composites."),
-    click.option("--per-image", metavar="N|N-M", help="How many objects in each, such as 1-3.  [default: 1]"),
-    click.option("--recipe", type=FILE, help="A recipe whose rules are used, in the place of the defaults."),
+    click.option("--per-image", metavar="N|N-M", help=f"{GenerateConfig.model_fields['per_image'].description}"),
+    *options_of(GenerateConfig, "preset", preset={"type": click.Choice([*PRESETS]), "show_default": False}),
+    click.option("--recipe", type=FILE, help=f"{GenerateConfig.model_fields['recipe'].description}"),
     click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A schedule, stepper or merge rule."),
     click.option(
         "--timesteps", multiple=True, type=SettingType(), help="KEY=VALUE: a setting of the schedule of timesteps."
     ),
     *options_of(GenerateConfig, "place", place={"default": None, "show_default": False}),
+    click.option("--boxes", type=FILE, help=f"{GenerateConfig.model_fields['boxes'].description}"),
     click.option("--real", type=FOLDER, help=f"{GenerateConfig.model_fields['real'].description}"),
     *_without_defaults(*PLACING),
-    click.option("--twins", is_flag=True, help=f"{GenerateConfig.model_fields['twins'].description}"),
+    click.option("--groups", metavar="RULE", help=f"{GenerateConfig.model_fields['groups'].description}"),
+    click.option("--twins", is_flag=True, default=None, help=f"{GenerateConfig.model_fields['twins'].description}"),
     click.option("--share", metavar="NxM", help=f"{GenerateConfig.model_fields['share'].description}"),
     click.option("--strength", metavar="F|F-F", help=f"{GenerateConfig.model_fields['strength'].description}"),
     click.option("--near-miss", metavar="F|F-F", help=f"{GenerateConfig.model_fields['near_miss'].description}"),
-    click.option("--reject", is_flag=True, help=f"{GenerateConfig.model_fields['reject'].description}"),
+    click.option("--reject/--no-reject", default=None, help=f"{GenerateConfig.model_fields['reject'].description}"),
     *_without_defaults(*LABELS, *COMPUTING),
+    click.option(
+        "--licence",
+        multiple=True,
+        metavar="[WHAT=]TEXT",
+        help=f"{GenerateConfig.model_fields['licence'].description}",
+    ),
+    click.option(
+        "--threads",
+        type=ThreadsType(),
+        help="torch's threads in each process; they decide the last bits. auto: what makes most samples here, by one "
+        "timing of each.  [default: 1]",
+    ),
 ]
 
 
@@ -80,11 +107,14 @@ WHAT: list[Decorator] = [
 @apply(WHAT)
 @click.option("-o", "--out", type=NEW_FOLDER, required=True, help="The folder of the set.")
 @click.option("--workers", type=Count(1, 1024), help="Processes.  [default: one for each CPU; 1 on other devices]")
+@click.option("--engine", metavar="NAME", default="processes", show_default=True, help="What the workers are.")
+@click.option("--engine-set", "engine_settings", multiple=True, type=SettingType(), help="A setting of the engine.")
 @click.option("--resume", is_flag=True, help="Go on with a set of the same settings that was interrupted.")
 @click.option("--shard", type=ShardType(), default="1/1", help="Make a part of the set, for `dmix merge`.")
 @click.option(
     "--format", "formats", type=NamesType(), help="Export the finished set in these formats, to OUT-exported."
 )
+@click.option("--dry-run", is_flag=True, help="Tell what the set will hold and cost; write nothing.")
 @click.option("--events", is_flag=True, help="Print a line of JSON on stderr for each sample that is committed.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
 @json_option
@@ -92,6 +122,7 @@ def generate_command(
     settings: Path | None,
     out: Path,
     formats: list[str] | None,
+    dry_run: bool,
     events: bool,
     quiet: bool,
     as_json: bool,
@@ -99,12 +130,14 @@ def generate_command(
 ) -> None:
     """Generate a set of composites with masks, boxes and a split, as a JSON file of SETTINGS or the options state it.
 
-    The same settings give the same bytes for any number of workers and shards, and after any interruption.
+    The same settings give the same bytes for any number of workers and shards, and after any interruption. Workers are
+    processes of this machine, tasks of SLURM (--engine slurm), or what the engine of a plugin makes them.
 
     \b
     Examples:
       dmix generate --backgrounds normal/ --object blowhole --per-image 1-3 -n 300 --val 0.2 -o set
       dmix generate settings.json -o set --resume
+      dmix generate settings.json -o set --engine slurm --engine-set partition=gpu --workers 20
     """
     from dmix_cli.progress import progress
 
@@ -115,15 +148,25 @@ def generate_command(
     _check_formats(formats or ())
     how = {name: given.pop(name) for name in ("workers", "resume", "shard")}
     with wrong_use(ConfigError):
+        how["engine"] = _engine(given.pop("engine"), given.pop("engine_settings"))
+        automatic = given["threads"] == "auto"
+        given |= {"threads": None} if automatic else {}
         config = _config(settings, given)
-        how["workers"] = how["workers"] or _processes(config)
-        count, done = len(numbers_of(config, how["shard"])), itertools.count(1)
-        with progress("generating", "image", quiet or events, total=count) as bar:
+        if automatic:
+            config = _with_threads(config, out, quiet, how)
+        if dry_run:
+            _forecast(config, how["shard"], how["workers"], as_json)
+            return
+        numbers = numbers_of(config, how["shard"])
+        with progress("generating", "image", quiet or events, total=len(numbers)) as bar:
 
             def show(unit: "Unit") -> None:
+                done = numbers.index(unit.entries[0].number // config.per_record) + 1
+                if not bar.n:
+                    bar.initial = bar.n = done - 1  # those made before count, but not in the rate
                 bar.update()
                 if events:
-                    _print_event(unit, next(done), count)
+                    _print_event(unit, done, len(numbers))
 
             report = generate(config, out=out, on_unit=show, **how)
     if as_json:
@@ -135,6 +178,50 @@ def generate_command(
 
         target = out.with_name(f"{out.name}-exported")
         click.get_current_context().invoke(export, folder=out, names=formats, out=target, quiet=quiet or as_json)
+
+
+def _forecast(config: GenerateConfig, shard: tuple[int, int], workers: int | None, as_json: bool) -> None:
+    """Print what a set will hold and cost."""
+    from datetime import timedelta
+
+    from .engines import usual_workers
+    from .set_forecast import forecast
+
+    found, workers = forecast(config, shard), workers or usual_workers(config)
+    seconds = found.seconds / workers
+    if as_json:
+        print_json(vars(found) | {"workers": workers})
+        return
+    parts = ", ".join(f"{count} {side}" for side, count in found.splits.most_common())
+    say("A dry run: nothing was written.\n")
+    say(f"  composites     {found.composites:,} in {found.groups:,} groups ({parts}); {found.samples:,} samples")
+    say(f"  objects        {_listed(found.classes)}")
+    say(f"  backgrounds    {_listed(found.backgrounds)}")
+    say(f"  network calls  {found.calls:,}{', and those of samples that are drawn again' if config.reject else ''}")
+    say(f"  time           about {timedelta(seconds=round(seconds))} with --workers {workers}, by one sample")
+
+
+def _listed(counts: "Counter[str]", shown: int = 8) -> str:
+    listed = ", ".join(f"{name}: {count:,}" for name, count in counts.most_common(shown))
+    return f"{listed}, ... ({len(counts):,} in all)" if len(counts) > shown else listed or "none"
+
+
+def _with_threads(config: GenerateConfig, out: Path, quiet: bool, how: dict[str, Any]) -> GenerateConfig:
+    """The config with the threads that a set which is resumed has, or else those that are best here."""
+    from dmix_data.generated_set import SET, read_info
+
+    from .thread_trials import best, trials
+
+    if how["shard"] != (1, 1):
+        raise click.UsageError("--threads auto may choose differently on each machine, but shards have one number.")
+    if how["resume"] and (out / SET).is_file():
+        return config.model_copy(update={"threads": read_info(out).source.get("threads", config.threads)})
+    tried = []
+    for trial in trials(config, how["workers"]):
+        tried.append(trial)
+        if not quiet:
+            say(str(trial), err=True)
+    return config.model_copy(update={"threads": best(tried)})
 
 
 def _check_formats(formats: Iterable[str]) -> None:
@@ -201,13 +288,17 @@ def _config(settings: Path | None, given: dict[str, Any]) -> GenerateConfig:
     from .generate_config import read_config
 
     given["timesteps"] = {each.key: each.value for each in given["timesteps"]}
-    given |= {name: str(given[name]) for name in ("recipe", "real") if given[name]}
-    stated = {name: value for name, value in given.items() if value or (value == 0 and value is not False)}
+    given |= {name: str(given[name]) for name in ("recipe", "real", "boxes") if given[name]}
+    stated = {name: value for name, value in given.items() if value or value == 0}
     return read_config(settings, **stated) if settings else GenerateConfig.from_data(stated, "the options")
 
 
-def _processes(config: GenerateConfig) -> int:
-    import os
+def _engine(name: str, settings: Iterable[Setting]) -> "Engine":
+    """The engine of this name with the settings that are typed for it."""
+    from dmix_core.registry import Registry
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable // config.threads, config.n)) if config.device == "cpu" else 1
+    for each in settings:
+        if each.owner not in (None, name):
+            raise click.UsageError(f"--engine-set {each.owner}.{each.key}: the engine is {name}. Expected KEY=VALUE.")
+    made: Engine = Registry.load().create("engine", name, {each.key: each.value for each in settings})
+    return made

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +13,12 @@ from dmix_core.recipe import made_with
 from dmix_core.registry import Registry
 from dmix_data.generated_set import SampleEntry, SetInfo, entries
 
+from .engines import Engine, Job
 from .generate_config import ConfigError, GenerateConfig
-from .making import Maker
+from .licences import origins_of
+from .making import Maker, stated_rules
 from .planning import plan
-from .pool import written
+from .pool import Processes
 from .set_folder import SetError, SetFolder
 from .sources import sources_of
 from .units import Unit
@@ -58,7 +61,8 @@ def generate(
     config: GenerateConfig | None = None,
     *,
     out: str | Path,
-    workers: int = 1,
+    workers: int | None = 1,
+    engine: Engine | None = None,
     resume: bool = False,
     shard: Shard = (1, 1),
     registry: Registry | Loader | None = None,
@@ -72,7 +76,9 @@ def generate(
     Args:
         config: what to generate; None: made of `settings`, which are the fields of a GenerateConfig.
         out: the folder, new or empty, or with `resume` one of the same settings, whose files are checked first.
-        workers: processes; with more than 1 a script guards its start by `if __name__ == "__main__"`.
+        workers: processes; with more than 1 a script guards its start by `if __name__ == "__main__"`. None: as many as
+            are usual where the engine works.
+        engine: what the workers are, such as `dmix_factory.slurm.Slurm()`; None: processes of this machine.
         shard: (i, n), 1 <= i <= n: make every n-th record from the i-th on; `merge` joins the shards.
         registry: where names come from in this process; workers use everything that is installed.
 
@@ -86,14 +92,16 @@ def generate(
     report = Report(Path(out))
     _check_plan(maker, numbers)
     with SetFolder(out, info_of(maker), resume, config.per_record) as folder:
-        report.repaired = _repair(folder, maker, workers)
+        job, engine = Job(config, maker.sources, folder.path, maker), engine or Processes()
+        report.repaired = _repair(job, engine, workers)
         left = _from(numbers, (folder.last + 1) // config.per_record)
         report.samples = (len(numbers) - len(left)) * config.per_record
-        for unit in written(maker, plan(config, maker.sources, left), folder.path, workers):
-            folder.commit(unit)
-            report.add(unit)
-            if on_unit:
-                on_unit(unit)
+        with closing(engine.units(job, left, workers)) as units:
+            for unit in units:
+                folder.commit(unit)
+                report.add(unit)
+                if on_unit:
+                    on_unit(unit)
     return report
 
 
@@ -123,30 +131,33 @@ def _from(numbers: range, first: int) -> range:
 def info_of(maker: Maker) -> SetInfo:
     """What set.json states of the set."""
     config, sources, loader = maker.config, maker.sources, maker.loader
-    painting = () if sources.real else (config.backgrounds,)
-    models = {model: loader.denoiser(model) for model in (*painting, *(each.model for each in config.objects))}
+    models = maker.models
     ours = {"dmix-factory": metadata.version("dmix-factory"), "threads": str(config.threads)}
     made = made_with(loader.registry, models) | ours
     weights = {what: digest for what, digest in made.items() if what.startswith("model ")}
+    origins = origins_of(config, sources, models)
     return SetInfo(
         name=config.name,
         classes=config.classes,
         recipe=config.digest(sources=sources.facts(), rules=maker.digest, weights=weights),
         made_with=made,
-        source=config.model_dump(mode="json"),
+        source=config.model_dump(mode="json") | {"rules": stated_rules(maker.rules)},
+        sources=origins.sources,
+        licences=origins.licences,
         real=sources.real,
         samples=config.n * config.per_record,
     )
 
 
-def _repair(folder: SetFolder, maker: Maker, workers: int) -> int:
+def _repair(job: Job, engine: Engine, workers: int | None) -> int:
     """Make files again that are missing or damaged, and return how many."""
-    damaged = {entry.number: entry for entry in entries(folder.path) if damaged_files(folder.path, entry)}
-    files = sum(len(damaged_files(folder.path, entry)) for entry in damaged.values())
-    units = dict.fromkeys(number // maker.config.per_record for number in damaged)
-    records = (record for number in units for record in plan(maker.config, maker.sources, range(number, number + 1)))
-    for unit in written(maker, records, folder.path, workers) if damaged else ():
-        _check_same(unit.entries, damaged)
+    damaged = {entry.number: entry for entry in entries(job.folder) if damaged_files(job.folder, entry)}
+    files = sum(len(damaged_files(job.folder, entry)) for entry in damaged.values())
+    records = dict.fromkeys(number // job.config.per_record for number in damaged)
+    if records:
+        with closing(engine.units(job, [*records], workers)) as units:
+            for unit in units:
+                _check_same(unit.entries, damaged)
     return files
 
 

@@ -1,5 +1,6 @@
 """Masks cleaned by a stated rule: small pieces are taken away, small holes are filled."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,14 +47,15 @@ class Cleaning:
         return tuple(done)
 
 
-def pieces(mask: Mask) -> int:
-    """How many pieces a mask has; those that touch by their corners are one."""
-    return int(label(mask).max(initial=0))
-
-
 def holes(mask: Mask) -> Mask:
     """The pixels that a mask encloses."""
     return _holes(mask, mask.size)
+
+
+def without_specks(mask: Mask, share: float) -> Mask:
+    """The mask without pieces that have less than a share of its largest one's pixels."""
+    largest = int(np.bincount(label(mask).ravel())[1:].max(initial=0))
+    return mask & ~_small_pieces(mask, math.ceil(share * largest))
 
 
 def _small_pieces(mask: Mask, least: int) -> Mask:

@@ -4,23 +4,26 @@ from collections import deque
 
 from dmix_core.composer import Composer
 from dmix_core.edits import ObjectEdit, RecipeEdit
+from dmix_core.geometry import Size
 from dmix_core.loading import Loader
 from dmix_core.naming import free_name
-from dmix_core.recipe import Recipe
+from dmix_core.protocols import Denoiser
+from dmix_core.recipe import Choice, Recipe, RegionRecipe
 from dmix_core.sample import Sample
 from dmix_core.walker import Begun
 
-from .generate_config import LISTEN_IN_PHOTOGRAPHS, THRESHOLD_IN_PHOTOGRAPHS, GenerateConfig, class_of
+from .generate_config import GenerateConfig, class_of
 from .labels import Cleaning
-from .measured import usual_areas
+from .measured import LONGEST, usual_traits
 from .plan_draws import Draws
-from .planning import PlanRecord, plan
+from .planning import PlannedObject, PlanRecord, plan
 from .sample_checks import flags_of
 from .shots import Shot
 from .sources import Background, Sources
 from .units import Take, Unit, unit_of
 
-HARD_MASK = "hard-mask"
+MARGIN = 2
+"""Pixels of a model's grid along the inner sides of a box that objects keep free."""
 
 
 class Maker:
@@ -34,12 +37,12 @@ class Maker:
     """
 
     def __init__(self, config: GenerateConfig, sources: Sources, loader: Loader) -> None:
-        self.config, self.sources, self.loader = config, sources, loader
+        self.config, self.sources, self.loader = config.completed(sources.real), sources, loader
         self.rules = rules_of(config, sources, loader)
         compute = self.rules.compute(loader.registry)
         for region in self.rules.regions[sources.real :]:
             region.region(loader, compute)  # kept here, so that no sample loads it again
-        self._areas = usual_areas(sources.measured) if sources.measured else None
+        self._usual = [usual_traits(sources.measured, class_of(each)) for each in config.objects]
         self._states = _States()
         self._cleaning = Cleaning(config.min_piece, config.fill_holes)
 
@@ -47,6 +50,18 @@ class Maker:
     def digest(self) -> str:
         """Of the rules, wherever photographs lie."""
         return _named(self.rules, self.sources.backgrounds[0]).digest()
+
+    @property
+    def models(self) -> dict[str, Denoiser]:
+        """The denoisers of the set by their references, without photographs."""
+        painting = () if self.sources.real else (self.config.backgrounds,)
+        references = (*painting, *(each.model for each in self.config.objects))
+        return {model: self.loader.denoiser(model) for model in references}
+
+    @property
+    def makes_twins(self) -> bool:
+        """Whether each composite's background is composed alone, too."""
+        return self.sources.real or self.config.wants_twin
 
     def make(self, record: PlanRecord) -> Unit:
         """The finished samples of a record.
@@ -69,8 +84,8 @@ class Maker:
         strength = draws.uniform(*self.config.strength) if self.config.strength else 1.0
         faint = draws.uniform(*self.config.near_miss) if self.config.near_miss else None
         shown = shot.at_strength(strength)
-        numbers = range(1, len(record.objects) + 1)
-        flags = tuple(flags_of(shown, value, self.config.min_contrast, self._areas) for value in numbers)
+        usual = (self._usual[each.choice] for each in record.objects)
+        flags = tuple(flags_of(shown, value, self.config.min_contrast, limits) for value, limits in enumerate(usual, 1))
         near_miss = None if faint is None else shot.at_strength(faint).image
         return Take(record, attempt, _named(recipe, record.background).digest(), shown, strength, flags, near_miss)
 
@@ -81,32 +96,48 @@ class Maker:
         """
         bottom, *models = self.rules.regions
         of_background, of_objects = (f"-{state}" for state in record.states) if record.states else ("", "")
+        size = record.background.size
         regions = [bottom.model_copy(update={"name": bottom.name + of_background, "model": record.background.model})]
         for z, each in enumerate(record.objects, 1):
             name = class_of(self.config.objects[each.choice]) + of_objects
             name = free_name(name, [region.name for region in regions])
-            changes = {"name": name, "box": tuple(each.box), "z": bottom.z + z} | self._listening
-            regions.append(models[each.choice].model_copy(update=changes))
-        size = record.background.size
+            model = models[each.choice]
+            changes = {"name": name, "box": tuple(each.box), "z": bottom.z + z}
+            changes |= self._grid(each, model) | self._kept_inside(each, model, size)
+            regions.append(model.model_copy(update=changes))
         return self.rules.model_copy(update={"regions": tuple(regions), "size": size, "seed": record.seed})
 
-    @property
-    def _listening(self) -> dict[str, float]:
-        """From when on objects take in what is around them, where the recipe is not to decide it."""
-        stated = self.config.listen_from
-        if stated is None and _is_free(self.config, self.sources):
-            stated = LISTEN_IN_PHOTOGRAPHS
-        return {} if stated is None else {"listen_from": stated}
+    def _grid(self, planned: PlannedObject, model: RegionRecipe) -> dict[str, object]:
+        """A model that can paint its box at its own scale does so."""
+        multiple, size = self.sources.multiples[planned.choice], planned.box.size
+        own = self.loader.denoiser(self.config.objects[planned.choice].model).spec.picture.size
+        longer = all(mine <= side <= LONGEST * mine for side, mine in zip(size, own, strict=True))
+        if self.config.share or not multiple or not longer or size == own or any(side % multiple for side in size):
+            return {}
+        return {"settings": model.settings | {"grid": f"{planned.box.width}x{planned.box.height}"}}
+
+    def _kept_inside(self, planned: PlannedObject, model: RegionRecipe, canvas: Size) -> dict[str, object]:
+        """A wrapper by which no object crosses a side of its box, but where the canvas ends.
+
+        What is shared does not depend on where the box lies, so that it crosses none.
+        """
+        if not self.sources.masked[planned.choice]:
+            return {}
+        (height, width), box = canvas, planned.box
+        inner = box.x > 0, box.y > 0, box.x + box.width < width, box.y + box.height < height
+        sides = zip(("left", "top", "right", "bottom"), inner, strict=True)
+        margins = {side: MARGIN * (free or self.config.share is not None) for side, free in sides}
+        return {"wrap": (*model.wrap, Choice(use="inside", settings=margins))}
 
     def _shot(self, recipe: Recipe, record: PlanRecord) -> Shot:
         loader = self.loader.branch()
         composer = recipe.composer(loader)
-        alone = recipe.model_copy(update={"regions": recipe.regions[:1]})
+        alone = _background_of(recipe) if record.states else recipe.model_copy(update={"regions": recipe.regions[:1]})
         begun = self._states.begun(record, alone.composer(loader), composer) if record.states else None
         sample = _finished(composer, recipe.seed, begun)
         boxes = tuple(each.box for each in record.objects)
         shot = Shot(sample.image, sample.index, boxes, composer.grey)
-        if not (self.sources.real or self.config.wants_twin):
+        if not self.makes_twins:
             return shot
         return shot.beside(_finished(alone.composer(loader), recipe.seed, begun).image)
 
@@ -130,6 +161,13 @@ class _States:
         return begun
 
 
+def _background_of(recipe: Recipe) -> Recipe:
+    """The background alone; it is denoised as far as the composite's regions go before any of them listens."""
+    starts = (recipe.merge_from if each.listen_from is None else each.listen_from for each in recipe.regions)
+    bottom = recipe.regions[0].model_copy(update={"listen_from": min(starts)})
+    return recipe.model_copy(update={"regions": (bottom,)})
+
+
 def _finished(composer: Composer, seed: int, begun: dict[str, Begun] | None) -> Sample:
     last = deque(composer.steps([0], seed, begun), maxlen=1).pop()
     (sample,) = composer.finish(last).samples([0])
@@ -140,6 +178,7 @@ def rules_of(config: GenerateConfig, sources: Sources, loader: Loader) -> Recipe
     """The recipe that all samples follow, with the first background and one region for each model of objects."""
     first, size = sources.backgrounds[0], sources.sizes[0]
     edit = RecipeEdit(
+        preset=config.followed,
         background=first.model,
         objects=tuple(ObjectEdit(each.model, (0, 0, size[1], size[0])) for each in config.objects),
         plugins=config.plugins,
@@ -152,18 +191,31 @@ def rules_of(config: GenerateConfig, sources: Sources, loader: Loader) -> Recipe
     )
     base = Recipe.read(config.recipe) if config.recipe else None
     rules = edit.apply(base, loader.branch(), "the settings of the set").model_copy(update={"exporters": ()})
-    threshold = config.threshold
-    if threshold is None and _is_free(config, sources) and rules.merge.use == HARD_MASK:
-        threshold = THRESHOLD_IN_PHOTOGRAPHS
+    return _listening(_cut_at(rules, config.threshold), config.listen_from)
+
+
+def _cut_at(rules: Recipe, threshold: float | None) -> Recipe:
+    """With the threshold of masks, where one is stated."""
     if threshold is None:
         return rules
     merge = rules.merge.model_copy(update={"settings": rules.merge.settings | {"threshold": threshold}})
     return rules.model_copy(update={"merge": merge})
 
 
-def _is_free(config: GenerateConfig, sources: Sources) -> bool:
-    """Whether objects are composed into photographs by no recipe of the user's, so that defaults for these hold."""
-    return sources.real and not config.recipe
+def _listening(rules: Recipe, start: float | None) -> Recipe:
+    """With when objects begin to take in what is around them, where it is stated."""
+    if start is None:
+        return rules
+    bottom, *above = rules.regions
+    heard = (region.model_copy(update={"listen_from": start}) for region in above)
+    return rules.model_copy(update={"regions": (bottom, *heard)})
+
+
+def stated_rules(rules: Recipe) -> dict[str, object]:
+    """What the samples of a set follow, by its values."""
+    heard = {region.listen_from for region in rules.regions[1:]}
+    fields = {"steps", "timesteps", "stepper", "merge", "merge_from", "others", "seams", "dtype"}
+    return rules.model_dump(mode="json", include=fields) | {"listen_from": next(iter(heard))}
 
 
 def _named(recipe: Recipe, background: Background) -> Recipe:

@@ -1,76 +1,70 @@
-"""Samples from several processes, in the order of the plan."""
+"""The built-in engine: processes of this machine."""
 
 import multiprocessing
 import os
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 
-from dmix_core.loading import Loader
+from .engines import AHEAD, EngineError, Job, Make, PlanRecord, Unit, Units, in_order, usual_workers
 
-from .generate_config import GenerateConfig
-from .making import Maker
-from .planning import PlanRecord
-from .set_folder import SetError, write_files
-from .sources import Sources
-from .units import Unit
-
-AHEAD = 3
-"""Samples that wait for each process, so that none is idle while another finishes a slow one."""
-
-_maker: Maker | None = None
-"""Of a worker process: what `_prepare` made there."""
+_job: Job | None = None
+_make: Make | None = None
+"""Of a worker process: what it works on, and what makes samples there once the first was asked for."""
 
 
-def written(maker: Maker, records: Iterable[PlanRecord], folder: Path, workers: int = 1) -> Iterator[Unit]:
-    """Make the samples of these records and write their files; units come in the records' order.
+@dataclass(frozen=True)
+class Processes:
+    """A process for each worker, with models of its own; a single worker is the process that asks."""
 
-    Args:
-        workers: processes; with 1 this one does the work. Each has its own models and the config's number of threads.
+    def units(self, job: Job, numbers: Sequence[int], workers: int | None) -> Units:
+        count = workers or usual_workers(job.config)
+        return _here(job, numbers) if count == 1 else _elsewhere(job, numbers, count)
 
-    Raises:
-        SetError: a worker process died.
-        DmixError: a sample cannot be made or written.
-    """
-    if workers == 1:
-        with _threads(maker.config.threads):
-            for record in records:
-                yield write_files(folder, maker.make(record))
-        return
+
+def _here(job: Job, numbers: Sequence[int]) -> Units:
+    with threads_as_before():
+        make = job.worker()
+        for record in job.records(numbers):
+            yield job.write(make(record))
+
+
+def _elsewhere(job: Job, numbers: Sequence[int], workers: int) -> Units:
     context = multiprocessing.get_context("spawn")  # a fork would share the state of torch's threads
-    with ProcessPoolExecutor(workers, context, _prepare, (maker.config, maker.sources)) as pool:
-        waiting: deque[Future[Unit]] = deque()
+    with ProcessPoolExecutor(workers, context, _prepare, (job,)) as pool:
         try:
-            for record in records:
-                waiting.append(pool.submit(_make, record, folder))
-                if len(waiting) == AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from in_order(
+                job.records(numbers),
+                lambda record: pool.submit(_made, record),
+                lambda future: future.result(),
+                AHEAD * workers,
+            )
         except BrokenProcessPool as error:
-            raise SetError(
-                "A worker process died, perhaps for want of memory. Go on with --resume and fewer --workers."
+            raise EngineError(
+                "A worker process died, perhaps for want of memory. Go on with --resume and fewer --workers. "
+                'A script of yours that calls `generate` guards its start by `if __name__ == "__main__"`.'
             ) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # what is being made is waited for, so that nobody writes afterwards
 
 
-def _prepare(config: GenerateConfig, sources: Sources) -> None:
-    global _maker
+def _prepare(job: Job) -> None:
+    global _job
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(config.threads)
-    _maker = Maker(config, sources, Loader())
+    _job = job
 
 
-def _make(record: PlanRecord, folder: Path) -> Unit:
-    assert _maker is not None
-    return write_files(folder, _maker.make(record))
+def _made(record: PlanRecord) -> Unit:
+    """What cannot be loaded is the error of the sample that needs it, which `_prepare` could not tell."""
+    global _make
+    assert _job is not None
+    _make = _make or _job.worker()
+    return _job.write(_make(record))
 
 
 def _end_with_parent() -> None:
@@ -81,10 +75,9 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """So many threads of torch, until it is done."""
+def threads_as_before() -> Iterator[None]:
+    """At the end torch has as many threads as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -46,10 +46,14 @@ class SetFolder:
             writable_folder(self.path / name)
         self._lock = FileLock(self.path / ".lock")
         self._hold()
-        for name in (".", *FOLDERS):
-            remove_temporaries(self.path / name)
-        write_atomically(self.path / SET, (info.model_dump_json(indent=2) + "\n").encode())
-        self.last = self._tidied(together)
+        try:
+            for name in (".", *FOLDERS):
+                remove_temporaries(self.path / name)
+            write_atomically(self.path / SET, (info.model_dump_json(indent=2) + "\n").encode())
+            self.last = self._tidied(together)
+        except BaseException:
+            self.close()
+            raise
 
     def commit(self, unit: Unit) -> None:
         """Add a unit whose files are written: its lines, which are flushed to disk.
@@ -58,8 +62,8 @@ class SetFolder:
             WriteError: the disk is full or the folder cannot be written to.
         """
         if unit.rejected:
-            self._append(REJECTED, unit.rejected)
-        self._append(MANIFEST, unit.entries)
+            append_lines(self.path / REJECTED, unit.rejected)
+        append_lines(self.path / MANIFEST, unit.entries)
         self.last = unit.entries[-1].number
 
     def close(self) -> None:
@@ -81,23 +85,12 @@ class SetFolder:
                 f"Another process writes to {str(self.path)!r}; expected one at a time. Wait for it, or use --shard."
             ) from error
 
-    def _append(self, name: str, records: Iterable[BaseModel]) -> None:
-        try:
-            with (self.path / name).open("ab") as file:
-                file.write(_lines(records))
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise WriteError(
-                f"Cannot write {str(self.path / name)!r} ({error.strerror}). Free space, then go on with --resume."
-            ) from error
-
     def _tidied(self, together: int) -> int:
         """Take away what a killed process left of a line or a unit; returns the last number that stays."""
-        _cut(self.path / MANIFEST, together)
+        cut(self.path / MANIFEST, together)
         last = max((entry.number for entry in entries(self.path)), default=-1)
         if (self.path / REJECTED).exists():
-            _cut(self.path / REJECTED)
+            cut(self.path / REJECTED)
             known = [each for each in rejected(self.path) if each.number <= last]
             write_atomically(self.path / REJECTED, _lines(known))
         return last
@@ -120,7 +113,24 @@ def _lines(records: Iterable[BaseModel]) -> bytes:
     return b"".join(record.model_dump_json().encode() + b"\n" for record in records)
 
 
-def _cut(path: Path, together: int = 1) -> None:
+def append_lines(path: Path, records: Iterable[BaseModel]) -> None:
+    """Add a line of JSON for each record, flushed to disk.
+
+    Raises:
+        WriteError: the disk is full or the file cannot be written to.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(_lines(records))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise WriteError(
+            f"Cannot write {str(path)!r} ({error.strerror}). Free space, then go on with --resume."
+        ) from error
+
+
+def cut(path: Path, together: int = 1) -> None:
     """Cut a file, which is made if it is not there, behind its last whole group of so many lines."""
     end = position = 0
     with path.open("a+b") as file:
@@ -139,8 +149,13 @@ def _check_free(path: Path, info: SetInfo, resume: bool) -> None:
                 f"{str(path)!r} was made with other settings, photographs or models; expected the same ones to resume. "
                 f"They stand in {SET}; choose another folder for a new set."
             )
-    elif path.is_dir() and any(child.name != ".lock" for child in path.iterdir()):
+    elif path.is_dir() and any(map(_holds_something, path.iterdir())):
         raise SetError(
             f"{str(path)!r} is not empty; expected a new folder. Go on with a set that was begun by --resume, "
             "or choose another folder."
         )
+
+
+def _holds_something(child: Path) -> bool:
+    """Whether what lies in a set's folder is more than what a run leaves there that could write nothing."""
+    return child.name != ".lock" and not (child.name in FOLDERS and child.is_dir() and not any(child.iterdir()))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dmix_core.composition import tight_box
 from dmix_core.geometry import Box, Size
-from dmix_core.sample import Figures, figures
+from dmix_core.sample import Figures, contrast, figures
 
 from .labels import Cleaning
 
@@ -50,6 +50,10 @@ class Shot:
     def figures(self, value: int) -> Figures:
         """How an object stands out from its surroundings."""
         return figures(self.image, self.boxes[value - 1], self.shown(value), self.visible_box(value))
+
+    def contrast(self, value: int) -> float | None:
+        """How much brighter than its surroundings an object is, in grey levels; None where that is undefined."""
+        return contrast(self.image, self.boxes[value - 1], self.shown(value), self.visible_box(value))
 
     def beside(self, twin: Tensor) -> "Shot":
         """The same with its twin, (C, H, W)."""

@@ -124,13 +124,14 @@ class _Writer:
             states=record.states,
             sha256={path: hashlib.sha256(data).hexdigest() for path, data in content.items()},
             phash=picture.phash,
+            centre=picture.centre,
         )
 
     def _picture(self, image: Tensor, number: int, untouched: bool) -> Stamped:
         """The picture's file; a photograph without any object is not marked as generated."""
         take, grey = self.take, self.take.shot.grey
         if untouched:
-            return Stamped(png_bytes(to_picture(image, grey=grey)), "")
+            return Stamped(png_bytes(to_picture(image, grey=grey)))
         recipe = {"recipe": take.recipe, "seed": take.record.seed, "number": number}
         return stamped(image, recipe, real=self.real, grey=grey)
 
@@ -146,6 +147,7 @@ class _Writer:
             asked=tuple(planned.box),
             model=choice.model,
             flags=(*self.take.flags[value - 1], *shot.cleaned[value - 1]),
+            signed_contrast=shot.contrast(value),
             **shot.figures(value)._asdict(),
         )
 

@@ -161,7 +161,9 @@ def load(name_or_folder: str | Path, device: str | torch.device = "cpu", dtype: 
     source = f"The weights in {str(folder / WEIGHTS)!r}"
     network = build(config.network, read_weights(folder), source)
     check_finite(network.state_dict(), source, "train again with a lower learning rate")
-    return NetworkDenoiser(config, network.requires_grad_(False), dtype=dtype, sha256=check_sum(folder)).to(device)
+    network = network.requires_grad_(False)
+    facts = card_facts(read_card(folder))
+    return NetworkDenoiser(config, network, dtype=dtype, sha256=check_sum(folder), card=facts).to(device)
 
 
 def bundled() -> list[str]:
@@ -218,6 +220,12 @@ def read_card(folder: str | Path) -> str:
         return read_limited(path, LIMIT).decode() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"Cannot read the model card {str(path)!r} ({error}). {_AGAIN}") from error
+
+
+def card_facts(card: str) -> dict[str, str]:
+    """What a model card states in its first list, such as its licence."""
+    head = card.partition("\n## ")[0]
+    return dict(re.findall(r"^- ([^:\n]+): (.+)$", head, re.MULTILINE))
 
 
 def check_sum(folder: str | Path) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from copy import copy
+from types import MappingProxyType
 from typing import Self
 from weakref import WeakValueDictionary
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from dmix_core.backends import Arithmetic, Backend, Eager, Inputs, Network, arithmetic
 from dmix_core.errors import DenoiserError, did_you_mean
-from dmix_core.protocols import Prediction
+from dmix_core.protocols import Prediction, Size
 from dmix_core.returned import network_of
 
 from .config import ModelConfig, Variance
@@ -20,7 +22,7 @@ from .config import ModelConfig, Variance
 Dtype = Arithmetic
 
 _RUNNING: WeakValueDictionary[tuple[Hashable, ...], Network] = WeakValueDictionary()
-"""What backends have made of networks, by network, backend, arithmetic and device, while a denoiser uses both."""
+"""What backends have made of networks, by network, backend, arithmetic, device and size, while a denoiser uses both."""
 
 
 class NetworkDenoiser:
@@ -30,6 +32,7 @@ class NetworkDenoiser:
         dtype: the network's arithmetic; predictions are float32 either way.
         label: the class that a class-conditional model paints.
         sha256: the checksum of the file of weights, for recipes.
+        card: what its model card states of it, such as its "licence" and its "training data".
 
     Attributes:
         backend: what runs the network; torch itself, unless `with_backend` has chosen another one.
@@ -43,12 +46,14 @@ class NetworkDenoiser:
         dtype: Dtype = "float32",
         label: str | None = None,
         sha256: str | None = None,
+        card: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.config = config
         self.network = network.eval()
         self.dtype = dtype
         self.label = label
         self.sha256 = sha256
+        self.card = card
         self.spec = config.spec
         self.noise = config.noise.schedule()
         self._classes = [None if label is None else self._class_index(label)]
@@ -72,6 +77,27 @@ class NetworkDenoiser:
         other.label, other._classes = label, [self._class_index(label)]
         return other
 
+    def with_size(self, size: Size) -> NetworkDenoiser:
+        """The same model painting on a grid of another size (height, width), in pixels at its own scale.
+
+        A network of convolutions paints more of what it was trained on: on a longer grid longer objects, if it has seen
+        parts of such (`DataOptions.large_objects`).
+
+        Raises:
+            DenoiserError: the network cannot paint on it.
+        """
+        other = copy(self)
+        try:
+            other.config = ModelConfig.model_validate(self.config.model_dump() | {"size": size})
+        except ValidationError as error:
+            raise DenoiserError(
+                f"Model {self.config.name!r} cannot paint {size[1]}x{size[0]} pixels; expected sides that are "
+                f"multiples of {self.config.network.multiple}."
+            ) from error
+        other.spec = other.config.spec
+        other._run_by(self.backend)
+        return other
+
     def with_backend(self, backend: Backend) -> NetworkDenoiser:
         """The same model with its network run by this backend; what the backend makes of the network is shared.
 
@@ -84,8 +110,8 @@ class NetworkDenoiser:
 
     @property
     def family(self) -> Hashable:
-        """Equal for denoisers of one network, whatever their labels: they can be `joined`."""
-        return id(self._running)
+        """Equal for denoisers of one network and size, whatever their labels: they can be `joined`."""
+        return id(self._running), self.spec.size
 
     def joined(self, members: Sequence[NetworkDenoiser]) -> NetworkDenoiser:
         """The denoiser of a batch in equal parts, one for each of these members of its family, with their labels."""
@@ -107,6 +133,11 @@ class NetworkDenoiser:
         return self
 
     @property
+    def multiple(self) -> int:
+        """Of which the sides of its grids are multiples."""
+        return self.config.network.multiple
+
+    @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
@@ -117,7 +148,7 @@ class NetworkDenoiser:
 
     def _run_by(self, backend: Backend) -> None:
         self.backend = backend
-        key = id(self.network), backend, self.dtype, self.device
+        key = id(self.network), backend, self.dtype, self.device, self.spec.size
         running = _RUNNING.get(key)
         if running is None:
             inputs = Inputs(self.spec.channels, self.spec.size, len(self.config.classes), self.device, self.dtype)

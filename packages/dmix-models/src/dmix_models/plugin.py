@@ -1,5 +1,6 @@
 """The denoisers that dmix-models brings along: the bundled models by name, and any checkpoint folder."""
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -26,14 +27,18 @@ def dmix_denoisers() -> Mapping[str, DenoiserFactory]:
 
 
 def from_folder(
-    argument: str | Path | None = None, *, device: str = "cpu", dtype: Dtype = "float32"
+    argument: str | Path | None = None, *, device: str = "cpu", dtype: Dtype = "float32", grid: str | None = None
 ) -> NetworkDenoiser:
-    """The denoiser of the checkpoint "FOLDER", or "FOLDER:LABEL" for a class of a class-conditional one."""
+    """The denoiser of the checkpoint "FOLDER", or "FOLDER:LABEL" for a class of a class-conditional one.
+
+    Args:
+        grid: WIDTHxHEIGHT in pixels on which it paints at its own scale; None: as large as it was trained.
+    """
     if argument is None:
         raise PluginError("'checkpoint' needs a folder; expected checkpoint:FOLDER, such as checkpoint:runs/tiles.")
     folder, label = split_label(str(argument))
     _check_no_photographs(folder)
-    return labelled(_load(find(folder), device, dtype), label, str(folder))
+    return _on(grid, labelled(_load(find(folder), device, dtype), label, str(folder)))
 
 
 def _check_no_photographs(folder: Path) -> None:
@@ -46,10 +51,22 @@ def _check_no_photographs(folder: Path) -> None:
 
 
 def from_bundle(
-    name: str, argument: str | None = None, *, device: str = "cpu", dtype: Dtype = "float32"
+    name: str, argument: str | None = None, *, device: str = "cpu", dtype: Dtype = "float32", grid: str | None = None
 ) -> NetworkDenoiser:
-    """The denoiser of a bundled model; the argument is the class of a class-conditional one."""
-    return labelled(_load(find(name), device, dtype), argument, name)
+    """The denoiser of a bundled model; the argument is the class of a class-conditional one, `grid` as above."""
+    return _on(grid, labelled(_load(find(name), device, dtype), argument, name))
+
+
+def _on(grid: str | None, denoiser: NetworkDenoiser) -> NetworkDenoiser:
+    if grid is None:
+        return denoiser
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", grid)
+    if not match:
+        raise PluginError(f"grid is {grid!r}; expected WIDTHxHEIGHT in pixels, such as 128x64.")
+    try:
+        return denoiser.with_size((int(match[2]), int(match[1])))
+    except DenoiserError as error:
+        raise PluginError(str(error)) from error
 
 
 def labelled(denoiser: NetworkDenoiser, label: str | None, reference: str) -> NetworkDenoiser:

@@ -310,7 +310,7 @@ BEFORE = {"training": {"mask_target": "hard"}}
 
 def migrated_settings(settings: Settings) -> Settings:
     """The settings that a training state was saved with, as today's are written."""
-    before = {group: values | settings.get(group, {}) for group, values in BEFORE.items()}
+    before = {group: values | settings[group] for group, values in BEFORE.items() if group in settings}
     model = migrated(settings.get("model", {}))
     with suppress(ValidationError):  # a damaged one is compared as it is, and its differences are listed
         model = ModelConfig.model_validate(model).model_dump(mode="json")

@@ -17,7 +17,8 @@ from dmix_data.datasets import Crops, is_grey
 from .checkpoint import find, load, read_config
 from .config import ModelConfig, Role, Variance
 from .networks import NetworkConfig
-from .unet import UNetConfig, channels_last
+from .unet import UNetConfig
+from .unet_layers import channels_last
 from .weights import CheckpointError
 
 # settings of a network that leave its weights' meaning as it is

@@ -1,38 +1,44 @@
 """The DDPM UNet of guided-diffusion (Dhariwal & Nichol 2021, "Diffusion Models Beat GANs"), key for key.
 
-Modules stand in their `nn.Sequential` where guided-diffusion has them, so that its weights load as they are.
 Its weights are in channels_last memory, and so is every activation from the first convolution on.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import Annotated, Literal, Self, TypeVar, cast
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from dmix_core.backends import Network
 from dmix_core.errors import DenoiserError
 
 from . import unet_weights
 from .networks import NetworkConfig, Shapes
+from .unet_inference import UNetInference
+from .unet_layers import (
+    Attention,
+    QkvOrder,
+    ResBlock,
+    SiLU,
+    Stage,
+    attention,
+    channels_last,
+    conv3x3,
+    downsample,
+    norm,
+    time_embedding,
+    upsample,
+    zeroed,
+)
 
-QkvOrder = Literal["legacy", "new"]
 Width = Annotated[int, Field(gt=0, le=8192)]
 Blocks = Annotated[int, Field(gt=0, le=32)]
 Factor = Annotated[float, Field(gt=0, le=64)]
 LEVELS = 12  # at most
 MOST_CHANNELS = 8192  # of a level
-
-# guided-diffusion's two orders of the 3C channels that the attention's projection makes
-QKV_LAYOUT: dict[QkvOrder, str] = {
-    "legacy": "b (heads three c) h w -> three b heads (h w) c",
-    "new": "b (three heads c) h w -> three b heads (h w) c",
-}
 
 
 class UNetConfig(NetworkConfig):
@@ -173,12 +179,8 @@ class UNet(nn.Module):
                 which is faster, because its scale and shift fold into the group norms.
             labels: (B,) or (1,) indices of classes, for a class-conditional network.
         """
-        self._check(x, labels)
-        emb = self.time_embed(time_embedding(times, self.config.model_channels))
-        if labels is not None:
-            emb = emb + self.label_emb(labels)
-        emb = F.silu(emb)
-
+        self.check(x, labels)
+        emb = self.embedding(times, labels)
         h = x
         skips: list[Tensor] = []
         for stage in self.input_blocks:
@@ -189,7 +191,23 @@ class UNet(nn.Module):
             h = stage(torch.cat([h, skips.pop()], dim=1), emb)
         return self.out(h).contiguous()
 
-    def _check(self, x: Tensor, labels: Tensor | None) -> None:
+    def for_inference(self) -> Network:
+        """What predicts as the network does, to the bit, in less time on a CPU; it follows changes of the weights."""
+        return UNetInference(self)
+
+    def embedding(self, times: Tensor, labels: Tensor | None) -> Tensor:
+        """What the residual blocks hear of the times and labels: (1 or B, 4 model_channels)."""
+        emb = self.time_embed(time_embedding(times, self.config.model_channels))
+        if labels is not None:
+            emb = emb + self.label_emb(labels)
+        return F.silu(emb)
+
+    def check(self, x: Tensor, labels: Tensor | None) -> None:
+        """Refuse what the network cannot be called with.
+
+        Raises:
+            DenoiserError: the shape of x does not fit, or labels are missing or not expected.
+        """
         config = self.config
         if x.shape[1] != config.in_channels or any(side % config.coarsest for side in x.shape[2:]):
             raise DenoiserError(
@@ -201,146 +219,3 @@ class UNet(nn.Module):
                 f"The network was given {'no' if labels is None else 'class'} labels, but its num_classes is "
                 f"{config.num_classes}: give labels to a class-conditional network, and to no other."
             )
-
-
-class Stage(nn.ModuleList):
-    """Layers in a row; the residual blocks among them also hear the time."""
-
-    def forward(self, h: Tensor, emb: Tensor) -> Tensor:
-        for layer in self:
-            h = layer(h, emb) if isinstance(layer, ResBlock) else layer(h)
-        return h
-
-
-class ResBlock(nn.Module):
-    """norm, SiLU, (resample,) conv; the time; norm, SiLU, dropout, conv; plus the (resampled) input."""
-
-    def __init__(self, config: UNetConfig, width: int, out: int, resample: nn.Module | None = None) -> None:
-        super().__init__()
-        self.resample = resample or nn.Identity()
-        self.in_layers = nn.Sequential(norm(config, width), nn.Sequential(SiLU(), self.resample), conv3x3(width, out))
-        self.emb_layers = nn.Sequential(  # the first is SiLU, which UNet.forward does once for all blocks
-            nn.Identity(), nn.Linear(4 * config.model_channels, 2 * out if config.scale_shift_norm else out)
-        )
-        self.out_layers = nn.Sequential(
-            norm(config, out), SiLU(), nn.Dropout(config.dropout), zeroed(conv3x3(out, out))
-        )
-        self.skip_connection = nn.Identity() if width == out else nn.Conv2d(width, out, 1)
-        self.scale_shift_norm = config.scale_shift_norm
-
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        h = self.in_layers(x)
-        emb = self.emb_layers(emb)
-        out_norm, silu, dropout, conv = self.out_layers
-        if self.scale_shift_norm:
-            h = scale_shift(cast(nn.GroupNorm, out_norm), h, emb)
-        else:
-            h = out_norm(h + emb[..., None, None])
-        return conv(dropout(silu(h))) + self.skip_connection(self.resample(x))
-
-
-class Attention(nn.Module):
-    """Self-attention over all pixels, added to its input."""
-
-    def __init__(self, config: UNetConfig, width: int, up: bool = False) -> None:
-        super().__init__()
-        self.heads = config.heads(width, up)
-        self.layout = QKV_LAYOUT[config.qkv_order]
-        self.norm = norm(config, width)
-        self.qkv = PixelLinear(width, 3 * width, 1)
-        self.proj_out = zeroed(PixelLinear(width, width, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = rearrange(self.qkv(self.norm(x)), self.layout, three=3, heads=self.heads)
-        h = F.scaled_dot_product_attention(q, k, v)
-        return x + self.proj_out(rearrange(h, "b heads (h w) c -> b (heads c) h w", h=x.shape[2]))
-
-
-class PixelLinear(nn.Conv1d):
-    """A linear map of every pixel's channels: guided-diffusion's weight shape, the faster 2-D kernel."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight[..., None], self.bias)
-
-
-class SiLU(nn.Module):
-    """SiLU of a fresh tensor, overwritten where no gradient will ask for it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.silu(x, inplace=not torch.is_grad_enabled())
-
-
-class Downsample(nn.Module):
-    """Halve the sides with a strided convolution."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.op = nn.Conv2d(width, width, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.op(x)
-
-
-class Upsample(nn.Module):
-    """Double the sides, then convolve."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = conv3x3(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-
-
-def downsample(config: UNetConfig, width: int) -> nn.Module:
-    return ResBlock(config, width, width, nn.AvgPool2d(2)) if config.resblock_updown else Downsample(width)
-
-
-def upsample(config: UNetConfig, width: int) -> nn.Module:
-    nearest = nn.Upsample(scale_factor=2.0, mode="nearest")
-    return ResBlock(config, width, width, nearest) if config.resblock_updown else Upsample(width)
-
-
-def attention(config: UNetConfig, level: int, up: bool = False) -> Iterator[nn.Module]:
-    if 2**level in config.attention_downsamples:
-        yield Attention(config, config.widths[level], up)
-
-
-def norm(config: UNetConfig, width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(config.norm_groups, width)
-
-
-def scale_shift(group_norm: nn.GroupNorm, h: Tensor, emb: Tensor) -> Tensor:
-    """(1 + scale) * group_norm(h) + shift, with scale and shift (B, C), or (1, C) for the whole batch."""
-    scale, shift = emb.chunk(2, dim=1)
-    if len(emb) > 1:
-        return group_norm(h) * (1 + scale[..., None, None]) + shift[..., None, None]
-    weight = group_norm.weight * (1 + scale[0])
-    bias = group_norm.bias * (1 + scale[0]) + shift[0]
-    return F.group_norm(h, group_norm.num_groups, weight, bias, group_norm.eps)
-
-
-def conv3x3(width: int, out: int) -> nn.Conv2d:
-    return nn.Conv2d(width, out, 3, padding=1)
-
-
-M = TypeVar("M", bound=nn.Module)
-
-
-def zeroed(module: M) -> M:
-    """Start as the zero function: at first every residual branch is silent (Ho et al. 2020)."""
-    for parameter in module.parameters():
-        nn.init.zeros_(parameter)
-    return module
-
-
-def channels_last(module: M) -> M:
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def time_embedding(times: Tensor, channels: int) -> Tensor:
-    """(B,) -> (B, channels): cosines, then sines, of wavelengths 2 pi to 20000 pi (Vaswani et al. 2017)."""
-    half = channels // 2
-    exponents = torch.arange(half, device=times.device, dtype=torch.float32) / half
-    angles = times.float()[:, None] * torch.exp(-math.log(10000) * exponents)
-    return torch.cat([angles.cos(), angles.sin()], dim=1)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmix_data.components import label
+from dmix_data.shapes import holes_of, pieces_of, roughness_of
 
 Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -282,23 +282,6 @@ def _beyond(what: str, samples: Numbers, crops: Numbers) -> Finding:
     if unusual(share, len(samples)):
         return Finding("masks", False, f"{share:.0%} of the samples have too much or many: {text}", "more steps")
     return Finding("masks", True, text)
-
-
-def pieces_of(mask: Mask) -> float:
-    """How many parts a mask has (8-connectivity)."""
-    return float(label(mask).max(initial=0))
-
-
-def holes_of(mask: Mask) -> float:
-    """How many parts of the ground a mask encloses (8-connectivity)."""
-    return float(label(~np.pad(mask, 1)).max(initial=0) - 1)
-
-
-def roughness_of(mask: Mask) -> float:
-    """The length of a mask's outline over that of a square of the same area, in edges of pixels."""
-    padded = np.pad(mask, 1).astype(np.int8)
-    edges = np.abs(np.diff(padded, axis=0)).sum() + np.abs(np.diff(padded, axis=1)).sum()
-    return float(edges / (4 * math.sqrt(max(1, mask.sum()))))
 
 
 # ---- what to do -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dmix_core.errors import DmixError
 
 from .networks import NetworkConfig, Shapes
-from .unet import channels_last
+from .unet_layers import channels_last
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """Of weights that are stored."""

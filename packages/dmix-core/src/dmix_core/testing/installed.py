@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from ..backends import Compute
@@ -11,7 +12,7 @@ from ..errors import PluginError, did_you_mean
 from ..kinds import Kind
 from ..registry import Registry
 from .backend_checks import check_backend
-from .checking import Check
+from .checking import Check, Conformance
 from .model_checks import check_classifier, check_denoiser, check_wrapper, closed_form
 from .part_checks import check_exporter, check_merge_rule, check_stepper, check_timestep_schedule
 
@@ -26,8 +27,8 @@ class Checked(NamedTuple):
 
     called: str
     """The name by which the lines of its check call it."""
-    check: Callable[..., Check] | None
-    """None: it is not in dmix-core."""
+    check: Callable[..., Check] | str
+    """A text where the package of this kind has it: MODULE:NAME."""
     options: tuple[str, ...] = ()
     """What the check takes of the Surroundings."""
     code: str = "registry.create({kind!r}, {reference!r}, {settings}, compute)"
@@ -41,8 +42,9 @@ CHECKED: Mapping[Kind, Checked] = {
     "stepper": Checked("stepper", check_stepper.of, ("device",)),
     "exporter": Checked("exporter", check_exporter.of),
     "backend": Checked("backend", check_backend.of, ("device",)),
-    "layout": Checked("layout", None),  # dmix_data.testing.check_layout
-    "format": Checked("format", None),  # dmix_data.testing.check_format
+    "layout": Checked("layout", "dmix_data.testing:check_layout"),
+    "format": Checked("format", "dmix_data.testing:check_format"),
+    "engine": Checked("engine", "dmix_factory.testing:check_engine"),
     "denoiser": Checked(
         "denoiser", check_denoiser.of, ("device", "limit"), "registry.denoiser({reference!r}, compute, {settings})"
     ),
@@ -128,10 +130,21 @@ def part_check(part: Part, registry: Registry, around: Surroundings) -> Check:
     Raises:
         DmixError: it cannot be made.
     """
-    check, options = CHECKED[part.kind].check, CHECKED[part.kind].options
-    if check is None:
-        raise PluginError(f"There is no check of a {part.kind} here.")
+    check, options = _check_of(part.kind), CHECKED[part.kind].options
     return check(*_made(part, registry, around), **{key: getattr(around, key) for key in options})
+
+
+def _check_of(kind: Kind) -> Callable[..., Check]:
+    check = CHECKED[kind].check
+    if not isinstance(check, str):
+        return check
+    module, _, name = check.partition(":")
+    try:
+        found: Conformance[...] = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0].replace("_", "-")
+        raise PluginError(f"The check of a {kind} is in {package}, which is not installed ({error}).") from error
+    return found.of
 
 
 def _made(part: Part, registry: Registry, around: Surroundings) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from PIL import Image
 from pydantic import BaseModel, Field, StrictInt, StrictStr, ValidationError
@@ -19,10 +19,13 @@ from .base import Listing, Record
 
 Id = StrictInt | StrictStr
 Name = Annotated[StrictStr, Field(min_length=1)]
+Table = TypeVar("Table", bound=BaseModel)
 Side = Annotated[int, Field(ge=1, le=2**31)]
 
 
-class _Image(BaseModel):
+class CocoImage(BaseModel):
+    """A picture that an annotation file names."""
+
     id: Id
     file_name: Name
     height: Side
@@ -36,7 +39,9 @@ class _Annotation(BaseModel):
     iscrowd: Any = None
 
 
-class _Category(BaseModel):
+class CocoCategory(BaseModel):
+    """A class of objects."""
+
     id: Id
     name: Name
 
@@ -44,9 +49,9 @@ class _Category(BaseModel):
 class _Table(BaseModel):
     """What is read of an annotation file; it may hold more."""
 
-    images: list[_Image]
+    images: list[CocoImage]
     annotations: list[_Annotation]
-    categories: list[_Category]
+    categories: list[CocoCategory]
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def tables(root: Path) -> list[Path]:
 
 
 def _read_table(root: Path, table: Path, listing: Listing) -> None:
-    content = parsed(table)
+    content = parsed(table, _Table)
     objects = _objects(content, table)
     split = _split_of(table, root)
     for image in sorted(content.images, key=lambda image: image.file_name):
@@ -148,14 +153,14 @@ def _objects(content: _Table, table: Path) -> defaultdict[Id, list[tuple[str, st
     return objects
 
 
-def parsed(table: Path) -> _Table:
-    """The content of an annotation file.
+def parsed(table: Path, model: type[Table]) -> Table:
+    """The content of an annotation file, as far as the model asks for it.
 
     Raises:
         DataError: it is not what COCO calls instances.
     """
     try:
-        return _Table.model_validate_json(text_of(table))
+        return model.model_validate_json(text_of(table))
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, problem["loc"])) or "the file"

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ..arrays import Pixels
+from ..crophash import centre_hash
 from ..generated_set import MANIFEST, SET, ObjectEntry, SampleEntry, SetInfo
 from ..objects import box_of
 from ..options import Split
@@ -54,6 +55,7 @@ def _sample(root: Path, number: int, random: np.random.Generator, size: tuple[in
         split=SPLITS[number // 3 % 3],
         sha256={name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in (image, place)},
         phash=phash(picture),
+        centre=centre_hash(picture),
     )
 
 

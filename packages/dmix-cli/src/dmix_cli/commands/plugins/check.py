@@ -12,7 +12,6 @@ from ...printing import say
 if TYPE_CHECKING:
     from dmix_core.registry import Registry
     from dmix_core.testing import BrokenPromise
-    from dmix_core.testing.checking import Check
     from dmix_core.testing.installed import Part, Surroundings
 
 
@@ -58,7 +57,7 @@ def check(name: str, settings: tuple[Setting, ...], examples: int | None, **give
         around = installed.Surroundings(**given)
         parts = installed.parts(name, settings, registry)
         if len(parts) == 1:
-            _check(parts[0], registry, around)  # what cannot be made was typed wrongly
+            installed.part_check(parts[0], registry, around)  # what cannot be made was typed wrongly
     found = {part.reference: _findings(part, registry, around, examples) for part in parts}
     _summarise(name, found)
 
@@ -70,11 +69,11 @@ def _findings(
     from dataclasses import replace
 
     from dmix_core.errors import DmixError
-    from dmix_core.testing.installed import making
+    from dmix_core.testing.installed import making, part_check
 
     say(f"{part.kind} {part.reference}")
     try:
-        check = _check(part, registry, around)
+        check = part_check(part, registry, around)
     except DmixError as error:
         say(f"  not checked: {error}")
         return []
@@ -82,17 +81,6 @@ def _findings(
     for finding in findings:
         say(f"  kept    {finding}" if isinstance(finding, str) else _broken(finding, making(part, around)))
     return findings
-
-
-def _check(part: "Part", registry: "Registry", around: "Surroundings") -> "Check":
-    if part.kind in ("layout", "format"):
-        from dmix_data.testing import check_format, check_layout
-
-        made = registry.create(part.kind, part.name, part.settings)
-        return check_layout.of(made) if part.kind == "layout" else check_format.of(made)
-    from dmix_core.testing.installed import part_check
-
-    return part_check(part, registry, around)
 
 
 def _broken(broken: "BrokenPromise", making: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ NEW = (
     "backend",
     "layout",
     "format",
+    "engine",
     "command",
 )
 """The kinds of plugins that can be started."""

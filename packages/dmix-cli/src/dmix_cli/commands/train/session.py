@@ -1,11 +1,12 @@
 """A training of `dmix train`, from what was typed to the last step."""
 
 import os
+import re
 import shlex
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
@@ -23,6 +24,7 @@ from dmix_models.page import PAGE
 from dmix_models.resume import ResumeError, newest_state
 from dmix_models.stopping import StopRequest
 from dmix_models.trainer import Origin, TrainConfig, TrainingError, train
+from dmix_models.training_notices import training_notices
 from dmix_models.training_setup import Architecture, background_setup, object_setup
 
 from ...data_options import data_options
@@ -47,11 +49,20 @@ def run(role: Role, folder: Path, out: Path, dry_run: bool, quiet: bool, given: 
     stop = StopRequest()
     with wrong_use(TrainingError, ResumeError), explained():
         setup = SETUP[role](folder, out, config, given["size"], data, architecture, _origin(given))
+        if not quiet and not _reached(out):
+            _note(training_notices(setup))
         begun = estimate(setup) if dry_run else train(*setup, stop=stop)
     if not isinstance(begun, Estimate):
         _train(begun, out, config.steps, quiet, stop)
     elif not quiet:
         forecast.show(begun)
+
+
+def _note(notices: Sequence[str]) -> None:
+    """What the user may not have meant, in the words of the options."""
+    for notice in notices:
+        text = re.sub(r"`(\w+)`", lambda match: f"--{match[1].replace('_', '-')}", notice)
+        say(f"Note: {text}", err=True)
 
 
 def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool, stop: StopRequest) -> None:
