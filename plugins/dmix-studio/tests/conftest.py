@@ -106,7 +106,7 @@ def dots(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dotted(dots):
     """The toys are installed in this process and in those that it starts; networks compute in one thread."""
     with pytest.MonkeyPatch.context() as patch:
@@ -153,9 +153,9 @@ def place(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("given")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def studio(dotted, place):
-    """A server for all tests: its address and its hub."""
+    """A server for the tests of a module: its address and its hub."""
     with served_page(place) as served:
         yield served
 

@@ -269,7 +269,7 @@ def test_a_corrected_mask_is_stated_in_the_record(client):
     assert seen["objects"][0]["box"][:2] == [0, 0]
     page.http.put(f"{path}/kept", content=b"true")
     with zipfile.ZipFile(io.BytesIO(page.http.get(f"{page.own}/home.zip").content)) as archive:
-        (line,) = archive.read("set/manifest.jsonl").splitlines()
+        line, *_ = archive.read("set/manifest.jsonl").splitlines()
         assert (opened(archive.read("set/masks/000000.png")) == index).all()
     entry = json.loads(line)
     assert entry["flags"] == entry["objects"][0]["flags"] == ["mask-corrected-by-hand"]

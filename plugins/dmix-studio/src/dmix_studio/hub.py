@@ -4,6 +4,7 @@ import asyncio
 import base64
 import logging
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from .turns import Turns, Unit
 from .variants import Variant
 
 CATALOGUE = "catalogue"
+TWINS_WITHIN = 30.0
+"""Seconds for which who takes pictures home waits for those without objects."""
 log = logging.getLogger(__name__)
 
 
@@ -79,6 +82,16 @@ class Hub:
         for run in {unit.run for unit in dropped}:
             tab.tell({"event": "cancelled", "run": run})
         self._tell_places()
+
+    async def twins(self, tab: Tab) -> bool:
+        """Wait a while for the twins of what is kept; whether all of them are there."""
+        end = time.monotonic() + TWINS_WITHIN
+        while any(variant.twin is None for variant in tab.kept()):
+            being_made = self.running and self.running.tab == tab.id and self.running.kind == "twin"
+            if time.monotonic() > end or not (being_made or self.turns.has_twins(tab.id)):
+                return False
+            await asyncio.sleep(0.05)
+        return True
 
     # ---- the queue --------------------------------------------------------------------------------------------
 

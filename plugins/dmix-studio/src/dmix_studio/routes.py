@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from dmix_core.errors import DmixError
+
 from .errors import StudioError
 from .guard import REPORT_POLICY, Guard
 from .hub import Hub
@@ -180,7 +182,12 @@ class Table:
         """Everything that was kept, as a zip."""
         tab = self._tab(request)
         formats = [name for name in request.query_params.get("formats", "").split(",") if name]
-        data = await asyncio.to_thread(taken_home, tab.kept(), dict(tab.photographs), formats)
+        complete = await self.hub.twins(tab)
+        try:
+            data = await asyncio.to_thread(taken_home, tab.kept(), dict(tab.photographs), formats)
+        except DmixError as error:
+            more = "" if complete else " The pictures without objects are not made yet: try again in a moment."
+            raise StudioError(f"{error}{more}") from error
         headers = {"Content-Disposition": 'attachment; filename="dmix-studio.zip"'}
         return Response(data, media_type="application/zip", headers=headers)
 

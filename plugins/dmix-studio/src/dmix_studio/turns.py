@@ -74,6 +74,10 @@ class Turns:
         tabs = [name for name, line in self._lines.items() if any(unit.kind == "compose" for unit in line)]
         return tabs.index(tab) if tab in tabs else 0
 
+    def has_twins(self, tab: str) -> bool:
+        """Whether a tab waits for twins."""
+        return any(unit.kind == "twin" for unit in self._lines.get(tab, ()))
+
     def drop(self, tab: str, twins: bool = False) -> list[Unit]:
         """Take away the compositions that a tab waits for, and with `twins` these, too; returns what was taken."""
         line = self._lines.pop(tab, deque())

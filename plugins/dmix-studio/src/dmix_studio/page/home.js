@@ -1,7 +1,7 @@
 // Taking home: the zip of what was kept, sets like a picture, and what lies on this machine.
 
 import { ask, own } from "./api.js";
-import { $, el, trying } from "./dom.js";
+import { $, complain, el, trying } from "./dom.js";
 
 const FIRST = ["coco", "yolo-seg", "mvtec"];
 
@@ -11,6 +11,7 @@ export class Home {
     const names = models.catalogue.plugins.format.map((each) => each.name).sort((a, b) => rank(a) - rank(b));
     $("formats").append(...names.map((name) => el("label", {}, el("input", { type: "checkbox", value: name, checked: FIRST.includes(name), onchange: () => this.draw() }), ` ${name}`)));
     $("more").onsubmit = trying(async (event) => { event.preventDefault(); await this.beginSet(); });
+    $("download").onclick = trying(() => this.download());
     $("set-stop").onclick = trying(() => ask("POST", own("sets/stop")));
     this.draw();
     this.list();
@@ -24,9 +25,23 @@ export class Home {
   draw() {
     const count = this.kept.length, formats = [...$("formats").querySelectorAll(":checked")].map((each) => each.value);
     $("kept").textContent = count ? `${count} kept. The download has ${count > 1 ? "their" : "its"} image, masks, labels, recipe and command.` : "Nothing is kept yet: keep a picture above.";
-    $("download").setAttribute("aria-disabled", !count);
-    if (count) $("download").href = own(`home.zip?formats=${formats.join()}`);
-    else $("download").removeAttribute("href");
+    $("download").disabled = !count;
+    this.formats = formats.join();
+  }
+
+  /** The zip, or in words why there is none, which a plain link could not show. */
+  async download() {
+    $("download").disabled = true;
+    try {
+      const answer = await fetch(own(`home.zip?formats=${this.formats}`));
+      if (!answer.ok) throw new Error((await answer.json()).message);
+      const url = URL.createObjectURL(await answer.blob());
+      el("a", { href: url, download: "dmix-studio.zip" }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+      complain("");
+    } finally {
+      this.draw();
+    }
   }
 
   async beginSet() {
