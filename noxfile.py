@@ -39,6 +39,7 @@ TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard", 
 # They read what `dmix export` writes, and are the measure of our own hash and outlines.
 TEST_TOOLS += ["datasets", "imagehash", "opencv-python-headless", "pycocotools", "webdataset"]
 TEST_TOOLS += ["c2pa-python", "submitit"]  # extras of dmix-data and dmix-factory
+TEST_TOOLS += ["httpx"]  # what Starlette's test client is made of
 # ruff formats the signatures of the API.
 DOCS_TOOLS = ["latex2mathml", "mkdocs-material", "mkdocstrings-python", "ruff"]
 MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included
