@@ -73,10 +73,10 @@ class SetJobs:
             StudioError: another one is being made, or the folder is there already.
         """
         variant, out, source = tab.variant(order.variant), self.folder / order.name, self._source(order.name)
-        if out.exists() or source.exists():
-            raise StudioError(f"{order.name!r} is there already in {str(self.folder)!r}; choose another name.", 409)
         async with self._starting:
             self._check_free()
+            if out.exists() or source.exists():
+                raise StudioError(f"{order.name!r} is there already in {str(self.folder)!r}; choose another name.", 409)
             await asyncio.to_thread(_write_settings, source, tab, variant, order)
             await self._run(tab, order.name)
 
