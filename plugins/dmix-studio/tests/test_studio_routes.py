@@ -7,12 +7,15 @@ import shlex
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+import dmix_studio
+from dmix_core.rule_presets import LABELS, PRESETS
 from dmix_studio import routes
 from dmix_studio.app import create_app
 from dmix_studio.guard import Guard
@@ -364,3 +367,11 @@ def test_the_page_names_no_other_host():
     for path in routes.FILES.values():
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http" not in text.replace("http-equiv", ""), path
+
+
+def test_the_page_s_presets_are_dmix_s_own():
+    script = (Path(dmix_studio.__file__).parent / "page/settings.js").read_text(encoding="utf-8")
+    for name, preset in PRESETS.items():
+        walk = f"steps: {preset.steps}, resamples: {preset.resamples}, jump_length: {preset.jump_length}"
+        assert f"{name}: {{ {walk} }}" in script
+    assert f"LISTEN_IN_PHOTOGRAPHS = {LABELS.listen_from}, THRESHOLD_IN_PHOTOGRAPHS = {LABELS.threshold}" in script

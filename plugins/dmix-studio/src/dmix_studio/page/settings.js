@@ -2,13 +2,13 @@
 
 import { $, el } from "./dom.js";
 
-const PRESETS = {
-  quick: { steps: 25, resamples: 1, jump_length: 3 },
-  normal: { steps: 100, resamples: 2, jump_length: 10 },
-  thorough: { steps: 250, resamples: 2, jump_length: 10 },
+const PRESETS = { // as dmix_core.rule_presets has them; a test holds it
+  fast: { steps: 50, resamples: 1, jump_length: 3 },
+  recommended: { steps: 100, resamples: 1, jump_length: 5 },
+  paper: { steps: 250, resamples: 2, jump_length: 10 },
 };
 const MEANING = {
-  preset: "Quick shows where things will be; thorough is what the paper does.",
+  preset: "Fast shows where things will be, recommended is for data sets, paper for the paper's pictures.",
   seed: "Where the noise begins. The same seed gives the same picture; variants take the seeds after it.",
   steps: "How many denoising steps. More take longer and look cleaner.",
   resamples: "How often the end is gone over again, so that object and scene agree at the seam.",
@@ -18,10 +18,10 @@ const MEANING = {
 };
 const WALK = "tail-resampling";
 const KINDS = { "merge rule": "Who owns a pixel", "timestep schedule": "Order of the steps", stepper: "How a step is taken", backend: "What calls the networks" };
-const LISTEN_IN_PHOTOGRAPHS = 0.3, THRESHOLD_IN_PHOTOGRAPHS = 0.4; // as the factory has them, measured in docs/evidence.md
+const LISTEN_IN_PHOTOGRAPHS = 0.3, THRESHOLD_IN_PHOTOGRAPHS = 0.4; // of the preset recommended
 
 export const initial = (defaults) => ({
-  preset: "normal", seed: 0, ...PRESETS.normal, merge_from: 0.9, listen_from: 0.9,
+  preset: "recommended", seed: 0, ...PRESETS.recommended, merge_from: 0.9, listen_from: 0.9,
   plugins: Object.fromEntries(Object.entries(defaults).map(([kind, name]) => [kind, { name, settings: {} }])), wraps: [], models: {},
 });
 
@@ -115,7 +115,7 @@ export class Settings {
   }
 
   set(name, value) {
-    const own = name in PRESETS.normal ? { preset: "own" } : {};
+    const own = name in PRESETS.recommended ? { preset: "own" } : {};
     this.store.change(({ settings }) => ({ settings: { ...settings, ...own, [name]: value } }));
   }
 }
