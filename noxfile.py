@@ -1,6 +1,7 @@
 """The chores: `nox -l` lists them, `nox -s NAME` runs one; each makes its own environment."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import nox
@@ -35,13 +36,15 @@ MODULES = [Path(folder).name.replace("-", "_") for folder in PACKAGES + PLUGINS]
 BASE = [word for folder in PACKAGES for word in ("-e", folder)]
 EDITABLE = BASE + [word for folder in PLUGINS for word in ("-e", folder)]
 # hatchling: the tests build and install plugin packages without fetching anything.
-TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "tensorboard", "transformers"]
+TEST_TOOLS = ["hatchling", "hypothesis", "pytest", "pytest-cov", "pytest-xdist", "tensorboard"]
+TEST_TOOLS += ["transformers"]
 # They read what `dmix export` writes, and are the measure of our own hash and outlines.
 TEST_TOOLS += ["datasets", "imagehash", "opencv-python-headless", "pycocotools", "webdataset"]
 TEST_TOOLS += ["c2pa-python", "submitit"]  # extras of dmix-data and dmix-factory
 TEST_TOOLS += ["httpx"]  # what Starlette's test client is made of
 # ruff formats the signatures of the API.
 DOCS_TOOLS = ["latex2mathml", "mkdocs-material", "mkdocstrings-python", "ruff"]
+TEST_PROCESSES = min(4, os.cpu_count() or 1)
 MODELS_WHEEL_LIMIT = 25_000_000  # bytes, bundled models included
 
 SITE_PACKAGES_CHECK = """
@@ -76,8 +79,9 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests against the source tree; arguments after `--` go to pytest."""
     install(session, *EDITABLE, *TEST_TOOLS)
-    coverage = [f"--cov={module}" for module in MODULES] if not session.posargs else []
-    session.run("pytest", *coverage, *session.posargs)
+    coverage = [f"--cov={module}" for module in MODULES]
+    words = session.posargs or ["-n", str(TEST_PROCESSES), "--dist", "loadfile", *coverage]
+    session.run("pytest", *words, env={"OMP_NUM_THREADS": "1"})  # threads would take the processes' cores
 
 
 @nox.session
