@@ -41,6 +41,7 @@ from .resume import (
     newest_state,
     optimizer_tensors,
     saving,
+    sizes_of,
     steps_in,
     write_state,
 )
@@ -360,7 +361,7 @@ class Halving:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=0, fused=True)
         self.done, self.stopped = 0, False
         self._resume()
-        check_space(out, *self._sizes, config.keep)
+        check_space(out, *sizes_of(self.network), config.keep)
 
     def run(self, origin: Origin, stop: Callable[[], bool]) -> Iterator[DistillStep]:
         """Learn from one batch after the other."""
@@ -369,10 +370,10 @@ class Halving:
             self.done, self.stopped = step + 1, stop() and step + 1 < self.config.steps
             last = self.done == self.config.steps
             if last:
-                with saving(self.out, self.done, sum(self._sizes)):
+                with saving(self.out, self.done, sum(sizes_of(self.network))):
                     self._place(origin)  # before the state, so that what is done twice is done whole
             if last or self.stopped or self.done % self.config.save_every == 0:
-                with saving(self.out, self.done, sum(self._sizes)):
+                with saving(self.out, self.done, sum(sizes_of(self.network))):
                     self._save()
             yield DistillStep(self.moves, self.done, loss, self.out if last else None)
             if self.stopped:
@@ -411,12 +412,6 @@ class Halving:
         return value
 
     # ---- files ----------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _sizes(self) -> tuple[int, int]:
-        """Bytes of a checkpoint and of a state."""
-        weights = sum(parameter.nbytes for parameter in self.network.parameters())
-        return weights, 4 * weights
 
     @cached_property
     def _settings(self) -> Settings:

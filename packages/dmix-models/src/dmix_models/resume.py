@@ -144,6 +144,12 @@ def _remedy(reason: BaseException | None, out: Path, size: int) -> str:
     )
 
 
+def sizes_of(network: nn.Module) -> tuple[int, int]:
+    """Bytes of a checkpoint and of a state, which holds the weights, their average and AdamW's two moments."""
+    weights = sum(parameter.nbytes for parameter in network.parameters())
+    return weights, 4 * weights
+
+
 def check_space(out: Path, checkpoint: int, state: int, keep: int) -> None:
     """Refuse to begin what cannot be saved: a checkpoint, `keep` states and the one that takes the oldest's place.
 

@@ -45,6 +45,7 @@ from .resume import (
     newest_state,
     optimizer_tensors,
     saving,
+    sizes_of,
     steps_in,
     write_state,
 )
@@ -149,7 +150,7 @@ class Training:
         if self.writes:
             check_files(self._files)
             clear_scratch(self.folder)
-            check_space(self.out, *self._sizes, config.keep)
+            check_space(self.out, *sizes_of(self.network), config.keep)
         self.parallel = self.accelerator.prepare_model(self.network)
         if config.compile:
             self.parallel = torch.compile(self.parallel)
@@ -303,7 +304,7 @@ class Training:
         return tuple(f"{each.name}: {each.verdict}" if each.name else each.verdict for each in found.memorised)
 
     def _saving(self) -> AbstractContextManager[None]:
-        return saving(self.out, self.done, sum(self._sizes))
+        return saving(self.out, self.done, sum(sizes_of(self.network)))
 
     def _save(self) -> None:
         tensors = {
@@ -333,12 +334,6 @@ class Training:
         classes = self.model.classes or (None,)
         reports = [self.folder / METRICS, self.folder / PAGE, *closing.files_of(self.folder, classes)]
         return [*(self.out / name for name in names), *reports]
-
-    @property
-    def _sizes(self) -> tuple[int, int]:
-        """Bytes of a checkpoint and of a state, which holds the weights, their average and AdamW's two moments."""
-        weights = sum(parameter.nbytes for parameter in self.network.parameters())
-        return weights, 4 * weights
 
     @property
     def _preview_path(self) -> Path:
