@@ -41,6 +41,7 @@ TEST_TOOLS += ["transformers"]
 # They read what `dmix export` writes, and are the measure of our own hash and outlines.
 TEST_TOOLS += ["datasets", "imagehash", "opencv-python-headless", "pycocotools", "webdataset"]
 TEST_TOOLS += ["c2pa-python", "submitit"]  # extras of dmix-data and dmix-factory
+TEST_TOOLS += ["axe-playwright-python"]  # of dmix-studio: its tests run where there is a Chromium
 TEST_TOOLS += ["httpx"]  # what Starlette's test client is made of
 # ruff formats the signatures of the API.
 DOCS_TOOLS = ["latex2mathml", "mkdocs-material", "mkdocstrings-python", "ruff"]

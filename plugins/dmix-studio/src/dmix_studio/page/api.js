@@ -30,16 +30,24 @@ export async function ask(method, path, body, type = "application/json") {
 
 /** Call `onEvent` with each event of this tab; the browser connects again by itself. */
 export async function listen(onEvent, onState) {
-  // a copy of a tab has its id: it takes one of its own
-  const channel = new BroadcastChannel(KEY);
-  const others = new Promise((resolve) => {
-    channel.onmessage = ({ data }) => { if (data === `${tab} is here`) resolve(true); };
-    setTimeout(resolve, 150, false);
-  });
-  channel.postMessage(`${tab}?`);
-  if (await others) tab = newTab();
-  channel.onmessage = ({ data }) => { if (data === `${tab}?`) channel.postMessage(`${tab} is here`); };
+  if (await isCopy()) tab = newTab();
   connect(onEvent, onState);
+}
+
+/** Whether another tab has this one's id, which the browser copies with a tab; of two that ask at once, one is the copy. */
+function isCopy() {
+  const channel = new BroadcastChannel(KEY), number = Math.random();
+  let settled = false;
+  channel.postMessage({ tab, number });
+  return new Promise((resolve) => {
+    const settle = (copied) => { settled = true; resolve(copied); };
+    channel.onmessage = ({ data }) => {
+      if (data.tab !== tab) return;
+      if (!data.number) settle(true);
+      else if (settled || number < data.number) channel.postMessage({ tab });
+    };
+    setTimeout(settle, 150, false);
+  });
 }
 
 function connect(onEvent, onState) {

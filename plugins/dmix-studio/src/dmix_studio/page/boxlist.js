@@ -22,7 +22,7 @@ export class Palette {
 
 export class BoxList {
   constructor(store, models, canvas) {
-    Object.assign(this, { store, models, canvas });
+    Object.assign(this, { store, models, canvas, rows: new Map() });
     store.listen(() => this.draw());
     $("list").addEventListener("focusin", (event) => {
       const row = event.target.closest("li");
@@ -30,29 +30,41 @@ export class BoxList {
     });
   }
 
+  /** Rows are made anew when boxes come, go or change places only: 30 of them would take longer than a picture is shown. */
   draw() {
-    const { boxes } = this.store.scene;
-    refill($("list"), [...boxes].reverse().map((each, i) => this.row(each, boxes.length - i)));
+    const { boxes } = this.store.scene, order = boxes.map((each) => each.key).join();
+    if (order !== this.order) {
+      this.order = order;
+      this.rows = new Map(boxes.map((each, i) => [each.key, this.row(each, i + 1)]));
+      refill($("list"), [...this.rows.values()].reverse());
+    }
+    for (const each of boxes) this.update(this.rows.get(each.key), each);
   }
 
-  row({ key, model, box }, number) {
+  row({ key, model }, number) {
     const chip = el("span", { className: "chip" });
     chip.style.background = this.models.colour(model);
     const button = (text, name, act) => el("button", { textContent: text, title: name, onclick: act, attr: { "aria-label": `${name}: box ${number}`, "data-focus": `${key}-${name}` } });
     const head = el("div", { className: "name" }, chip, el("b", { textContent: `${number} ${this.models.label(model)}` }),
       button("↑", "Raise", () => this.store.raise(key, 1)), button("↓", "Lower", () => this.store.raise(key, -1)),
       button("×", "Delete", () => this.store.removeBox(key)));
-    const fields = el("div", { className: "numbers" }, ...["x", "y", "width", "height"].map((name, i) => this.field(key, box, name, i, number)));
-    const hint = scaleHint(box, this.models.get(model).size);
-    const row = el("li", { attr: { "data-key": key } }, head, fields, hint ? el("p", { className: "soft", textContent: hint }) : "");
-    row.classList.toggle("selected", key === this.store.selected);
-    return row;
+    const fields = el("div", { className: "numbers" }, ...["x", "y", "width", "height"].map((name, i) => this.field(key, name, i, number)));
+    return el("li", { attr: { "data-key": key } }, head, fields, el("p", { className: "soft" }));
   }
 
-  field(key, box, name, i, number) {
-    const input = el("input", { type: "number", value: box[i], min: i < 2 ? 0 : 1, attr: { "aria-label": `${name} of box ${number}`, "data-focus": `${key}-${name}` } });
+  /** Bring what is seen of a row to its box. */
+  update(row, { key, model, box }) {
+    row.querySelectorAll("input").forEach((input, i) => { if (input.value !== String(box[i])) input.value = box[i]; });
+    const hint = row.lastChild, text = scaleHint(box, this.models.get(model).size);
+    if (hint.textContent !== text) hint.textContent = text;
+    hint.hidden = !text;
+    row.classList.toggle("selected", key === this.store.selected);
+  }
+
+  field(key, name, i, number) {
+    const input = el("input", { type: "number", min: i < 2 ? 0 : 1, attr: { "aria-label": `${name} of box ${number}`, "data-focus": `${key}-${name}` } });
     input.onchange = () => {
-      const changed = [...box];
+      const changed = [...this.store.box(key).box];
       changed[i] = Number(input.value) || 0;
       this.store.setBox(key, clamped(changed, this.canvas.size));
     };

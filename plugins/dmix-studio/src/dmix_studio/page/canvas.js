@@ -81,6 +81,9 @@ export class Canvas {
   /** Bring what is seen of a box to its numbers. */
   update(group, { key, model, box }, place) {
     const selected = key === this.store.selected, [x, y, width, height] = box, { scale } = this.view;
+    const shown = `${place} ${box} ${selected} ${scale}`;
+    if (group.shown === shown) return; // most boxes, at most changes
+    group.shown = shown;
     const [edge, shape, text, handles] = group.children;
     for (const rect of [edge, shape]) for (const [name, value] of Object.entries({ x, y, width, height })) rect.setAttribute(name, value);
     group.setAttribute("class", `${selected ? "selected" : ""} ${scaleHint(box, this.grid(model)).startsWith("enlarged") ? "large" : ""}`);
@@ -126,7 +129,7 @@ export class Canvas {
     if (event.button > 1) return;
     this.layer.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, event);
-    if (this.pointers.size === 2) return this.pinch();
+    if (this.pointers.size > 1) return this.pinch();
     const group = event.target.closest("[data-key]"), key = group && Number(group.dataset.key);
     const start = this.view.point(event);
     if (this.pans || event.button === 1) this.drag = { kind: "pan", last: event };

@@ -102,6 +102,7 @@ export class Watching {
     this.met ||= phase === "merging";
     const item = el("li", { className: meets ? "meets" : "" }, thumbnail(this.canvas.picture), `${percent} %${meets ? " merging begins" : ""}`);
     $("strip").append(item);
+    $("strip").scrollLeft = $("strip").scrollWidth;
   }
 }
 
