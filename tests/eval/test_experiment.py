@@ -20,7 +20,7 @@ from dmix_eval.detector_training import by_windows, whole
 from dmix_eval.experiment_config import Experiment, ExperimentError, Row, read_experiment
 from dmix_eval.experiment_results import Result, Results
 from dmix_eval.experiment_run import ExperimentRun, check_apart, highest_alarm, pictures_to_test
-from dmix_eval.experiment_table import Resampled, difference
+from dmix_eval.experiment_table import Resampled, difference, markdown, summary
 from dmix_eval.histograms import BINS, Seen, counts
 from dmix_eval.photographs import photograph, real_photographs
 from dmix_eval.scores import Scores
@@ -59,7 +59,7 @@ def test_a_file_states_paths_beside_itself(file, real):
     planned = read_experiment(file)
     assert planned.train.resolve() == (real / "train").resolve()
     assert planned.rows[1].add[0].folder == file.parent / "set"
-    assert planned.baseline(planned.rows[1]).name == "real only"
+    assert planned.baselines(planned.rows[1]) == ["real only"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,8 @@ def test_a_stopped_experiment_goes_on_and_writes_its_tables(file, tmp_path, monk
     assert found["pictures"] == {"defects": 6, "normal": 6, "defects_groups": 6, "normal_groups": 6}
     assert pooled["pictures"] == {"defects": 12, "normal": 12, "defects_groups": 12, "normal_groups": 12}
     assert {each["part"] for each in records if each["for_choosing"]} == {"validation"}
-    assert set(found["differences"]) == set(found["figures"]) == set(pooled["differences"])
+    for each in (found, pooled):
+        assert set(each["differences"]["real only"]) == set(each["figures"])
     table = (out / "table.md").read_text()
     assert table.count("| with set | 1 |") == 6
     assert table.count("pooled (for the report, not for choosing settings)") == 2
@@ -224,7 +225,7 @@ def test_both_parts_as_one_are_judged_by_all_their_pictures_at_the_threshold_of_
 
 
 def test_a_better_detector_is_surely_better_and_the_same_is_not():
-    worse, better = (Resampled({seed: detected(quality, seed) for seed in range(2)}) for quality in (1, 3))
+    worse, better = ({seed: Resampled.of(detected(quality, seed).seen) for seed in range(2)} for quality in (1, 3))
     found = difference("pixel AP", better, worse)
     assert found is not None
     assert found.sure
@@ -234,3 +235,26 @@ def test_a_better_detector_is_surely_better_and_the_same_is_not():
     assert same is not None
     assert same.mean == 0
     assert not same.sure
+
+
+def result(row, digest, quality):
+    seen = {part: {way: detected(quality, 0).seen for way in ("windows", "whole")} for part in ("validation", "test")}
+    return Result(row=row, seed=0, digest=digest, seconds=0, made_with={}, tested=experiment_results.tested(seen))
+
+
+def test_a_row_is_compared_with_each_row_that_it_states(file, tmp_path, monkeypatch):
+    rows = '[{name = "real only"}, {name = "pasted"}, {name = "both", against = ["real only", "pasted"]}]'
+    file.write_text(f"{FILE.partition('rows')[0]}rows = {rows}")
+    planned = read_experiment(file)
+    results = Results(tmp_path, planned)
+    for row, quality in zip(planned.rows, (1, 2, 3), strict=True):
+        results.write(row, result(row.name, planned.digest(row), quality))
+    known = {}
+    records = summary(results, known)
+    assert [*records[2]["differences"]] == ["real only", "pasted"]
+    gains = [each["pixel AP"]["mean"] for each in records[2]["differences"].values()]
+    assert gains[0] > gains[1] > 0
+    lines = markdown(records, planned).splitlines()
+    assert sum(line.startswith("| ... against pasted |") for line in lines) == 6
+    monkeypatch.setattr(Resampled, "of", None)  # results do not change, so nothing is resampled again
+    assert summary(results, known) == records

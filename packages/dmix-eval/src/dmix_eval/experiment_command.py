@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .experiment_config import Row
     from .experiment_results import Result, Results
+    from .experiment_table import Known
     from .photographs import Photograph
 
 
@@ -61,9 +62,10 @@ def experiment(
         for name in rows:
             planned.row(name)
     results = Results(writable_folder(out / "results"), planned)
+    known: Known = {}
     if not table_only:
-        _run(results, rows, precision, threads, quiet)
-    records = _write_tables(results)
+        _run(results, rows, precision, threads, quiet, known)
+    records = _write_tables(results, known)
     if as_json:
         print_json({"rows": records})
     elif not quiet:
@@ -71,7 +73,12 @@ def experiment(
 
 
 def _run(
-    results: "Results", rows: Sequence[str], precision: "Precision | None", threads: int | None, quiet: bool
+    results: "Results",
+    rows: Sequence[str],
+    precision: "Precision | None",
+    threads: int | None,
+    quiet: bool,
+    known: "Known",
 ) -> None:
     import torch
 
@@ -85,7 +92,7 @@ def _run(
     steps = len(run.due()) * results.experiment.training.steps
     with progress("training", "step", quiet, total=steps) as bar:
         for row, result in run.run(bar.update):
-            _write_tables(results)
+            _write_tables(results, known)
             _write_alarms(results, run.tested["validation"])
             if not quiet:
                 say(_line(row, result))
@@ -105,14 +112,14 @@ def _write_alarms(results: "Results", photographs: "Sequence[Photograph]") -> No
         write_png(results.folder.parent / "false-alarms.png", alarm_sheet(found))
 
 
-def _write_tables(results: "Results") -> list[dict]:
+def _write_tables(results: "Results", known: "Known") -> list[dict]:
     import json
 
     from dmix_core.files import write_atomically
 
     from .experiment_table import markdown, summary
 
-    records = summary(results)
+    records = summary(results, known)
     folder = results.folder.parent
     write_atomically(folder / "table.md", markdown(records, results.experiment).encode())
     write_atomically(folder / "table.json", f"{json.dumps(records, indent=1)}\n".encode())

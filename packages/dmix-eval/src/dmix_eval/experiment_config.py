@@ -74,14 +74,14 @@ class Row(_Part):
         real: how many real pictures of defects; None: all. Normal pictures are the same for all rows.
         add: what is added.
         schedule: additions throughout, or until half of the steps and then real windows alone.
-        against: the row that it is compared with; None: the first row with as many real pictures and no additions.
+        against: the rows that it is compared with; empty: the first row with as many real pictures and no additions.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=80)]
     real: Annotated[int, Field(ge=1)] | None = None
     add: tuple[Addition, ...] = ()
     schedule: Literal["together", "synthetic-first"] = "together"
-    against: str | None = None
+    against: tuple[str, ...] = ()
 
 
 class Training(_Part):
@@ -134,7 +134,7 @@ class Experiment(_Part):
         if len({*names}) < len(names):
             raise ValueError("two rows have the same name")
         for row in self.rows:
-            self.baseline(row)
+            self.baselines(row)
         if self.stride > self.training.side:
             raise ValueError(f"stride {self.stride} leaves gaps between windows of {self.training.side} pixels")
         return self
@@ -150,12 +150,12 @@ class Experiment(_Part):
             raise ExperimentError(f"No row {name!r}.{did_you_mean(name, names)} Expected one of: {', '.join(names)}.")
         return self.rows[names.index(name)]
 
-    def baseline(self, row: Row) -> Row:
-        """The row that a row is compared with, which may be itself."""
-        if row.against is not None:
-            return self.row(row.against)
+    def baselines(self, row: Row) -> list[str]:
+        """The names of the rows that a row is compared with, which may be its own."""
+        if row.against:
+            return [self.row(name).name for name in row.against]
         plain = [each for each in self.rows if not each.add and each.real == row.real]
-        return plain[0] if plain else row
+        return [(plain or [row])[0].name]
 
     def digest(self, row: Row) -> str:
         """Of all that decides a row's results but the files themselves; of folders the last two names count."""

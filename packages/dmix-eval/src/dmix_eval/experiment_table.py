@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .experiment_config import Experiment
-from .experiment_results import SHOWN, WAYS, Result, Results, Shown, Tested, Way
+from .experiment_results import SHOWN, WAYS, Result, Results, Shown, Way
 from .histograms import Seen
 from .scores import MEASURES, Numbers, Scores, resampled
 
@@ -40,43 +40,48 @@ class Difference(NamedTuple):
         return f"{self.mean:+.3f} tile {group} picture {picture}, {self.wins}/{self.seeds} seeds"
 
 
-class Resampled:
-    """The measures of a row's detectors on one part, and on resamples of it.
+class Resampled(NamedTuple):
+    """The measures of one detector on one part, and on resamples of it.
 
-    Args:
-        scores: of the detector of each seed.
+    Attributes:
+        once: (1,) of each measure.
+        by_group, by_picture: (R,) of each measure, when tiles, or pictures, are drawn; resample r is the same pictures
+            for all detectors.
     """
 
-    def __init__(self, scores: Mapping[int, Scores]) -> None:
-        self.seeds = [*scores]
-        seen = next(iter(scores.values())).seen
-        normal = [each.normal for each in seen]
+    once: dict[str, Numbers]
+    by_group: dict[str, Numbers]
+    by_picture: dict[str, Numbers]
+
+    @classmethod
+    def of(cls, seen: Sequence[Seen]) -> "Resampled":
+        """Of what a detector said of each picture."""
+        scores, normal = Scores(seen), [each.normal for each in seen]
         units = [each.group for each in seen], [each.name for each in seen]
-        self.once = {seed: each.figures(each.once) for seed, each in scores.items()}
-        self.by_group, self.by_picture = (
-            {seed: each.figures(resampled(unit, normal, RESAMPLES)) for seed, each in scores.items()} for unit in units
+        return cls(
+            scores.figures(scores.once),
+            *(scores.figures(resampled(unit, normal, RESAMPLES)) for unit in units),
         )
 
 
-def difference(measure: str, row: Resampled, baseline: Resampled) -> Difference | None:
+BySeed = Mapping[int, Resampled]
+
+
+def difference(measure: str, row: BySeed, baseline: BySeed) -> Difference | None:
     """Compare the detectors of the seeds that both have; None where there are none."""
-    seeds = [seed for seed in row.seeds if seed in baseline.seeds]
-    if not seeds:
+    pairs = [(row[seed], baseline[seed]) for seed in row if seed in baseline]
+    if not pairs:
         return None
     once, by_group, by_picture = (
-        np.stack([ours[seed][measure] - theirs[seed][measure] for seed in seeds])
-        for ours, theirs in (
-            (row.once, baseline.once),
-            (row.by_group, baseline.by_group),
-            (row.by_picture, baseline.by_picture),
-        )
+        np.stack([ours[measure] - theirs[measure] for ours, theirs in both])
+        for both in zip(*(zip(ours, theirs, strict=True) for ours, theirs in pairs), strict=True)
     )
     return Difference(
         float(once.mean()),
         _interval(by_group.mean(0)),
         _interval(by_picture.mean(0)),
         int((once > 0).sum()),
-        len(seeds),
+        len(pairs),
     )
 
 
@@ -88,37 +93,40 @@ def _interval(values: Numbers) -> tuple[float, float]:
 # ---- all rows -----------------------------------------------------------------------------------------------
 
 
-def summary(results: Results) -> list[dict[str, Any]]:
-    """A record for each part, both as one, way and row that has results."""
-    found = {row.name: results.of_row(row) for row in results.experiment.rows}
+Known = dict[tuple[str, int, Shown, Way], Resampled]
+"""Resamples by row, seed, part and way; they take a second each, and results do not change."""
+
+
+def summary(results: Results, known: Known | None = None) -> list[dict[str, Any]]:
+    """A record for each part, both as one, way and row that has results.
+
+    Args:
+        known: resamples of an earlier call; those of new results are added.
+    """
+    known = {} if known is None else known
+    found = {row.name: of_row for row in results.experiment.rows if (of_row := results.of_row(row))}
     return [
         {"part": part, "way": way, "for_choosing": part == "validation", **record}
         for part in SHOWN
         for way in WAYS
-        for record in _records(results.experiment, _tested(found, part, way))
+        for record in _records(results.experiment, found, (part, way), known)
     ]
 
 
-def _tested(found: Mapping[str, Mapping[int, Result]], part: Shown, way: Way) -> dict[str, dict[int, Tested]]:
-    return {
-        name: {seed: result.on(part, way) for seed, result in of_row.items()}
-        for name, of_row in found.items()
-        if of_row
-    }
-
-
-def _records(experiment: Experiment, tests: Mapping[str, Mapping[int, Tested]]) -> Iterator[dict[str, Any]]:
+def _records(
+    experiment: Experiment, found: Mapping[str, Mapping[int, Result]], where: tuple[Shown, Way], known: Known
+) -> Iterator[dict[str, Any]]:
     """Of the rows in one part, tested in one way."""
-    again = {
-        name: Resampled({seed: Scores(test.seen) for seed, test in of_row.items()}) for name, of_row in tests.items()
-    }
+    tests = {name: {seed: result.on(*where) for seed, result in of_row.items()} for name, of_row in found.items()}
+    again: dict[str, dict[int, Resampled]] = {name: {} for name in tests}
     for name, of_row in tests.items():
-        baseline = experiment.baseline(experiment.row(name)).name
-        differences = (
-            {measure: difference(measure, again[name], again[baseline]) for measure in MEASURES}
-            if baseline in again and baseline != name
-            else {}
-        )
+        for seed, test in of_row.items():
+            key = (name, seed, *where)
+            if key not in known:
+                known[key] = Resampled.of(test.seen)
+            again[name][seed] = known[key]
+    for name, of_row in tests.items():
+        baselines = [each for each in experiment.baselines(experiment.row(name)) if each in again and each != name]
         yield {
             "row": name,
             "seeds": [*of_row],
@@ -127,9 +135,14 @@ def _records(experiment: Experiment, tests: Mapping[str, Mapping[int, Tested]]) 
             "false_pixels": float(np.mean([test.pixels.false for test in of_row.values()])),
             "false_on_normal": float(np.mean([test.pixels.false_on_normal for test in of_row.values()])),
             "found": float(np.mean([test.pixels.found / test.pixels.defects for test in of_row.values()])),
-            "against": baseline,
-            "differences": {each: value._asdict() for each, value in differences.items() if value},
+            "differences": {each: _differences(again[name], again[each]) for each in baselines},
         }
+
+
+def _differences(row: BySeed, baseline: BySeed) -> dict[str, dict[str, Any]]:
+    """By measure; empty where no seed has both."""
+    found = {measure: difference(measure, row, baseline) for measure in MEASURES}
+    return {measure: each._asdict() for measure, each in found.items() if each}
 
 
 def _counts(seen: Sequence[Seen]) -> dict[str, int]:
@@ -164,11 +177,11 @@ _PARTS = {
 _WAYS = {"windows": "by windows", "whole": "in one pass"}
 _PICTURES = "{defects} pictures of defects on {defects_groups} tiles, {normal} normal ones of {normal_groups}.\n\n"
 _NOTE = (
-    "Figures are means over seeds. Differences are against the row with as many real pictures and nothing added: the "
-    "mean over seeds, 95 % intervals over resampled tiles and over resampled pictures, and how many seeds agree in "
-    "being better; of few tiles an interval over tiles says little. False pixels and the found share are at the "
-    "threshold of the highest F1 on validation. Validation and test pooled are all of their pictures as one part: more "
-    "tiles to judge by, but settings are chosen by validation alone."
+    "Figures are means over seeds. Differences are against the row with as many real pictures and nothing added, or "
+    "against the rows that are stated: the mean over seeds, 95 % intervals over resampled tiles and over resampled "
+    "pictures, and how many seeds agree in being better; of few tiles an interval over tiles says little. False pixels "
+    "and the found share are at the threshold of the highest F1 on validation. Validation and test pooled are all of "
+    "their pictures as one part: more tiles to judge by, but settings are chosen by validation alone."
 )
 
 
@@ -181,17 +194,21 @@ def _table(records: Sequence[dict[str, Any]], title: str) -> str:
         "found",
         *(f"{name}: difference" for name in COMPARED),
     ]
-    lines = [head, ["---"] * len(head), *map(_cells, records)]
+    lines = [head, ["---"] * len(head), *(line for record in records for line in _lines(record))]
     tested = _PICTURES.format(**records[0]["pictures"]) if records else ""
     return f"\n## {title}\n\n{tested}" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cells(record: dict[str, Any]) -> list[str]:
+def _lines(record: dict[str, Any]) -> Iterator[list[str]]:
+    """A row's figures and its differences from its first baseline; a line for each further one."""
     figures = [f"{record['figures'][name]['mean']:.3f}" for name in MEASURES]
-    differences = [_difference(record["differences"].get(name)) for name in COMPARED]
     found = [f"{record['false_pixels']:.0f} ({record['false_on_normal']:.0f})", f"{record['found']:.2f}"]
-    return [record["row"], str(len(record["seeds"])), *figures, *found, *differences]
+    cells = [str(len(record["seeds"])), *figures, *found]
+    first, *further = record["differences"].items() or [("", {})]
+    yield [record["row"], *cells, *_compared(first[1])]
+    for baseline, differences in further:
+        yield [f"... against {baseline}", *([""] * len(cells)), *_compared(differences)]
 
 
-def _difference(values: dict[str, Any] | None) -> str:
-    return str(Difference(**values)) if values else ""
+def _compared(differences: dict[str, dict[str, Any]]) -> list[str]:
+    return [str(Difference(**differences[name])) if name in differences else "" for name in COMPARED]
