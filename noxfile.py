@@ -69,9 +69,11 @@ def install(session: nox.Session, *words: str) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Compose eight tiles with blowholes from the bundled pair of models."""
+    """Compose eight tiles with blowholes from the bundled models."""
     install(session, *BASE)
-    session.run("dmix", "compose", "-n", "8", "-o", "demo", *session.posargs)
+    scene = ("--size", "96x96", "--set", "background.grid=96x96")
+    words = ("-n", "8", "--seed", "3", "--preset", "recommended", *scene, "--redraw", "3")
+    session.run("dmix", "compose", *words, "-o", "demo", *session.posargs)
     for sheet in ROOT.glob("demo/*sheet*.png"):
         session.log(f"Look at {sheet}")
 

@@ -121,9 +121,13 @@ Made = Callable[[list[Any]], Composer]
 """A composer of the bundled pair, or of what counts its calls."""
 
 
+def pair() -> list[Any]:
+    return [load("tiles"), load("defects").with_label("blowhole")]
+
+
 def bare(composer: Made, samples: int) -> Callable[[], None]:
     """The network calls of a composition, and nothing else."""
-    counted = [Counted(load(name)) for name in ("tiles", "blowhole")]
+    counted = [Counted(each) for each in pair()]
     composer(counted).compose(samples)
 
     def run() -> None:
@@ -137,12 +141,12 @@ def bare(composer: Made, samples: int) -> Callable[[], None]:
 
 def on_tile(denoisers: list[Any], **options: Any) -> Composer:
     tiles, blowhole = denoisers
-    return Composer([BoxRegion(tiles), BoxRegion(blowhole, (16, 16, 32, 32), "blowhole", 1)], **options)
+    return Composer([BoxRegion(tiles), BoxRegion(blowhole, name="blowhole", z=1)], **options)
 
 
 def on_photograph(denoisers: list[Any]) -> Composer:
     photograph = torch.rand(3, 750, 1000, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    above = BoxRegion(denoisers[1], (400, 300, 32, 32), "blowhole", 1)
+    above = BoxRegion(denoisers[1], (400, 300, 64, 64), "blowhole", 1)
     return Composer([BoxRegion(StillImage(photograph)), above])
 
 
@@ -152,7 +156,7 @@ def few(denoisers: list[Any]) -> Composer:
 
 def composites(section: str, case: str, composer: Made, seconds: float, samples: int = 1) -> Iterator[Row]:
     """A composition against the network calls that it makes."""
-    made = composer([load("tiles"), load("blowhole")])
+    made = composer(pair())
     ways = {"composites": partial(made.compose, samples), "their network calls": bare(composer, samples)}
     yield from rows(section, case, ways, seconds, samples)
 
@@ -176,7 +180,7 @@ def step(network: nn.Module, batch: int, side: int, dtype: str) -> Way:
     """A training step: forward, loss, backward, clipping, AdamW."""
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
-    channels = 4 if side == 32 else 3
+    channels = network.config.in_channels
     x, times = torch.randn(batch, channels, side, side), torch.randint(1000, (batch,))
 
     def once() -> None:

@@ -28,8 +28,8 @@ class Timed:
 
 
 def measure(samples: int) -> None:
-    tiles, blowhole = Timed(load("tiles")), Timed(load("blowhole"))
-    composer = Composer([BoxRegion(tiles), BoxRegion(blowhole, (16, 16, 32, 32), name="blowhole", z=1)])
+    tiles, blowhole = Timed(load("tiles")), Timed(load("defects").with_label("blowhole"))
+    composer = Composer([BoxRegion(tiles), BoxRegion(blowhole, name="blowhole", z=1)])
     start = time.perf_counter()
     composer.compose(samples)
     total = time.perf_counter() - start

@@ -37,7 +37,7 @@ def main() -> None:
     arguments.add_argument("-o", type=Path, default=Path("runs/few-steps"))
     given = arguments.parse_args()
     out = writable_folder(given.o)
-    regions = [BoxRegion(load("tiles")), BoxRegion(load("blowhole"), (16, 16, 32, 32), "blowhole", 1)]
+    regions = [BoxRegion(load("tiles")), BoxRegion(load("defects").with_label("blowhole"), name="blowhole", z=1)]
 
     tiles = []
     print(f"{'':32s} {'edge':>5s} {'grain':>6s} {'contrast':>8s} {'faded':>6s}  {'seconds':>9s}")

@@ -79,7 +79,7 @@ class Known:
 
 
 def of_the_pair(count: int) -> list[Image.Image]:
-    composer = from_models("tiles", objects=[("blowhole", (16, 16, 32, 32))], steps=STEPS)
+    composer = from_models("tiles", objects=[("defects:blowhole", (0, 0, 64, 64))], steps=STEPS)
     return [
         picture for batch in range(0, count, 8) for picture in composer.compose(min(8, count - batch), batch).images
     ]
@@ -90,8 +90,8 @@ def onto(photographs: Sequence[Path]) -> Iterator[Image.Image]:
     for number, path in enumerate(photographs):
         with Image.open(path) as photograph:
             width, height = photograph.size
-        x, y = np.random.default_rng(number).integers(0, (width - 32, height - 32)).tolist()
-        composer = from_models(path, objects=[("blowhole", (x, y, 32, 32))], steps=STEPS)
+        x, y = np.random.default_rng(number).integers(0, (width - 64, height - 64)).tolist()
+        composer = from_models(path, objects=[("defects:blowhole", (x, y, 64, 64))], steps=STEPS)
         yield to_picture(composer.compose(1, seed=number).image[0])
 
 

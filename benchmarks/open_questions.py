@@ -2,10 +2,10 @@
 
     python benchmarks/open_questions.py TRAIN OBJECT TILES [-n 40] [-o runs/open-questions.json]
 
-TRAIN is the training part of the magnetic tiles, OBJECT and TILES checkpoints of 64x64, such as
-benchmarks/magnetic-tile/models/objects:blowhole. One setting differs from `early` (photographs: listening from 0.3 of
-the denoising on, one climb of 5 levels of T = 100, hard mask from 0.4) or from `tiles` (the same on generated tiles,
-both merging from 0.9 on). All settings have the same scenes and noise. What is in OUT already is not made again.
+TRAIN is the training part of the magnetic tiles, OBJECT and TILES models of 64x64: defects:blowhole and tiles, say.
+One setting differs from `early` (photographs: listening from 0.3 of the denoising on, one climb of 5 levels of T = 100,
+hard mask from 0.4) or from `tiles` (the same on generated tiles, both merging from 0.9 on). All settings have the same
+scenes and noise. What is in OUT already is not made again.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def main() -> None:
     photographs = real_photographs(given.train, (given.object.rpartition(":")[2],))
     scenes = [*scenes_of([each.image for each in photographs if each.normal], given.n)]
     real = real_specimens(photographs, SIDE)
-    denoisers = [Loader().denoiser(f"checkpoint:{each}") for each in (given.object, given.tiles)]
+    denoisers = [Loader().denoiser(each) for each in (given.object, given.tiles)]
     found = json.loads(given.o.read_text()) if given.o.exists() else {}
     for name, setting in SETTINGS.items():
         if name not in found:

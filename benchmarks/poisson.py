@@ -44,7 +44,7 @@ def added_step(composition: Composition) -> Tensor:
 
 def compositions(samples: list[int], steps: int) -> Iterator[tuple[str, Composition]]:
     """What was done, and the finished compositions."""
-    regions = [BoxRegion(load("tiles")), BoxRegion(load("blowhole"), (16, 16, 32, 32), "blowhole", 1)]
+    regions = [BoxRegion(load("tiles")), BoxRegion(load("defects").with_label("blowhole"), name="blowhole", z=1)]
     *_, last = Composer(regions, steps=steps, timesteps=Descent(), merge_from=1).steps(samples)
     for name, rule in RULES.items():
         pasted = [Meeting(each.window, each.layers, rule(each.layers, 1.0)) for each in last.canvas.meetings]

@@ -34,7 +34,7 @@ def composites(samples: int, listen_from: float | None, dtype: str) -> Iterator[
     composer = Composer(
         [
             BoxRegion(load("tiles", dtype=dtype)),
-            BoxRegion(load("blowhole", dtype=dtype), (16, 16, 32, 32), "blowhole", 1, listen_from),
+            BoxRegion(load("defects", dtype=dtype).with_label("blowhole"), None, "blowhole", 1, listen_from),
         ],
         timesteps=TailResampling(10, 0 if listen_from is None else max(RESAMPLES)),
         merge_from=1.0 if listen_from is None else 0.9,

@@ -7,7 +7,7 @@ from dmix_core.strip import DenoisingStrip
 
 
 def main(out: Path, steps: int = 250) -> None:
-    composer = from_models("tiles", objects=[("blowhole", (16, 16, 32, 32))], steps=steps)
+    composer = from_models("tiles", objects=[("defects:blowhole", (0, 0, 64, 64))], steps=steps)
     strip, frames = DenoisingStrip(composer), []
     for step in composer.steps(seed=0):
         strip.add(step)

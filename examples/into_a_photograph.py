@@ -11,7 +11,7 @@ from dmix_core.images import as_image, to_uint8
 
 
 def main(photo: Path, out: Path, steps: int = 250) -> None:
-    objects = [("blowhole", (8, 8, 32, 32)), ("blowhole", (60, 40, 48, 48))]  # the second enlarged by half
+    objects = [("defects:blowhole", (0, 0, 64, 64)), ("defects:break", (32, 0, 96, 96))]  # the second enlarged by half
     composition = from_models(photo, objects, steps=steps).compose(seed=3)
     composition.images[0].save(out)
 

@@ -23,7 +23,7 @@ class Sheer:
 
 def main(out: Path, steps: int = 250) -> None:
     check_merge_rule(Sheer())  # every promise of a merge rule, tried with many inputs
-    blowhole = BoxRegion(load("blowhole"), box=(16, 16, 32, 32), name="blowhole", z=1)
+    blowhole = BoxRegion(load("defects").with_label("blowhole"), box=(0, 0, 64, 64), name="blowhole", z=1)
     composer = Composer([BoxRegion(load("tiles")), blowhole], steps=steps, merge=Sheer())
     write_png(out, composer.compose(seed=0).image[0])
 

@@ -6,7 +6,7 @@ from dmix_core import from_models
 
 
 def main(out: Path, steps: int = 250) -> None:
-    composer = from_models("tiles", objects=[("blowhole", (16, 16, 32, 32))], steps=steps)
+    composer = from_models("tiles", objects=[("defects:blowhole", (0, 0, 64, 64))], steps=steps)
     composition = composer.compose(samples=4, seed=0)
     for number, box in enumerate(composition.regions[1].boxes):
         composition.images[number].save(out / f"{number}.png")

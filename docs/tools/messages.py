@@ -20,6 +20,7 @@ from dmix_cli.main import main
 PAGE = Path(__file__).parents[1] / "messages.md"
 WIDTH = 110
 QUICK = "--steps 2 --resamples 0 --no-strip"
+LARGE = "--size 128x128 --set background.grid=128x128"
 INTRODUCTION = """\
 # Messages
 
@@ -36,13 +37,14 @@ CASES = {
     "Composing: what is not understood": [
         ("A photograph and nothing to put into it", "compose --background photo.png"),
         ("A folder of photographs as the background", "compose --background photos"),
-        ("A name or path with a slip", "compose --object blowole"),
-        ("", "compose --background photo.jpg --object blowhole"),
-        ("A box that leaves the canvas", "compose --object blowhole@40,40,32,32"),
+        ("A name or path with a slip", "compose --object defects:blowole"),
+        ("", "compose --background photo.jpg --object defects:blowhole"),
+        ("A model that was replaced", "compose --object blowhole"),
+        ("A box that leaves the canvas", "compose --object defects:blowhole@40,40,64,64"),
         ("Early listening without the region that listens", "compose --listen-from 0.7"),
         (
             "One of two objects of the same model",
-            "compose --object blowhole --object blowhole --listen-from blowhole-1=0.7",
+            "compose --object defects:blowhole --object defects:blowhole --listen-from blowhole-1=0.7",
         ),
         ("The paper's symbols", "compose --tau 10"),
         ("", "compose --r 5"),
@@ -51,10 +53,13 @@ CASES = {
     ],
     "Composing: what may not be meant": [
         ("A canvas that is larger than the background's model", f"compose --size 192x64 {QUICK}"),
-        ("A box that is larger than the object's model", f"compose --object blowhole@0,0,64,64 {QUICK}"),
+        (
+            "A box that is larger than the object's model",
+            f"compose {LARGE} --object defects:blowhole@0,0,128,128 {QUICK}",
+        ),
         (
             "Early listening of one of two objects",
-            f"compose {'--object blowhole ' * 2}--listen-from blowhole=0.7 {QUICK}",
+            f"compose {'--object defects:blowhole ' * 2}--listen-from blowhole=0.7 {QUICK}",
         ),
         ("A merge rule that leaves masks empty", f"compose --plugin multidiffusion {QUICK}"),
         ("Objects that have faded", "compose --background photo.png --object spot.png -n 3 --no-strip"),

@@ -19,7 +19,6 @@ from PIL import Image
 from dmix_core.images import PALETTE
 from dmix_core.recipe import Recipe
 from dmix_models import ModelCard, ModelConfig, UNet, UNetConfig, save
-from dmix_models.checkpoint import bundled
 
 
 def pixels(path):
@@ -542,7 +541,7 @@ def test_classes_of_one_model_stand_side_by_side(dmix, defects):
             "Model 'defects' is class-conditional; expected {}:CLASS with one of its classes: crack, hole.",
         ),
         ("runs/defects:crak", "Model 'defects' knows no class 'crak'. Did you mean 'crack'?"),
-        ("blowhole:crack", "knows no class 'crack'. It is not class-conditional; leave the label out."),
+        ("tiles:crack", "knows no class 'crack'. It is not class-conditional; leave the label out."),
     ],
 )
 def test_a_wrong_class_is_wrong_use(dmix, defects, model, message):
@@ -578,14 +577,13 @@ def test_interrupting_ends_with_130_and_no_traceback(toys, tmp_path):
     assert "Traceback" not in errors
 
 
-@pytest.mark.skipif("tiles" not in bundled() or "blowhole" not in bundled(), reason="the models are not bundled yet")
 def test_without_arguments_the_bundled_pair_is_composed(toys, tmp_path):
     words = ("compose", "--steps", "12", "--jump-length", "2", "--json")
     running = process(toys, *words, cwd=tmp_path, stdout=subprocess.PIPE)
     facts = json.loads(running.communicate(timeout=300)[0])
     assert running.returncode == 0
     recipe = Recipe.read(tmp_path / facts["recipe"])
-    assert [region.model for region in recipe.regions] == ["tiles", "blowhole"]
+    assert [region.model for region in recipe.regions] == ["tiles", "defects:blowhole"]
     image = Image.open(tmp_path / facts["samples"][0]["image"])
     assert image.mode == "L"
     left, top, width, height = recipe.regions[1].box

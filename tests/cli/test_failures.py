@@ -149,12 +149,12 @@ def test_a_training_escapes_the_names_of_its_files(dmix, monkeypatch):
 
 
 def test_a_device_is_no_file_to_write(dmix):
-    words = ("models", "samples", "blowhole", "-n", 1, "--steps", 1, "-o", "/dev/null")
+    words = ("models", "samples", "defects", "-n", 1, "--steps", 1, "-o", "/dev/null")
     assert "it is there and is no ordinary file" in dmix(*words, exit_code=1).stderr
     assert not Path("/dev/null").is_file()
 
 
-@pytest.mark.parametrize("words", [["samples", "blowhole"], ["memorisation", "blowhole", "."]])
+@pytest.mark.parametrize("words", [["samples", "defects"], ["memorisation", "defects", "."]])
 def test_models_on_a_device_that_is_not_there_are_wrong_use(dmix, words):
     assert "Cannot compute on the device 'tpu9'" in dmix("models", *words, "--device", "tpu9", exit_code=2).stderr
 
@@ -174,9 +174,9 @@ def test_a_folder_called_like_a_plugin_does_not_hide_it(dmix):
 @pytest.mark.parametrize(
     ("words", "limit"),
     [
-        (["models", "samples", "blowhole", "-n", 10**9], "1000000000 is more than 1000000, the most"),
-        (["models", "samples", "blowhole", "--steps", 10**9], "1000000000 is more than 100000, the most"),
-        (["models", "samples", "blowhole", "--seed", 2**63], f"{2**63} is more than {2**63 - 1}, the most"),
+        (["models", "samples", "defects", "-n", 10**9], "1000000000 is more than 1000000, the most"),
+        (["models", "samples", "defects", "--steps", 10**9], "1000000000 is more than 100000, the most"),
+        (["models", "samples", "defects", "--seed", 2**63], f"{2**63} is more than {2**63 - 1}, the most"),
         (["plugins", "check", "scene", "--limit", "nan"], "nan is not a finite number"),
         (["plugins", "check", "scene", "--limit", "inf"], "inf is not a finite number"),
         (["compose", "--size", "100000x100000"], "expected at most 65536 pixels a side and 100000000 in all"),

@@ -61,7 +61,7 @@ def test_a_new_mask_is_noted_once_in_the_words_of_the_options(dmix, pictures):
         for more in (["--dry-run"], ["-q"], [])
     ]
     assert [len(each) for each in notes] == [1, 0, 0]  # the last one has begun already
-    assert "--learning-rate 0.001 --warmup 50, or begin with --init blowhole" in notes[0][0]
+    assert "--learning-rate 0.001 --warmup 50, or begin with --init defects" in notes[0][0]
 
 
 def test_a_second_run_goes_on_where_the_first_stopped(dmix, pictures):

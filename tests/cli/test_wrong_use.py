@@ -114,8 +114,8 @@ def test_a_command_with_a_slip(dmix):
 def test_a_photograph_alone_asks_what_to_put_into_it(dmix, photo):
     error = " ".join(dmix("compose", "--background", photo.name, exit_code=2).stderr.split())
     assert "--background photo.png: a photograph alone would come out as it is. What is to be put into it?" in error
-    assert "--object blowhole for the middle, or --object blowhole@X,Y,WIDTH,HEIGHT for a box." in error
-    assert "Installed object models: blowhole, nothing, thing;" in error
+    assert "--object defects:blowhole for the middle, or --object defects:blowhole@X,Y,WIDTH,HEIGHT for a box." in error
+    assert "Installed object models: defects:blowhole, defects:break, defects:any, nothing, thing;" in error
     assert not Path("dmix-out").exists()
 
 

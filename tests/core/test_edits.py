@@ -154,7 +154,7 @@ def test_wrappers_and_fractions_go_to_the_region_of_their_name(edited):
 
 def test_without_a_recipe_the_bundled_pair_is_edited():
     recipe = RecipeEdit(steps=9).apply()
-    assert [region.model for region in recipe.regions] == ["tiles", "blowhole"]
+    assert [region.model for region in recipe.regions] == ["tiles", "defects:blowhole"]
     left, top, width, height = recipe.regions[1].box
     assert (2 * left + width, 2 * top + height) == (64, 64)
 

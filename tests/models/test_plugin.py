@@ -12,7 +12,7 @@ from dmix_core.backends import Compute
 from dmix_core.errors import PluginError
 from dmix_core.registry import Registry
 from dmix_models import ModelConfig, save
-from dmix_models.plugin import from_bundle
+from dmix_models.plugin import Bundle
 
 CLASSES = ["crack", "hole", "any"]
 
@@ -68,9 +68,9 @@ def test_a_class_of_a_model_without_any(registry, plain):
 
 def test_a_bundled_model_may_have_classes(defects, monkeypatch):
     monkeypatch.setattr("dmix_models.plugin.find", lambda name: defects)
-    assert from_bundle("defects", "hole").label == "hole"
+    assert Bundle("defects")("hole").label == "hole"
     with pytest.raises(PluginError, match=r"expected defects:CLASS"):
-        from_bundle("defects")
+        Bundle("defects")()
 
 
 # ---- networks are shared ----------------------------------------------------------------------------------------

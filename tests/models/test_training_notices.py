@@ -29,7 +29,7 @@ def noted(pictures, setup=object_setup, **settings):
 def test_an_object_begun_from_a_model_without_a_mask_is_advised(pictures, settings):
     (notice,) = noted(pictures, init="tiles", **settings)
     assert "`learning_rate` 0.001 `warmup` 50" in notice
-    assert "`init` blowhole, which has one" in notice
+    assert "`init` defects, which has one" in notice
     assert "8.1, 0.8 and 0.1 specks" in notice
     assert "\n" not in notice
 
@@ -46,7 +46,7 @@ def test_only_models_that_there_are_are_advised(pictures, monkeypatch):
     [
         ({"init": "tiles", "learning_rate": 1e-3, "warmup": 50}, object_setup),
         ({"init": "tiles", "learning_rate": 2e-3, "warmup": 0}, object_setup),
-        ({"init": "blowhole"}, object_setup),
+        ({"init": "defects"}, object_setup),
         ({}, object_setup),
         ({"init": "tiles"}, background_setup),
     ],

@@ -116,10 +116,9 @@ def test_networks_that_unet2dmodel_does_not_have():
 # ---- pipelines ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["tiles", "blowhole"])
-def test_a_bundled_model_goes_and_comes_back(name, tmp_path):
-    ours = load(name)
-    folder = export_pipeline(name, tmp_path / "pipeline")
+def test_a_bundled_model_goes_and_comes_back(tmp_path):
+    ours = load("tiles")
+    folder = export_pipeline("tiles", tmp_path / "pipeline")
     theirs = PixelDenoiser.load(folder)
     assert theirs.spec == ours.spec
     assert theirs.config == ours.config

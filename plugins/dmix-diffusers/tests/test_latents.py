@@ -301,7 +301,7 @@ def test_a_wrapped_one_still_decodes(model):
 
 def test_the_command_line_takes_prompts(folder, tmp_path):
     words = f"--background latent-diffusion:{folder} --set background.prompt=steel --set background.guidance_scale=2"
-    few = "--object blowhole@0,0,16,16 --steps 4 --jump-length 1 -q"
+    few = "--object defects:blowhole@0,0,16,16 --steps 4 --jump-length 1 -q"
     result = CliRunner().invoke(main, ["compose", *words.split(), *few.split(), "-o", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     scene = Recipe.read(tmp_path / "out" / "recipe.json").regions[0]

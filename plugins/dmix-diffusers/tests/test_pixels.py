@@ -311,7 +311,10 @@ def test_a_relative_folder_holds_wherever_the_recipe_is_read(pipeline, monkeypat
 
 
 def test_it_composes(reference):
-    regions = [{"name": "scene", "model": f"diffusers:{reference}"}, {"name": "blowhole", "model": "blowhole", "z": 1}]
+    regions = [
+        {"name": "scene", "model": f"diffusers:{reference}"},
+        {"name": "blowhole", "model": "defects:blowhole", "z": 1},
+    ]
     regions[1]["box"] = (0, 0, 16, 16)
     recipe = Recipe.from_data({"regions": regions, "steps": 4, "timesteps": {"use": "descent"}})
     composition = recipe.composer(Registry.load()).compose(2)

@@ -105,7 +105,9 @@ class ObjectType(ModelType):
         super().convert(model, param, ctx)
         numbers = place.split(",")
         if len(numbers) != 4 or not all(re.fullmatch(r"\s*[+-]?\d{1,9}\s*", number) for number in numbers):
-            self.fail(f"{value!r}; expected MODEL@x,y,w,h in whole pixels, such as blowhole@16,16,32,32.", param, ctx)
+            self.fail(
+                f"{value!r}; expected MODEL@x,y,w,h in whole pixels, such as defects:break@16,16,64,64.", param, ctx
+            )
         return Object(model, tuple(map(int, numbers)))
 
 

@@ -218,9 +218,9 @@ class RecipeEdit(BaseModel):
 
 
 def bundled_pair() -> Recipe:
-    """The recipe of the bundled models: magnetic tiles, and a blowhole in the corner of the canvas."""
+    """The recipe of the bundled models: magnetic tiles, and a blowhole on all of the canvas."""
     background = RegionRecipe(name="background", model="tiles")
-    return Recipe(regions=(background, RegionRecipe(name="blowhole", model="blowhole", z=1)))
+    return Recipe(regions=(background, RegionRecipe(name="blowhole", model="defects:blowhole", z=1)))
 
 
 def _with_valid_selection(edited: Recipe, before: Recipe) -> Recipe:

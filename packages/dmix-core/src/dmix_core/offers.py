@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pluggy
@@ -42,6 +42,11 @@ class Offer(NamedTuple):
     def argument(self) -> Any:
         """The annotation of the one positional argument."""
         return next(iter(self._parameters.values())).annotation
+
+    @property
+    def arguments(self) -> Sequence[str]:
+        """The arguments that the factory names in an attribute `arguments`, such as a model's classes."""
+        return getattr(self.factory, "arguments", ())
 
     @property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:

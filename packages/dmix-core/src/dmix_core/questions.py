@@ -30,13 +30,13 @@ def check_objects_asked_for(background: str, recipe: Recipe, loader: Loader) -> 
 
 
 def object_models(loader: Loader) -> list[str]:
-    """The names of all installed models that predict a mask with their picture and need no argument."""
-    return [name for name in loader.registry.names("denoiser") if _is_object_model(name, loader)]
+    """All installed models that predict a mask with their picture, as they are typed; none that need a path."""
+    return [reference for reference in loader.registry.references() if _is_object_model(reference, loader)]
 
 
-def _is_object_model(name: str, loader: Loader) -> bool:
+def _is_object_model(reference: str, loader: Loader) -> bool:
     try:
-        spec = loader.denoiser(name).spec
+        spec = loader.denoiser(reference).spec
     except DmixError:  # it needs an argument, or a library that is missing
         return False
     return bool(spec.mask_channels) and not spec.still

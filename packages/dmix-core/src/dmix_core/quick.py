@@ -47,7 +47,7 @@ def from_models(
 ) -> Composer:
     """A composer of models by their names, and of pictures.
 
-        composer = from_models("photo.png", objects=[("blowhole", (40, 30, 32, 32))], steps=100)
+        composer = from_models("photo.png", objects=[("defects:blowhole", (40, 30, 64, 64))], steps=100)
         composer.compose(samples=4, seed=0).save("out")
 
     Args:

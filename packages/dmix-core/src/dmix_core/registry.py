@@ -16,6 +16,8 @@ from .returned import returned_in_words
 from .settings import checked, explained, json_defaults, mentions, unknown_setting
 
 DEFAULT = Compute()
+RETIRED = {"blowhole": "it was bundled until 0.2. Use defects:blowhole, which paints 64x64 pixels in place of 32x32."}
+"""Names of denoisers that there are no more, and what to use in their place."""
 
 
 class Registry(Catalogue):
@@ -109,6 +111,12 @@ class Registry(Catalogue):
         given = (argument,) if argument else ()
         return cast(Classifier, self._make("classifier", name, given, None, compute))
 
+    def references(self) -> list[str]:
+        """Every denoiser, as it is typed: its name, or NAME:ARGUMENT for each argument that its factory names."""
+        sole = [name for name in self.names("denoiser") if name not in self.conflicts]
+        named = {name: self.offer(name, "denoiser").arguments for name in sole}
+        return [each for name, known in named.items() for each in [f"{name}:{one}" for one in known] or [name]]
+
     def resolve(self, reference: str) -> tuple[str, str | None]:
         """The name of the denoiser that a reference means, and the argument that goes with it.
 
@@ -126,6 +134,8 @@ class Registry(Catalogue):
             return "checkpoint", reference
         if os.path.isfile(path):
             return "photo", reference
+        if reference in RETIRED:
+            raise PluginError(f"No denoiser {reference!r}: {RETIRED[reference]}")
         close = did_you_mean(reference, [*known, *_beside(reference)])
         raise PluginError(
             f"No denoiser {reference!r}: it is neither a known name nor an existing file or folder.{close} "

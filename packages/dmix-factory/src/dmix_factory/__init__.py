@@ -2,7 +2,7 @@
 
 from dmix_factory import generate
 
-generate(backgrounds="normal", objects=["blowhole"], per_image="1-3", n=300, val=0.2, out="set")
+generate(backgrounds="normal", objects=["defects:blowhole"], per_image="1-3", n=300, val=0.2, out="set")
 """
 
 from importlib import import_module

@@ -135,7 +135,7 @@ def generate_command(
 
     \b
     Examples:
-      dmix generate --backgrounds normal/ --object blowhole --per-image 1-3 -n 300 --val 0.2 -o set
+      dmix generate --backgrounds normal/ --object defects:blowhole --per-image 1-3 -n 300 --val 0.2 -o set
       dmix generate settings.json -o set --resume
       dmix generate settings.json -o set --engine slurm --engine-set partition=gpu --workers 20
     """

@@ -49,7 +49,7 @@ def _object(value: Any) -> Any:
         return value
     placed = re.match(r"(.+)@(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})(?=,|$)", value)
     if not placed and re.search(r"@[-+.\d\s]*,[-+.\d\s]", value):
-        raise ValueError("expected MODEL@x,y,w,h in whole pixels from 0 on, such as blowhole@16,16,32,32")
+        raise ValueError("expected MODEL@x,y,w,h in whole pixels from 0 on, such as defects:break@16,16,64,64")
     box = {"box": tuple(map(int, placed.groups()[1:]))} if placed else {}
     model, *parts = (placed[1] + value[placed.end() :] if placed else value).split(",")
     given = dict(part.partition("=")[::2] for part in parts)

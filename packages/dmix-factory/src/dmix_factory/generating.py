@@ -71,7 +71,7 @@ def generate(
 ) -> Report:
     """Generate a set.
 
-        generate(backgrounds="normal", objects=["blowhole"], n=300, out="set")
+        generate(backgrounds="normal", objects=["defects:blowhole"], n=300, out="set")
 
     Args:
         config: what to generate; None: made of `settings`, which are the fields of a GenerateConfig.

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dmix_core.errors import did_you_mean
 from dmix_core.files import read_limited, writable_folder, write_atomically
+from dmix_core.registry import RETIRED
 
 from .config import ModelConfig, NoiseConfig
 from .denoiser import Dtype, NetworkDenoiser
@@ -178,6 +179,8 @@ def find(name_or_folder: str | Path) -> Path:
         return BUNDLED / name
     if Path(name_or_folder).is_dir():
         return Path(name_or_folder)
+    if name in RETIRED:
+        raise CheckpointError(f"No model {name!r}: {RETIRED[name]}")
     raise CheckpointError(
         f"No model {name!r}: it is neither a bundled model nor a folder.{did_you_mean(name, bundled())} "
         f"Bundled models: {', '.join(bundled()) or 'none'}. {_EXPECTED}"

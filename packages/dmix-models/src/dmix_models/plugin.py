@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -23,7 +23,7 @@ _networks: WeakValueDictionary[tuple[object, ...], nn.Module] = WeakValueDiction
 
 @hookimpl
 def dmix_denoisers() -> Mapping[str, DenoiserFactory]:
-    return {"checkpoint": from_folder} | {name: partial(from_bundle, name) for name in bundled()}
+    return {"checkpoint": from_folder} | {name: Bundle(name) for name in bundled()}
 
 
 def from_folder(
@@ -50,11 +50,21 @@ def _check_no_photographs(folder: Path) -> None:
         )
 
 
-def from_bundle(
-    name: str, argument: str | None = None, *, device: str = "cpu", dtype: Dtype = "float32", grid: str | None = None
-) -> NetworkDenoiser:
-    """The denoiser of a bundled model; the argument is the class of a class-conditional one, `grid` as above."""
-    return _on(grid, labelled(_load(find(name), device, dtype), argument, name))
+@dataclass(frozen=True)
+class Bundle:
+    """Makes the denoiser of a bundled model; the argument is the class of a class-conditional one, `grid` as above."""
+
+    name: str
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Its classes."""
+        return read_config(find(self.name)).classes
+
+    def __call__(
+        self, argument: str | None = None, *, device: str = "cpu", dtype: Dtype = "float32", grid: str | None = None
+    ) -> NetworkDenoiser:
+        return _on(grid, labelled(_load(find(self.name), device, dtype), argument, self.name))
 
 
 def _on(grid: str | None, denoiser: NetworkDenoiser) -> NetworkDenoiser:

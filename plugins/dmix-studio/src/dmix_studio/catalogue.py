@@ -50,14 +50,15 @@ def catalogue(loader: Loader, folders: Iterable[Path]) -> Json:
 
 
 def _installed_models(loader: Loader) -> Iterator[Json]:
-    """Those with a name that need no argument; what fails to load, for want of one or of a library, is left out."""
-    for name in loader.registry.names("denoiser"):
+    """Those with a name, each class by itself; what fails to load, for want of one or of a library, is left out."""
+    for reference in loader.registry.references():
         try:
-            spec = loader.denoiser(name).spec
+            spec = loader.denoiser(reference).spec
         except DmixError:
             continue
         if not spec.still:
-            yield _model(name, name, spec.picture) | {"settings": _settings(loader.registry, name, "denoiser")}
+            settings = _settings(loader.registry, reference.partition(":")[0], "denoiser")
+            yield _model(reference.replace(":", "-"), reference, spec.picture) | {"settings": settings}
 
 
 def _trained_models(folders: Iterable[Path]) -> Iterator[Json]:

@@ -70,7 +70,7 @@ WALK = ("jump_length", "resamples")
     "objects",
     multiple=True,
     type=ObjectType(),
-    help="An object, above those given before it; without a box in the centre, at its own size.  [default: blowhole]",
+    help="An object, above those before it; without a box in the centre, at its own size.  [default: defects:blowhole]",
 )
 @click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A merge rule, schedule, stepper or exporter.")
 @click.option(
@@ -189,9 +189,9 @@ def compose(
     \b
     Examples:
       dmix compose -n 8 --seed 3
-      dmix compose --background wall.png --object blowhole@10,20,32,32 --object blowhole@60,40,48,48
+      dmix compose --background wall.png --object defects:blowhole@10,20,64,64 --object defects:break@80,40,64,64
       dmix compose -n 100 --redraw 3 --drop
-      dmix compose --preset recommended --background wall.png --object blowhole@10,20,32,32
+      dmix compose --preset recommended --background wall.png --object defects:blowhole@10,20,64,64
       dmix compose --plugin soft-mask --set feather=2 --listen-from blowhole=0.7
       dmix compose dmix-out/recipe.json --resamples 5 -o more
       dmix compose --resume -o dmix-out

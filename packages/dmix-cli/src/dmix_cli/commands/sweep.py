@@ -51,7 +51,9 @@ AXES: list[Decorator] = [
 ]
 BASE: list[Decorator] = [
     click.option("--background", type=ModelType(), help="What fills the canvas.  [default: tiles]"),
-    click.option("--object", "objects", multiple=True, type=ObjectType(), help="An object.  [default: blowhole]"),
+    click.option(
+        "--object", "objects", multiple=True, type=ObjectType(), help="An object.  [default: defects:blowhole]"
+    ),
     click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="A schedule, stepper or merge rule."),
     click.option("--size", type=SizeType(), help="The canvas.  [default: the background's own size]"),
     click.option("--seed", type=Count(None, "HIGHEST_SEED"), help="All noise derives from it.  [default: 0]"),
