@@ -432,6 +432,30 @@ def test_a_label_stands_behind_the_path_of_a_folder(registry, tmp_path):
         registry.resolve(f"{tmp_path}/c:b")
 
 
+def test_a_name_that_was_retired_says_what_to_use(registry, tmp_path, monkeypatch):
+    with pytest.raises(PluginError, match=r"No denoiser 'blowhole': it was bundled until 0\.2\. Use defects:blowhole"):
+        registry.denoiser("blowhole")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blowhole").mkdir()
+    assert registry.resolve("blowhole") == ("checkpoint", "blowhole")
+
+
+def test_references_are_names_and_the_arguments_that_factories_name():
+    def plain():
+        raise AssertionError("nothing is made")
+
+    def classed(argument=None):
+        raise AssertionError("nothing is made")
+
+    classed.arguments = ("crack", "hole")
+    registry = registered(dmix_denoisers={"plain": plain, "classed": classed})
+    assert [each for each in registry.references() if each.startswith(("plain", "classed"))] == [
+        "classed:crack",
+        "classed:hole",
+        "plain",
+    ]
+
+
 # ---- plugins that break ---------------------------------------------------------------------------------------
 
 IMPORT = "from dmix_core.hookspecs import hookimpl\n"

@@ -69,6 +69,8 @@ def test_bundled_models_are_found_by_name(folder, tiny, monkeypatch):
     monkeypatch.setattr(checkpoint, "BUNDLED", folder.parent)
     assert bundled() == ["tiny"]
     assert load("tiny").config == tiny
+    with pytest.raises(CheckpointError, match=r"No model 'blowhole': it was bundled until 0\.2\. Use defects:blowhole"):
+        load("blowhole")
     with pytest.raises(CheckpointError, match=r"No model 'tinny'.* Did you mean 'tiny'\? Bundled models: tiny"):
         load("tinny")
 

@@ -68,6 +68,7 @@ def test_a_class_of_a_model_without_any(registry, plain):
 
 def test_a_bundled_model_may_have_classes(defects, monkeypatch):
     monkeypatch.setattr("dmix_models.plugin.find", lambda name: defects)
+    assert Bundle("defects").arguments == (*CLASSES,)
     assert Bundle("defects")("hole").label == "hole"
     with pytest.raises(PluginError, match=r"expected defects:CLASS"):
         Bundle("defects")()

@@ -3,6 +3,7 @@
 import re
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -194,7 +195,9 @@ def test_all_views_end_in_the_light_of_the_background(merge_from):
 
 def test_the_readmes_python(monkeypatch):
     """With models in closed form instead of the bundled ones, for speed."""
-    models = {"tiles": GaussianDenoiser(Spec((64, 64)), sd=0.1), "blowhole": GaussianDenoiser(Spec((32, 32), 3, 1))}
+    blowhole = GaussianDenoiser(Spec((64, 64), 3, 1))
+    defects = SimpleNamespace(with_label={"blowhole": blowhole}.get)
+    models = {"tiles": GaussianDenoiser(Spec((64, 64)), sd=0.1), "defects": defects}
     monkeypatch.setattr("dmix_models.load", models.get)
     readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
     names = {}
