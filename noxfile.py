@@ -72,7 +72,7 @@ def demo(session: nox.Session) -> None:
     """Compose eight tiles with blowholes from the bundled models."""
     install(session, *BASE)
     scene = ("--size", "96x96", "--set", "background.grid=96x96")
-    words = ("-n", "8", "--seed", "3", "--preset", "recommended", *scene, "--redraw", "3")
+    words = ("-n", "8", "--seed", "3", "--preset", "recommended", *scene, "--redraw", "3", "--batch-size", "1")
     session.run("dmix", "compose", *words, "-o", "demo", *session.posargs)
     for sheet in ROOT.glob("demo/*sheet*.png"):
         session.log(f"Look at {sheet}")
