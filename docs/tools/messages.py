@@ -19,7 +19,7 @@ from dmix_cli.main import main
 
 PAGE = Path(__file__).parents[1] / "messages.md"
 WIDTH = 110
-QUICK = "--steps 2 --resamples 0 --no-strip"
+QUICK = "--steps 2 --resamples 0 --no-strip -q"
 LARGE = "--size 128x128 --set background.grid=128x128"
 INTRODUCTION = """\
 # Messages

@@ -441,10 +441,10 @@ def test_a_name_that_was_retired_says_what_to_use(registry, tmp_path, monkeypatc
 
 
 def test_references_are_names_and_the_arguments_that_factories_name():
-    def plain():
+    def plain(argument=None, *, device="cpu", dtype="float32"):
         raise AssertionError("nothing is made")
 
-    def classed(argument=None):
+    def classed(argument=None, *, device="cpu", dtype="float32"):
         raise AssertionError("nothing is made")
 
     classed.arguments = ("crack", "hole")
