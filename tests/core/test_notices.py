@@ -1,13 +1,17 @@
 """What a composer's user may not have meant is known before any network is called."""
 
+import time
 from dataclasses import dataclass
 
 import pytest
 import torch
 
+import dmix_core.notices
 from dmix_core import Box, BoxRegion, Composer, HardMask, StillImage, blend
+from dmix_core.backends import Compiled
 from dmix_core.errors import CompositionError
 from dmix_core.notices import notices
+from dmix_core.pace import Seconds, seconds_of_calls
 from dmix_core.testing import ConstantDenoiser
 
 
@@ -98,13 +102,56 @@ def test_an_object_of_the_same_model_that_was_not_named_does_not_listen_early():
     assert "`listen_from` a-2=0.5" in notice
 
 
-@pytest.mark.parametrize(("capability", "told"), [("AVX2", True), ("AVX512", False)])
-def test_bfloat16_on_a_processor_without_it_is_slow(monkeypatch, capability, told):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    model = scene()
-    assert of(BoxRegion(model)) == []
+def coarse(model):
     object.__setattr__(model, "dtype", torch.bfloat16)
-    assert [f"This processor ({capability})" in notice for notice in of(BoxRegion(model))] == [True] * told
+    return model
+
+
+def test_bfloat16_on_a_processor_without_it_is_slow(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert of(BoxRegion(scene())) == []
+    (notice,) = of(BoxRegion(coarse(scene())))
+    assert "This processor (AVX2)" in notice
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(Seconds(0.009, 0.015), True), (Seconds(0.009, 0.0095), False), (Seconds(0.009, 0.004), False), (None, False)],
+)
+def test_bfloat16_that_is_slower_all_the_same_is_told_with_its_pace(monkeypatch, seconds, told):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(dmix_core.notices, "seconds_of_calls", lambda denoisers: seconds)
+    photograph = BoxRegion(StillImage(torch.zeros(3, 16, 16)))
+    found = of(photograph, BoxRegion(coarse(thing()), Box(2, 2, 8, 8), "thing", 1))
+    assert ["bfloat16 is 0.6 times as fast as float32" in each for each in found] == [True] * told
+    assert not told or "(15 ms a step, and 9). Leave `dtype` out." in found[0]
+
+
+class InTurns(ConstantDenoiser):
+    """Takes a hundredth of a second in bfloat16, and notes in what it was called."""
+
+    def to(self, device=None, dtype=None):
+        object.__setattr__(self, "dtype", dtype)
+
+    def __call__(self, x_t, t):
+        self.called.append(self.dtype)
+        time.sleep(0.01 * (self.dtype is torch.bfloat16))
+        return super().__call__(x_t, t)
+
+
+def test_the_pace_is_measured_in_turns_and_leaves_models_as_they_were():
+    model = coarse(InTurns(torch.zeros(3, 8, 8)))
+    object.__setattr__(model, "called", [])
+    seconds = seconds_of_calls([model, model])
+    assert seconds.float32 < 0.01 <= seconds.bfloat16
+    assert model.dtype is torch.bfloat16
+    assert model.called[:4] == [torch.float32, torch.float32, torch.bfloat16, torch.bfloat16]
+
+
+def test_the_pace_of_other_backends_is_not_measured():
+    model = coarse(scene())
+    object.__setattr__(model, "backend", Compiled())
+    assert seconds_of_calls([model]) is None
 
 
 def test_a_rule_that_returns_something_else_is_named():
