@@ -1,21 +1,25 @@
 """Quality against network calls: composites in photographs, each way of saving calls on the same scenes and noise.
 
-    python benchmarks/quality_vs_calls.py TRAIN MODEL CLASS [-n 200] [-o runs/quality-vs-calls]
+    python benchmarks/quality_vs_calls.py TRAIN MODEL CLASS [--student STUDENT] [-n 200] [-o runs/quality-vs-calls]
     python benchmarks/quality_vs_calls.py TRAIN MODEL CLASS --table
 
-TRAIN is the training part of the magnetic tiles, MODEL a checkpoint of objects of 64x64. Composites of a way are kept
-in OUT/NAME.npz, so that an interrupted run goes on; `--table` measures what is there, and draws OUT/curve.png.
+TRAIN is the training part of the magnetic tiles, MODEL a checkpoint of objects of 64x64, STUDENT what `dmix distill`
+made of it. Composites of a way are kept in OUT/NAME.npz, so that an interrupted run goes on; `--table` measures what
+is there, and draws OUT/curve.png.
 
 Two kinds of composites: "late" has the paper's settings (merged from 90 % on, hard mask 0.5), "early" those for labels
 (listening from 30 % on, 0.4). Distances are Wasserstein's from real ones, in standard deviations of the real figure.
 The yardstick of each kind is its way of most calls, in 250 levels, with the standard deviation of its distances over
 runs of so many composites (bootstrap): a way keeps the quality where no distance is larger by more than twice that.
+With eleven figures a way that differs in nothing fails that now and then; how often is measured, and printed, with the
+number of spreads that only one of twenty such runs exceeds in any figure.
 """
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, pairwise
 from pathlib import Path
 from time import process_time
 from typing import NamedTuple
@@ -30,11 +34,13 @@ from dmix_core.files import writable_folder, write_atomically
 from dmix_core.images import write_png
 from dmix_core.loading import Loader
 from dmix_core.protocols import Denoiser, TimestepSchedule
+from dmix_core.walker import Begun
 from dmix_eval.object_figures import FIGURES
 from dmix_eval.photographs import real_photographs
 from dmix_eval.specimens import Specimen, real_specimens
 from dmix_eval.two_sample import told_apart
 from dmix_fewsteps import Ddim, DpmSolver2M, FewSteps
+from dmix_models.distillation import window_of
 
 SIDE, SCENE, TOGETHER = 64, 96, 8  # pixels of a box and of a scene; scenes on one canvas
 BLOCK = 40  # composites that every way makes before any makes more, so that it may be stopped at any time
@@ -55,6 +61,8 @@ class Way(NamedTuple):
 
     Attributes:
         listening: from when on objects listen, None: from 0.9 on; and the threshold of masks.
+        share: how many scenes have one object up to the merge window.
+        distilled: whether the student paints in the model's place.
     """
 
     name: str
@@ -62,16 +70,15 @@ class Way(NamedTuple):
     steps: int
     timesteps: TimestepSchedule
     stepper: Stepper = Ancestral()
+    share: int = 1
+    distilled: bool = False
 
     @property
     def calls(self) -> int:
         """Of a network, for one composite."""
-        walk = self.timesteps(self.steps)
-        return sum(after < before for before, after in pairwise(walk))
-
-    @property
-    def kind(self) -> str:
-        return self.name.split()[0]
+        left = [t for t, s in pairwise(self.timesteps(self.steps)) if s < t]
+        alone = sum(t > window_of(self.steps, 0.9) for t in left)
+        return round(alone / self.share) + len(left) - alone
 
 
 def few(steps: int, calls: int) -> FewSteps:
@@ -87,23 +94,33 @@ WAYS = [
     Way("early 250", EARLY, 250, TailResampling(10, 1)),
     Way("early 100", EARLY, 100, TailResampling(5, 1)),
     Way("early 50", EARLY, 50, TailResampling(3, 1)),
+    Way("early 50 ddim", EARLY, 50, TailResampling(3, 1), never(Ddim)),
+    Way("early 30 ddim", EARLY, 30, TailResampling(2, 1), never(Ddim)),
+    Way("early 50 ddim", EARLY, 50, TailResampling(3, 1), never(Ddim)),
     Way("early 30", EARLY, 30, TailResampling(2, 1)),
     Way("early 20", EARLY, 20, TailResampling(1, 1)),
     Way("early 20 ddim", EARLY, 20, TailResampling(1, 1), never(Ddim)),
     Way("early 20 dpm", EARLY, 20, TailResampling(1, 1), never(DpmSolver2M)),
     Way("early 10", EARLY, 10, TailResampling(1, 1)),
     Way("late 250", LATE, 250, TailResampling(10, 2)),
-    Way("late 30+45", LATE, 250, FewSteps(30)),
-    Way("late 10+45", LATE, 250, FewSteps(10)),
+    Way("late 50", LATE, 50, TailResampling(3, 1)),
+    Way("late 30", LATE, 30, TailResampling(2, 1)),
     Way("late 50+15", LATE, 100, few(100, 50)),
+    Way("late 30+45", LATE, 250, FewSteps(30)),
+    Way("late 30+45 shared", LATE, 250, FewSteps(30), share=4),
+    Way("late 10+45", LATE, 250, FewSteps(10)),
+    Way("late 8+45 distilled", LATE, 250, FewSteps(8), Ddim(), distilled=True),
     Way("late 20+15", LATE, 100, few(100, 20)),
     Way("late 20+15 ddim", LATE, 100, few(100, 20), Ddim()),
     Way("late 20+15 dpm", LATE, 100, few(100, 20), DpmSolver2M()),
     Way("late 10+15", LATE, 100, few(100, 10)),
     Way("late 10+15 ddim", LATE, 100, few(100, 10), Ddim()),
     Way("late 10+15 dpm", LATE, 100, few(100, 10), DpmSolver2M()),
+    Way("late 8+15 distilled", LATE, 100, few(100, 8), Ddim(), distilled=True),
     Way("late 5+15", LATE, 100, few(100, 5)),
     Way("late 5+15 dpm", LATE, 100, few(100, 5), DpmSolver2M()),
+    Way("late 20+10", LATE, 100, FewSteps(20, resamples=0)),
+    Way("late 20+8", LATE, 50, few(50, 20)),
     Way("late 10+8", LATE, 50, few(50, 10)),
 ]
 
@@ -115,7 +132,8 @@ def main() -> None:
     arguments.add_argument("class_name")
     arguments.add_argument("-n", type=int, default=200, help="composites of each way")
     arguments.add_argument("-o", type=Path, default=Path("runs/quality-vs-calls"))
-    arguments.add_argument("--only", help="ways whose names begin so")
+    arguments.add_argument("--student", help="of the model; without one, its ways are left out")
+    arguments.add_argument("--only", nargs="+", help="ways by their names, or all of a kind: early, late")
     arguments.add_argument("--table", action="store_true", help="measure what is there")
     given = arguments.parse_args()
     out = writable_folder(given.o)
@@ -123,12 +141,17 @@ def main() -> None:
     if given.table:
         report(out, real_specimens(photographs, SIDE))
         return
-    denoiser = Loader().denoiser(f"checkpoint:{given.model}:{given.class_name}")
+    denoisers = {
+        distilled: Loader().denoiser(f"checkpoint:{model}:{given.class_name}")
+        for distilled, model in ((False, given.model), (True, given.student))
+        if model
+    }
     scenes = [*scenes_of([each.image for each in photographs if each.normal], given.n)]
-    ways = [way for way in WAYS if way.name.startswith(given.only or "")]
+    named = [way for way in WAYS if not given.only or {way.name, way.name.split()[0]} & {*given.only}]
+    ways = [way for way in named if way.distilled in denoisers]
     for done in range(0, given.n, BLOCK):
         for way in ways:
-            extend(out / f"{way.name}.npz", way, denoiser, scenes[: done + BLOCK])
+            extend(out / f"{way.name}.npz", way, denoisers[way.distilled], scenes[: done + BLOCK])
 
 
 def extend(path: Path, way: Way, denoiser: Denoiser, scenes: Sequence[Scene]) -> None:
@@ -172,22 +195,30 @@ def composed(way: Way, denoiser: Denoiser, scenes: Sequence[Scene], first: int) 
 def _canvas(way: Way, denoiser: Denoiser, scenes: Sequence[Scene], number: int) -> dict[str, np.ndarray]:
     wide = np.concatenate([scene.pixels for scene in scenes], 1)
     boxes = [Box(i * SCENE + scene.corner[0], scene.corner[1], SIDE, SIDE) for i, scene in enumerate(scenes)]
-    listen, threshold = way.listening
-    objects = [BoxRegion(denoiser, box, f"object-{i}", 1, listen) for i, box in enumerate(boxes)]
-    composer = Composer(
-        [BoxRegion(StillImage.of(np.repeat(wide[..., None], 3, 2)), None, "photograph"), *objects],
-        steps=way.steps,
-        timesteps=way.timesteps,
-        stepper=way.stepper,
-        merge=HardMask(threshold),
-    )
-    (sample,) = composer.compose([number], seed=0).samples([number])
+    objects = [BoxRegion(denoiser, box, f"object-{i}", 1, way.listening[0]) for i, box in enumerate(boxes)]
+    photograph = BoxRegion(StillImage.of(np.repeat(wide[..., None], 3, 2)), None, "photograph")
+    composer = composer_of(way, [photograph, *objects])
+    begun = None if way.share == 1 else shared(way, photograph, objects, number)
+    last = deque(composer.steps([number], 0, begun), maxlen=1).pop()
+    (sample,) = composer.finish(last).samples([number])
     image = ((sample.image.mean(0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
     mask = sample.index.numpy() > 0
     return {
         name: np.stack([box.crop(torch.from_numpy(whole)).numpy() for box in boxes])
         for name, whole in (("image", image), ("mask", mask), ("twin", wide))
     }
+
+
+def composer_of(way: Way, regions: Sequence[BoxRegion]) -> Composer:
+    return Composer(
+        regions, steps=way.steps, timesteps=way.timesteps, stepper=way.stepper, merge=HardMask(way.listening[1])
+    )
+
+
+def shared(way: Way, photograph: BoxRegion, objects: Sequence[BoxRegion], number: int) -> Mapping[str, Begun]:
+    """The objects at the merge window, where the first of every `share` of them stands for all of these."""
+    found = composer_of(way, [photograph, *objects[:: way.share]]).begin([number])
+    return {each.name: found[objects[i - i % way.share].name] for i, each in enumerate(objects)}
 
 
 # ---- measuring ------------------------------------------------------------------------------------------------
@@ -217,31 +248,54 @@ def distance(name: str, ours: np.ndarray, real: np.ndarray) -> float:
     return float(wasserstein_distance(ours, real) / (real.std() or 1.0))
 
 
-def spread(name: str, ours: np.ndarray, real: np.ndarray) -> float:
-    """The standard deviation of the distance over runs of so many composites."""
+def again(values: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The distances of BOOTSTRAP runs of as many composites as these are."""
     random = np.random.default_rng(0)
-    again = [distance(name, random.choice(ours, len(ours)), real) for _ in range(BOOTSTRAP)]
-    return float(np.std(again))
+    return {
+        name: np.array([distance(name, random.choice(ours, len(ours)), theirs[name]) for _ in range(BOOTSTRAP)])
+        for name, ours in values.items()
+    }
 
 
-def row(way: Way, path: Path, real: Sequence[Specimen], theirs: dict[str, np.ndarray]) -> dict[str, object]:
+def row(way: Way, path: Path, real: Sequence[Specimen], theirs: Mapping[str, np.ndarray]) -> dict[str, object]:
     """All figures of a way."""
     found, held = specimens_of(path), np.load(path)
     values = measured(found)
-    unseen = 1 - len(found) / len(held["mask"])
     faint = float(np.quantile(np.abs(theirs["contrast"]), 0.05))
+    runs = again(values, theirs)
     return {
         "name": way.name,
         "calls": way.calls,
         "composites": len(held["mask"]),
         "seconds": float(held["seconds"]) / len(held["mask"]),
-        "unseen": unseen,
+        "unseen": 1 - len(found) / len(held["mask"]),
         "erased": float((np.abs(values["contrast"]) < faint).mean()),
         "told apart": told_apart(found, real, True).value,
         "means": {name: float(each.mean()) for name, each in values.items()},
         "distances": {name: distance(name, values[name], theirs[name]) for name in JUDGED},
-        "spreads": {name: spread(name, values[name], theirs[name]) for name in JUDGED},
+        "spreads": {name: float(each.std()) for name, each in runs.items()},
+        "by chance": by_chance(runs),
+        "alike": alike(held["mask"], way.share) if way.share > 1 else None,
     }
+
+
+def by_chance(runs: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    """Of one run held against another one of the same way, how many spreads its worst distance is larger.
+
+    Returns:
+        How often that is more than two, and what one of twenty exceeds.
+    """
+    one, other = slice(0, BOOTSTRAP // 2), slice(BOOTSTRAP // 2, None)
+    worst = np.max([(each[one] - each[other]) / each.std() for each in runs.values()], 0)
+    return float((worst > 2).mean()), float(np.quantile(worst, 0.95))
+
+
+def alike(masks: np.ndarray, share: int) -> tuple[float, float]:
+    """How far masks (n, SIDE, SIDE) overlap in the mean, of one shared state and of two; intersection over union."""
+    pairs = [(i, j) for i, j in combinations(range(len(masks)), 2) if masks[i].any() and masks[j].any()]
+    overlaps = np.array([(masks[i] & masks[j]).sum() / (masks[i] | masks[j]).sum() for i, j in pairs])
+    same = np.array([i // share == j // share for i, j in pairs])
+    return float(overlaps[same].mean()), float(overlaps[~same].mean())
 
 
 def yardstick_of(rows: Sequence[dict[str, object]]) -> dict[str, object]:
@@ -249,30 +303,38 @@ def yardstick_of(rows: Sequence[dict[str, object]]) -> dict[str, object]:
     return max(rows, key=lambda each: int(each["calls"]))  # type: ignore[call-overload]
 
 
-def judged(found: dict[str, object], yardstick: dict[str, object]) -> list[str]:
-    """The figures that are further from real ones than the yardstick's by more than twice the spread."""
+def judged(found: dict[str, object], yardstick: dict[str, object]) -> dict[str, float]:
+    """The figures that are further from real ones than the yardstick's by more than two spreads, and by how many."""
     ours, base, spreads = found["distances"], yardstick["distances"], yardstick["spreads"]
-    worse = [name for name in JUDGED if ours[name] > base[name] + 2 * spreads[name]]  # type: ignore[index]
+    more = {name: (ours[name] - base[name]) / spreads[name] for name in JUDGED}  # type: ignore[index]
     n = float(yardstick["composites"])  # type: ignore[arg-type]
     for name in ("unseen", "erased"):
         p = float(yardstick[name])  # type: ignore[arg-type]
-        if float(found[name]) > p + 2 * max(p * (1 - p) / n, 1 / n**2) ** 0.5:  # type: ignore[arg-type]
-            worse.append(name)
-    return worse
+        more[name] = (float(found[name]) - p) / max(p * (1 - p) / n, 1 / n**2) ** 0.5  # type: ignore[arg-type]
+    return {name: value for name, value in more.items() if value > 2}
 
 
 def report(out: Path, real: Sequence[Specimen]) -> None:
     """Print the table, and write it with the curve."""
     theirs = measured([*real])
     rows = [row(way, path, real, theirs) for way in WAYS if (path := out / f"{way.name}.npz").exists()]
-    print("| way | calls | s | unseen | erased | told apart | " + " | ".join(JUDGED) + " | worse |")
-    print("|---" * (len(JUDGED) + 7) + "|")
+    print("| way | calls | n | s | unseen | erased | told apart | " + " | ".join(JUDGED) + " | worse |")
+    print("|---" * (len(JUDGED) + 8) + "|")
     real_means = " | ".join(f"{theirs[name].mean():.3g}" if len(theirs[name]) else "" for name in JUDGED)
-    print(f"| real | | | | 0.05 | | {real_means} | |")
+    print(f"| real | | {len(real)} | | | 0.05 | | {real_means} | |")
     for each in rows:
         kind = str(each["name"]).split()[0]
-        each["worse"] = judged(each, yardstick_of([other for other in rows if str(other["name"]).startswith(kind)]))
+        yardstick = yardstick_of([other for other in rows if str(other["name"]).startswith(kind)])
+        each["worse"] = judged(each, yardstick)
         print(line(each))
+        if each is yardstick:
+            spreads = " | ".join(f"({value:.2f})" for value in each["spreads"].values())  # type: ignore[attr-defined]
+            often, most = each["by chance"]  # type: ignore[misc]
+            chance = f"a run of the same fails in {often:.0%}, and by more than {most:.1f} in 5%"  # type: ignore[has-type]
+            print(f"| its spread | | | | | | | {spreads} | {chance} |")
+    for each in rows:
+        if each["alike"]:
+            print("{}: masks of one state overlap by {:.2f}, of two by {:.2f}".format(each["name"], *each["alike"]))  # type: ignore[misc]
     write_atomically(out / "quality.json", json.dumps(rows, indent=1).encode())
     print(write_png(out / "curve.png", curve(rows)))
 
@@ -280,27 +342,44 @@ def report(out: Path, real: Sequence[Specimen]) -> None:
 def line(each: dict[str, object]) -> str:
     means, distances = each["means"], each["distances"]
     cells = [f"{means[name]:.3g} ({distances[name]:.2f})" for name in JUDGED]  # type: ignore[index]
-    start = [str(each["name"]), str(each["calls"]), f"{each['seconds']:.2f}"]
+    start = [str(each["name"]), str(each["calls"]), str(each["composites"]), f"{each['seconds']:.2f}"]
     shares = [f"{each[name]:.2f}" for name in ("unseen", "erased", "told apart")]
-    return f"| {' | '.join([*start, *shares, *cells, ', '.join(each['worse']) or 'none'])} |"  # type: ignore[arg-type]
+    worse = [f"{name} {value:.1f}" for name, value in each["worse"].items()]  # type: ignore[attr-defined]
+    return f"| {' | '.join([*start, *shares, *cells, ', '.join(worse) or 'none'])} |"
 
 
 # ---- the picture ----------------------------------------------------------------------------------------------
 
 PANEL, EDGE = (300, 190), 34
-COLOURS = {"ancestral": (31, 90, 180), "ddim": (200, 90, 20), "dpm": (30, 140, 60)}
+COLOURS = {
+    "ancestral": (31, 90, 180),
+    "ddim": (200, 90, 20),
+    "dpm": (30, 140, 60),
+    "shared": (130, 60, 160),
+    "distilled": (200, 30, 60),
+}
 SHOWN = ("contrast", "area", "edge", "grain", "roughness", "holes")
 
 
 def curve(rows: Sequence[dict[str, object]]) -> Image.Image:
     """For both kinds, the distance of six figures from real ones over calls; the band is the yardstick +- 2 spreads."""
     kinds = [*dict.fromkeys(str(each["name"]).split()[0] for each in rows)]
-    whole = Image.new("RGB", (PANEL[0] * len(SHOWN), PANEL[1] * len(kinds)), "white")
+    whole = Image.new("RGB", (PANEL[0] * len(SHOWN), PANEL[1] * len(kinds) + EDGE), "white")
     for i, kind in enumerate(kinds):
         mine = [each for each in rows if str(each["name"]).startswith(kind)]
         for j, name in enumerate(SHOWN):
             whole.paste(panel(mine, name, f"{kind}: {name}"), (j * PANEL[0], i * PANEL[1]))
+    draw, y = ImageDraw.Draw(whole), whole.height - EDGE // 2
+    for i, (name, colour) in enumerate(COLOURS.items()):
+        dot(draw, EDGE + i * 110, y, colour)
+        draw.text((EDGE + i * 110 + 8, y - 6), name, fill="black")
+    note = "distance from real ones, in standard deviations, over network calls; grey: the most calls +- 2 spreads"
+    draw.text((EDGE + len(COLOURS) * 110 + 20, y - 6), note, fill="black")
     return whole
+
+
+def dot(draw: ImageDraw.ImageDraw, x: float, y: float, colour: tuple[int, int, int]) -> None:
+    draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
 
 
 def panel(rows: Sequence[dict[str, object]], name: str, title: str) -> Image.Image:
@@ -328,8 +407,7 @@ def panel(rows: Sequence[dict[str, object]], name: str, title: str) -> Image.Ima
     draw.text((EDGE, 8), title, fill="black")
     for each, value in zip(rows, distances, strict=True):
         colour = COLOURS[next((key for key in COLOURS if key in str(each["name"])), "ancestral")]
-        spot = x(float(each["calls"])), y(value)  # type: ignore[arg-type]
-        draw.ellipse((spot[0] - 3, spot[1] - 3, spot[0] + 3, spot[1] + 3), fill=colour)
+        dot(draw, x(float(each["calls"])), y(value), colour)  # type: ignore[arg-type]
     return picture
 
 
