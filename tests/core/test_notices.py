@@ -120,7 +120,7 @@ def test_bfloat16_on_a_processor_without_it_is_slow(monkeypatch):
 )
 def test_bfloat16_that_is_slower_all_the_same_is_told_with_its_pace(monkeypatch, seconds, told):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    monkeypatch.setattr(dmix_core.notices, "seconds_of_calls", lambda denoisers: seconds)
+    monkeypatch.setattr(dmix_core.notices, "seconds_of_calls", lambda denoisers, samples: seconds)
     photograph = BoxRegion(StillImage(torch.zeros(3, 16, 16)))
     found = of(photograph, BoxRegion(coarse(thing()), Box(2, 2, 8, 8), "thing", 1))
     assert ["bfloat16 is 0.6 times as fast as float32" in each for each in found] == [True] * told
@@ -134,7 +134,7 @@ class InTurns(ConstantDenoiser):
         object.__setattr__(self, "dtype", dtype)
 
     def __call__(self, x_t, t):
-        self.called.append(self.dtype)
+        self.called.append((len(x_t), self.dtype))
         time.sleep(0.01 * (self.dtype is torch.bfloat16))
         return super().__call__(x_t, t)
 
@@ -142,10 +142,10 @@ class InTurns(ConstantDenoiser):
 def test_the_pace_is_measured_in_turns_and_leaves_models_as_they_were():
     model = coarse(InTurns(torch.zeros(3, 8, 8)))
     object.__setattr__(model, "called", [])
-    seconds = seconds_of_calls([model, model])
+    seconds = seconds_of_calls([model, model], samples=2)
     assert seconds.float32 < 0.01 <= seconds.bfloat16
     assert model.dtype is torch.bfloat16
-    assert model.called[:4] == [torch.float32, torch.float32, torch.bfloat16, torch.bfloat16]
+    assert model.called[:4] == [(2, torch.float32)] * 2 + [(2, torch.bfloat16)] * 2
 
 
 def test_the_pace_of_other_backends_is_not_measured():

@@ -22,14 +22,18 @@ NOTICED = 1.1
 """So many times as long must steps take in bfloat16 before it is told; what is less may be chance."""
 
 
-def notices(composer: Composer) -> list[str]:
-    """One text for each thing to know beforehand; none where everything is drawn at its own scale, with masks."""
+def notices(composer: Composer, samples: int = 1) -> list[str]:
+    """One text for each thing to know beforehand; none where everything is drawn at its own scale, with masks.
+
+    Args:
+        samples: how many run together, with which the pace of bfloat16 is measured.
+    """
     return [
         *_background(composer),
         *_enlarged(composer),
         *_without_masks(composer),
         *_listening(composer),
-        *_arithmetic(composer),
+        *_arithmetic(composer, samples),
     ]
 
 
@@ -108,7 +112,7 @@ def _listening(composer: Composer) -> Iterator[str]:
             )
 
 
-def _arithmetic(composer: Composer) -> Iterator[str]:
+def _arithmetic(composer: Composer, samples: int) -> Iterator[str]:
     """bfloat16 on a processor that has no instructions for it, or is slower in it all the same."""
     denoisers = [region.denoiser for region in composer.regions if not region.denoiser.spec.still]
     coarse = [each for each in denoisers if dtype_of(each) is torch.bfloat16]
@@ -120,7 +124,7 @@ def _arithmetic(composer: Composer) -> Iterator[str]:
             f"This processor ({capability}) has no instructions for bfloat16, which is several times slower on it than "
             "`dtype` float32."
         )
-    elif (seconds := seconds_of_calls(coarse)) and (pace := seconds.float32 / seconds.bfloat16) < 1 / NOTICED:
+    elif (seconds := seconds_of_calls(coarse, samples)) and (pace := seconds.float32 / seconds.bfloat16) < 1 / NOTICED:
         yield (
             f"bfloat16 is {pace:.2g} times as fast as float32 with these networks on this processor "
             f"({1000 * seconds.bfloat16:.3g} ms a step, and {1000 * seconds.float32:.3g}). Leave `dtype` out."

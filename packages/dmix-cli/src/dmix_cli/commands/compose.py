@@ -275,7 +275,8 @@ def _notices(run: "Run") -> list[str]:
     """What the user may not have meant, in the words of the options."""
     from dmix_core.notices import notices
 
-    return [_with_options(notice) for notice in notices(run.composer)]
+    together = max(map(len, run.recipe.batches()))
+    return [_with_options(notice) for notice in notices(run.composer, together)]
 
 
 def _fields(options: dict[str, Any]) -> dict[str, Any]:
