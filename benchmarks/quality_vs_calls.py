@@ -5,7 +5,7 @@
 
 TRAIN is the training part of the magnetic tiles, MODEL a checkpoint of objects of 64x64, STUDENT what `dmix distill`
 made of it. Composites of a way are kept in OUT/NAME.npz, so that an interrupted run goes on; `--table` measures what
-is there, and draws OUT/curve.png.
+is there, and draws OUT/curve.png and OUT/side-by-side.png.
 
 Two kinds of composites: "late" has the paper's settings (merged from 90 % on, hard mask 0.5), "early" those for labels
 (listening from 30 % on, 0.4). Distances are Wasserstein's from real ones, in standard deviations of the real figure.
@@ -33,6 +33,7 @@ from dmix_core import Ancestral, Box, BoxRegion, Composer, HardMask, Stepper, St
 from dmix_core.files import writable_folder, write_atomically
 from dmix_core.images import write_png
 from dmix_core.loading import Loader
+from dmix_core.pictures import contact_sheet, enlarge
 from dmix_core.protocols import Denoiser, TimestepSchedule
 from dmix_core.walker import Begun
 from dmix_eval.object_figures import FIGURES
@@ -337,6 +338,7 @@ def report(out: Path, real: Sequence[Specimen]) -> None:
             print("{}: masks of one state overlap by {:.2f}, of two by {:.2f}".format(each["name"], *each["alike"]))  # type: ignore[misc]
     write_atomically(out / "quality.json", json.dumps(rows, indent=1).encode())
     print(write_png(out / "curve.png", curve(rows)))
+    print(write_png(out / "side-by-side.png", side_by_side(out)))
 
 
 def line(each: dict[str, object]) -> str:
@@ -348,7 +350,7 @@ def line(each: dict[str, object]) -> str:
     return f"| {' | '.join([*start, *shares, *cells, ', '.join(worse) or 'none'])} |"
 
 
-# ---- the picture ----------------------------------------------------------------------------------------------
+# ---- the pictures ----------------------------------------------------------------------------------------------
 
 PANEL, EDGE = (300, 190), 34
 COLOURS = {
@@ -358,6 +360,8 @@ COLOURS = {
     "shared": (130, 60, 160),
     "distilled": (200, 30, 60),
 }
+BESIDE = [way for way in WAYS if way.name in ("late 250", "late 30+45", "early 250", "early 50", "early 20 ddim")]
+COLUMNS = 10
 SHOWN = ("contrast", "area", "edge", "grain", "roughness", "holes")
 
 
@@ -376,6 +380,15 @@ def curve(rows: Sequence[dict[str, object]]) -> Image.Image:
     note = "distance from real ones, in standard deviations, over network calls; grey: the most calls +- 2 spreads"
     draw.text((EDGE + len(COLOURS) * 110 + 20, y - 6), note, fill="black")
     return whole
+
+
+def side_by_side(out: Path) -> Image.Image:
+    """Boxes of the same scenes by some ways, a row for each, below the photographs."""
+    held = {way: np.load(path) for way in BESIDE if (path := out / f"{way.name}.npz").exists()}
+    rows = {"the photographs": next(iter(held.values()))["twin"]}
+    rows |= {f"{way.name}: {way.calls} calls": each["image"] for way, each in held.items()}
+    tiles = [enlarge(Image.fromarray(image), 128) for images in rows.values() for image in images[:COLUMNS]]
+    return contact_sheet(tiles, COLUMNS, titles=[*rows])
 
 
 def dot(draw: ImageDraw.ImageDraw, x: float, y: float, colour: tuple[int, int, int]) -> None:
