@@ -360,7 +360,8 @@ COLOURS = {
     "shared": (130, 60, 160),
     "distilled": (200, 30, 60),
 }
-BESIDE = [way for way in WAYS if way.name in ("late 250", "late 30+45", "early 250", "early 50", "early 20 ddim")]
+BESIDE_NAMES = "early 250", "early 50", "early 20 ddim", "late 250", "late 30+45", "late 10+15 dpm"
+BESIDE = [way for way in WAYS if way.name in BESIDE_NAMES]
 COLUMNS = 10
 SHOWN = ("contrast", "area", "edge", "grain", "roughness", "holes")
 
