@@ -47,6 +47,7 @@ SIDE, SCENE, TOGETHER = 64, 96, 8  # pixels of a box and of a scene; scenes on o
 BLOCK = 40  # composites that every way makes before any makes more, so that it may be stopped at any time
 BOOTSTRAP = 300
 JUDGED = ("contrast", "visible share", "area", "pieces", "holes", "roughness", "edge", "grain", "spectrum")
+SHARES = ("unseen", "erased")  # of composites: without an object in the mask, or with one fainter than real ones
 LATE, EARLY = (None, 0.5), (0.3, 0.4)  # from when on objects listen, and the mask's threshold
 
 
@@ -97,7 +98,6 @@ WAYS = [
     Way("early 50", EARLY, 50, TailResampling(3, 1)),
     Way("early 50 ddim", EARLY, 50, TailResampling(3, 1), never(Ddim)),
     Way("early 30 ddim", EARLY, 30, TailResampling(2, 1), never(Ddim)),
-    Way("early 50 ddim", EARLY, 50, TailResampling(3, 1), never(Ddim)),
     Way("early 30", EARLY, 30, TailResampling(2, 1)),
     Way("early 20", EARLY, 20, TailResampling(1, 1)),
     Way("early 20 ddim", EARLY, 20, TailResampling(1, 1), never(Ddim)),
@@ -263,18 +263,23 @@ def row(way: Way, path: Path, real: Sequence[Specimen], theirs: Mapping[str, np.
     found, held = specimens_of(path), np.load(path)
     values = measured(found)
     faint = float(np.quantile(np.abs(theirs["contrast"]), 0.05))
-    runs = again(values, theirs)
+    runs, n = again(values, theirs), len(held["mask"])
+    shares = 1 - len(found) / n, float((np.abs(values["contrast"]) < faint).mean())
     return {
         "name": way.name,
         "calls": way.calls,
-        "composites": len(held["mask"]),
-        "seconds": float(held["seconds"]) / len(held["mask"]),
-        "unseen": 1 - len(found) / len(held["mask"]),
-        "erased": float((np.abs(values["contrast"]) < faint).mean()),
+        "composites": n,
+        "seconds": float(held["seconds"]) / n,
         "told apart": told_apart(found, real, True).value,
         "means": {name: float(each.mean()) for name, each in values.items()},
-        "distances": {name: distance(name, values[name], theirs[name]) for name in JUDGED},
-        "spreads": {name: float(each.std()) for name, each in runs.items()},
+        "distances": {
+            **{name: distance(name, values[name], theirs[name]) for name in JUDGED},
+            **dict(zip(SHARES, shares, strict=True)),
+        },
+        "spreads": {
+            **{name: float(each.std()) for name, each in runs.items()},
+            **{name: max(p * (1 - p) / n, 1 / n**2) ** 0.5 for name, p in zip(SHARES, shares, strict=True)},
+        },
         "by chance": by_chance(runs),
         "alike": alike(held["mask"], way.share) if way.share > 1 else None,
     }
@@ -307,11 +312,7 @@ def yardstick_of(rows: Sequence[dict[str, object]]) -> dict[str, object]:
 def judged(found: dict[str, object], yardstick: dict[str, object]) -> dict[str, float]:
     """The figures that are further from real ones than the yardstick's by more than two spreads, and by how many."""
     ours, base, spreads = found["distances"], yardstick["distances"], yardstick["spreads"]
-    more = {name: (ours[name] - base[name]) / spreads[name] for name in JUDGED}  # type: ignore[index]
-    n = float(yardstick["composites"])  # type: ignore[arg-type]
-    for name in ("unseen", "erased"):
-        p = float(yardstick[name])  # type: ignore[arg-type]
-        more[name] = (float(found[name]) - p) / max(p * (1 - p) / n, 1 / n**2) ** 0.5  # type: ignore[arg-type]
+    more = {name: (ours[name] - base[name]) / spreads[name] for name in (*JUDGED, *SHARES)}  # type: ignore[index]
     return {name: value for name, value in more.items() if value > 2}
 
 
@@ -329,7 +330,7 @@ def report(out: Path, real: Sequence[Specimen]) -> None:
         each["worse"] = judged(each, yardstick)
         print(line(each))
         if each is yardstick:
-            spreads = " | ".join(f"({value:.2f})" for value in each["spreads"].values())  # type: ignore[attr-defined]
+            spreads = " | ".join(f"({each['spreads'][name]:.2f})" for name in JUDGED)  # type: ignore[index]
             often, most = each["by chance"]  # type: ignore[misc]
             chance = f"a run of the same fails in {often:.0%}, and by more than {most:.1f} in 5%"  # type: ignore[has-type]
             print(f"| its spread | | | | | | | {spreads} | {chance} |")
@@ -345,7 +346,7 @@ def line(each: dict[str, object]) -> str:
     means, distances = each["means"], each["distances"]
     cells = [f"{means[name]:.3g} ({distances[name]:.2f})" for name in JUDGED]  # type: ignore[index]
     start = [str(each["name"]), str(each["calls"]), str(each["composites"]), f"{each['seconds']:.2f}"]
-    shares = [f"{each[name]:.2f}" for name in ("unseen", "erased", "told apart")]
+    shares = [*(f"{distances[name]:.2f}" for name in SHARES), f"{each['told apart']:.2f}"]  # type: ignore[index]
     worse = [f"{name} {value:.1f}" for name, value in each["worse"].items()]  # type: ignore[attr-defined]
     return f"| {' | '.join([*start, *shares, *cells, ', '.join(worse) or 'none'])} |"
 
@@ -363,11 +364,11 @@ COLOURS = {
 BESIDE_NAMES = "early 250", "early 50", "early 20 ddim", "late 250", "late 30+45", "late 10+15 dpm"
 BESIDE = [way for way in WAYS if way.name in BESIDE_NAMES]
 COLUMNS = 10
-SHOWN = ("contrast", "area", "edge", "grain", "roughness", "holes")
+SHOWN = ("contrast", "area", "pieces", "unseen", "edge", "grain")
 
 
 def curve(rows: Sequence[dict[str, object]]) -> Image.Image:
-    """For both kinds, the distance of six figures from real ones over calls; the band is the yardstick +- 2 spreads."""
+    """For both kinds, distances of six figures from real ones over calls; the band is the yardstick's +- 2 spreads."""
     kinds = [*dict.fromkeys(str(each["name"]).split()[0] for each in rows)]
     whole = Image.new("RGB", (PANEL[0] * len(SHOWN), PANEL[1] * len(kinds) + EDGE), "white")
     for i, kind in enumerate(kinds):
