@@ -157,6 +157,7 @@ def place(tmp_path_factory) -> Path:
 def studio(dotted, place):
     """A server for the tests of a module: its address and its hub."""
     with served_page(place) as served:
+        httpx.get(f"{served[0]}/api/catalogue", timeout=300)  # no test waits for torch to be imported
         yield served
 
 

@@ -303,6 +303,17 @@ def test_a_copied_tab_has_work_of_its_own(visit):
     compose(page)
 
 
+def test_a_copy_of_a_frozen_tab_has_an_id_of_its_own(visit, studio):
+    page, name = visit(), "sessionStorage.getItem('dmix-studio-tab')"
+    page.context.add_init_script("window.BroadcastChannel = class { postMessage() {} };")  # the first is not heard
+    with page.context.expect_page() as opened:
+        page.evaluate("window.open(location.href) && 0")
+    copy = opened.value
+    copy.wait_for_selector("body[data-ready]")
+    assert copy.evaluate(name) != page.evaluate(name)
+    assert studio[1].tabs.get(page.evaluate(name)).streaming
+
+
 def test_two_fingers_zoom_and_draw_nothing(visit):
     page = visit(viewport={"width": 390, "height": 844}, has_touch=True)
     x, y = middle(page)

@@ -1,6 +1,7 @@
 // Requests to the server that the page came from, and the stream of this tab's events.
 
 const KEY = "dmix-studio-tab";
+const PATIENCE = 3; // refusals after which a page stops to wait for its id
 const MARK = { "x-dmix-studio": "1" };
 
 export let tab = sessionStorage.getItem(KEY) || newTab();
@@ -50,13 +51,16 @@ function isCopy() {
   });
 }
 
-function connect(onEvent, onState) {
+function connect(onEvent, onState, refusals = 0) {
   const stream = new EventSource(own("events"));
   stream.onmessage = ({ data }) => onEvent(JSON.parse(data));
-  stream.onopen = () => onState(true);
+  stream.onopen = () => { refusals = 0; onState(true); };
   stream.onerror = () => {
     onState(false);
-    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 1000, onEvent, onState); // refused: try again
+    if (stream.readyState !== EventSource.CLOSED) return;
+    // Refused. A copy of a tab that is frozen has heard nothing of it, and must not speak in its name.
+    if (refusals + 1 === PATIENCE) tab = newTab();
+    setTimeout(connect, 1000, onEvent, onState, refusals + 1);
   };
   addEventListener("pagehide", () => stream.close(), { once: true });
 }
