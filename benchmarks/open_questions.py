@@ -16,21 +16,33 @@ from pathlib import Path
 from time import process_time
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from quality_vs_calls import JUDGED, SIDE, Scene, distance, measured, scenes_of, spread
+from quality_vs_calls import (
+    JUDGED,
+    SIDE,
+    TOGETHER,
+    Scene,
+    again,
+    cut_out,
+    distance,
+    grey,
+    measured,
+    scenes_of,
+    side_by_side_on,
+    specimens,
+)
 
-from dmix_core import Box, BoxRegion, Composer, Exchange, HardMask, Layer, Merged, StillImage, TailResampling
+from dmix_core import BoxRegion, Composer, Exchange, HardMask, Layer, Merged, TailResampling
 from dmix_core.files import write_atomically
 from dmix_core.loading import Loader
 from dmix_core.protocols import Denoiser, MergeRule
+from dmix_core.sample import Sample
 from dmix_eval.photographs import real_photographs
 from dmix_eval.specimens import Specimen, real_specimens
 from dmix_poisson import Poisson
 from dmix_soft_mask import SoftMask
 
 STEPS = 100
-TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -99,91 +111,61 @@ def main() -> None:
     given = arguments.parse_args()
     photographs = real_photographs(given.train, (given.object.rpartition(":")[2],))
     scenes = [*scenes_of([each.image for each in photographs if each.normal], given.n)]
-    real = real_specimens(photographs, SIDE)
+    real = [*real_specimens(photographs, SIDE)]
     denoisers = [Loader().denoiser(each) for each in (given.object, given.tiles)]
     found = json.loads(given.o.read_text()) if given.o.exists() else {}
     for name, setting in SETTINGS.items():
         if name not in found:
             start = process_time()
             made = composed(setting, denoisers, scenes)
-            found[name] = figures(made, [*real]) | {"seconds": (process_time() - start) / given.n}
+            found[name] = figures(made, given.n, real) | {"seconds": (process_time() - start) / given.n}
             write_atomically(given.o, json.dumps(found, indent=1).encode())
             print(name, f"{found[name]['seconds']:.2f} s each", flush=True)
     print(table(found))
 
 
-def composed(setting: Setting, denoisers: Sequence[Denoiser], scenes: Sequence[Scene]) -> list[Specimen | None]:
-    """The box of each scene, None where it shows no object."""
+def composed(setting: Setting, denoisers: Sequence[Denoiser], scenes: Sequence[Scene]) -> list[Specimen]:
+    """The box of each scene that shows an object."""
+    starts = range(0, len(scenes), TOGETHER)
     if setting.background is None:
-        made = [_in_photographs(setting, denoisers[0], scenes[i : i + TOGETHER], i) for i in _starts(scenes)]
+        parts = [_in_photographs(setting, denoisers[0], scenes[i : i + TOGETHER], i) for i in starts]
     else:
-        made = [_on_tiles(setting, denoisers, range(i, min(i + TOGETHER, len(scenes)))) for i in _starts(scenes)]
-    return [each for part in made for each in part]
+        parts = [_on_tiles(setting, denoisers, range(i, min(i + TOGETHER, len(scenes)))) for i in starts]
+    return [each for part in parts for each in part]
 
 
-def _starts(scenes: Sequence[Scene]) -> range:
-    return range(0, len(scenes), TOGETHER)
+def _samples(setting: Setting, regions: Sequence[BoxRegion], numbers: Sequence[int]) -> list[Sample]:
+    composer = Composer(
+        regions, steps=STEPS, timesteps=setting.timesteps, merge=setting.merge, exchange=setting.exchange
+    )
+    return [*composer.compose(numbers, seed=0).samples(numbers)]
 
 
-def _composer(setting: Setting, regions: Sequence[BoxRegion]) -> Composer:
-    return Composer(regions, steps=STEPS, timesteps=setting.timesteps, merge=setting.merge, exchange=setting.exchange)
+def _in_photographs(setting: Setting, denoiser: Denoiser, scenes: Sequence[Scene], number: int) -> list[Specimen]:
+    wide, regions = side_by_side_on(denoiser, scenes, setting.listen_from, setting.side)
+    (sample,) = _samples(setting, regions, [number])
+    found = cut_out(sample, wide, regions[1:])
+    return specimens(found["image"], found["mask"], found["twin"])
 
 
-def _in_photographs(
-    setting: Setting, denoiser: Denoiser, scenes: Sequence[Scene], number: int
-) -> list[Specimen | None]:
-    """Scenes side by side on one canvas, as one batch."""
-    wide = np.concatenate([scene.pixels for scene in scenes], 1)
-    step = scenes[0].pixels.shape[1]
-    room = step - setting.side
-    boxes = [
-        Box(i * step + min(scene.corner[0], room), min(scene.corner[1], room), setting.side, setting.side)
-        for i, scene in enumerate(scenes)
-    ]
-    objects = [BoxRegion(denoiser, box, f"object-{i}", 1, setting.listen_from) for i, box in enumerate(boxes)]
-    photo = BoxRegion(StillImage.of(np.repeat(wide[..., None], 3, 2)), None, "photograph")
-    (sample,) = _composer(setting, [photo, *objects]).compose([number], seed=0).samples([number])
-    image, mask = _grey(sample.image), sample.index.numpy() > 0
-    return [
-        _specimen(*(_within(box, whole) for whole in (image, mask, wide)), str(number + i))
-        for i, box in enumerate(boxes)
-    ]
-
-
-def _on_tiles(setting: Setting, denoisers: Sequence[Denoiser], samples: range) -> list[Specimen | None]:
+def _on_tiles(setting: Setting, denoisers: Sequence[Denoiser], numbers: Sequence[int]) -> list[Specimen]:
     below = BoxRegion(denoisers[1], None, "tile", 0, setting.background)
     above = BoxRegion(denoisers[0], None, "object", 1, setting.listen_from)
-    composition = _composer(setting, [below, above]).compose([*samples], seed=0)
-    return [
-        _specimen(_grey(each.image), each.index.numpy() > 0, None, str(number))
-        for number, each in zip(samples, composition.samples([*samples]), strict=True)
-    ]
+    made = _samples(setting, [below, above], [*numbers])
+    masks = [each.index.numpy() > 0 for each in made]
+    return specimens([grey(each.image) for each in made], masks, [None] * len(made))
 
 
-def _grey(image: torch.Tensor) -> np.ndarray:
-    return ((image.mean(0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-
-
-def _within(box: Box, whole: np.ndarray) -> np.ndarray:
-    return box.crop(torch.from_numpy(whole)).numpy()
-
-
-def _specimen(image: np.ndarray, mask: np.ndarray, twin: np.ndarray | None, name: str) -> Specimen | None:
-    if not mask.any():
-        return None
-    return Specimen(name, name, image.astype(np.float32), mask, None if twin is None else twin.astype(np.float32))
-
-
-def figures(made: Sequence[Specimen | None], real: Sequence[Specimen]) -> dict[str, Any]:
-    """Empty masks; means, distances from real ones and these distances' standard deviations."""
-    ours, theirs = measured([each for each in made if each is not None]), measured(real)
-    names = [name for name in JUDGED if len(ours[name])]
+def figures(made: Sequence[Specimen], count: int, real: Sequence[Specimen]) -> dict[str, Any]:
+    """Empty masks of so many composites; means, distances from real ones and these distances' standard deviations."""
+    ours, theirs = measured(made), measured(real)
+    shown = {name: each for name, each in ours.items() if len(each)}
     return {
-        "empty": sum(each is None for each in made) / len(made),
+        "empty": 1 - len(made) / count,
         "brighter": float((ours["contrast"] > 0).mean()),
-        "means": {name: float(ours[name].mean()) for name in names},
-        "distances": {name: distance(name, ours[name], theirs[name]) for name in names},
-        "spreads": {name: spread(name, ours[name], theirs[name]) for name in names},
+        "means": {name: float(each.mean()) for name, each in shown.items()},
+        "distances": {name: distance(name, each, theirs[name]) for name, each in shown.items()},
+        "spreads": {name: float(each.std()) for name, each in again(shown, theirs).items()},
     }
 
 

@@ -35,6 +35,7 @@ from dmix_core.images import write_png
 from dmix_core.loading import Loader
 from dmix_core.pictures import contact_sheet, enlarge
 from dmix_core.protocols import Denoiser, TimestepSchedule
+from dmix_core.sample import Sample
 from dmix_core.walker import Begun
 from dmix_eval.object_figures import FIGURES
 from dmix_eval.photographs import real_photographs
@@ -194,20 +195,38 @@ def composed(way: Way, denoiser: Denoiser, scenes: Sequence[Scene], first: int) 
 
 
 def _canvas(way: Way, denoiser: Denoiser, scenes: Sequence[Scene], number: int) -> dict[str, np.ndarray]:
-    wide = np.concatenate([scene.pixels for scene in scenes], 1)
-    boxes = [Box(i * SCENE + scene.corner[0], scene.corner[1], SIDE, SIDE) for i, scene in enumerate(scenes)]
-    objects = [BoxRegion(denoiser, box, f"object-{i}", 1, way.listening[0]) for i, box in enumerate(boxes)]
-    photograph = BoxRegion(StillImage.of(np.repeat(wide[..., None], 3, 2)), None, "photograph")
-    composer = composer_of(way, [photograph, *objects])
-    begun = None if way.share == 1 else shared(way, photograph, objects, number)
+    wide, regions = side_by_side_on(denoiser, scenes, way.listening[0])
+    begun = None if way.share == 1 else shared(way, regions[0], regions[1:], number)
+    composer = composer_of(way, regions)
     last = deque(composer.steps([number], 0, begun), maxlen=1).pop()
     (sample,) = composer.finish(last).samples([number])
-    image = ((sample.image.mean(0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-    mask = sample.index.numpy() > 0
+    return cut_out(sample, wide, regions[1:])
+
+
+def side_by_side_on(
+    denoiser: Denoiser, scenes: Sequence[Scene], listen_from: float | None, side: int = SIDE
+) -> tuple[np.ndarray, list[BoxRegion]]:
+    """Scenes side by side (SCENE, n * SCENE); they as a photograph, and an object in the box of each, of this side."""
+    wide, room = np.concatenate([scene.pixels for scene in scenes], 1), SCENE - side
+    corners = [(i * SCENE + min(scene.corner[0], room), min(scene.corner[1], room)) for i, scene in enumerate(scenes)]
+    objects = [
+        BoxRegion(denoiser, Box(*corner, side, side), f"object-{i}", 1, listen_from) for i, corner in enumerate(corners)
+    ]
+    return wide, [BoxRegion(StillImage.of(np.repeat(wide[..., None], 3, 2)), None, "photograph"), *objects]
+
+
+def cut_out(sample: Sample, wide: np.ndarray, objects: Sequence[BoxRegion]) -> dict[str, np.ndarray]:
+    """Image, mask and twin (n, side, side) of the objects' boxes."""
+    seen = {"image": grey(sample.image), "mask": sample.index.numpy() > 0, "twin": wide}
     return {
-        name: np.stack([box.crop(torch.from_numpy(whole)).numpy() for box in boxes])
-        for name, whole in (("image", image), ("mask", mask), ("twin", wide))
+        name: np.stack([each.place.crop(torch.from_numpy(whole)).numpy() for each in objects])
+        for name, whole in seen.items()
     }
+
+
+def grey(image: torch.Tensor) -> np.ndarray:
+    """(C, H, W) in [-1, 1] as (H, W) of 0..255."""
+    return ((image.mean(0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
 
 
 def composer_of(way: Way, regions: Sequence[BoxRegion]) -> Composer:
@@ -225,12 +244,12 @@ def shared(way: Way, photograph: BoxRegion, objects: Sequence[BoxRegion], number
 # ---- measuring ------------------------------------------------------------------------------------------------
 
 
-def specimens_of(path: Path) -> list[Specimen]:
-    """The composites of a way that show an object."""
-    held = np.load(path)
-    images, masks, twins = (held[name] for name in ("image", "mask", "twin"))
+def specimens(
+    images: Sequence[np.ndarray], masks: Sequence[np.ndarray], twins: Sequence[np.ndarray | None]
+) -> list[Specimen]:
+    """Those (n, side, side) that show an object."""
     return [
-        Specimen(str(i), str(i), image.astype(np.float32), mask, twin.astype(np.float32))
+        Specimen(str(i), str(i), image.astype(np.float32), mask, None if twin is None else twin.astype(np.float32))
         for i, (image, mask, twin) in enumerate(zip(images, masks, twins, strict=True))
         if mask.any()
     ]
@@ -260,7 +279,8 @@ def again(values: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) ->
 
 def row(way: Way, path: Path, real: Sequence[Specimen], theirs: Mapping[str, np.ndarray]) -> dict[str, object]:
     """All figures of a way."""
-    found, held = specimens_of(path), np.load(path)
+    held = np.load(path)
+    found = specimens(held["image"], held["mask"], held["twin"])
     values = measured(found)
     faint = float(np.quantile(np.abs(theirs["contrast"]), 0.05))
     runs, n = again(values, theirs), len(held["mask"])
