@@ -62,9 +62,8 @@ def centres_inside(corners, size):
     y, x = np.arange(size[0])[:, None] + 0.5, np.arange(size[1])[None, :] + 0.5
     inside = np.zeros(size, bool)
     for ends in zip(corners, np.roll(corners, -1, 0), strict=True):
-        (x1, y1), (x2, y2) = sorted(
-            ends, key=lambda end: end[1]
-        )  # a centre on an edge lies on one side, there and back
+        # Upwards, so that a centre on an edge lies on the same side of it there and back.
+        (x1, y1), (x2, y2) = sorted(ends, key=lambda end: end[1])
         if y1 != y2:
             crossed = (y >= y1) & (y < y2)
             inside ^= crossed & (x >= x1 + (y - y1) / (y2 - y1) * (x2 - x1))

@@ -178,3 +178,24 @@ def test_every_declared_dependency_is_imported(package):
     extras = [name for names in project(package).get("optional-dependencies", {}).values() for name in names]
     declared = import_names([*project(package)["dependencies"], *extras])
     assert not declared - third_party(package).keys()
+
+
+def test_what_benchmarks_import_from_each_other_is_there():
+    """No test runs them, so that a renamed function would be missed by whoever wants to measure again."""
+    trees = {file.stem: ast.parse(file.read_text(encoding="utf-8")) for file in REPO.glob("benchmarks/*.py")}
+    wanted = {
+        (node.module, alias.name)
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in trees
+        for alias in node.names
+    }
+    assert wanted
+    assert not {(module, name) for module, name in wanted if name not in top_level(trees[module])}
+
+
+def top_level(tree):
+    """The names that a module defines by itself."""
+    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    return defined | {each.id for node in assigned for each in ast.walk(node) if isinstance(each, ast.Name)}

@@ -97,13 +97,12 @@ Known = dict[tuple[str, int, Shown, Way], Resampled]
 """Resamples by row, seed, part and way; they take a second each, and results do not change."""
 
 
-def summary(results: Results, known: Known | None = None) -> list[dict[str, Any]]:
+def summary(results: Results, known: Known) -> list[dict[str, Any]]:
     """A record for each part, both as one, way and row that has results.
 
     Args:
-        known: resamples of an earlier call; those of new results are added.
+        known: resamples of earlier calls; those of new results are added.
     """
-    known = {} if known is None else known
     found = {row.name: of_row for row in results.experiment.rows if (of_row := results.of_row(row))}
     return [
         {"part": part, "way": way, "for_choosing": part == "validation", **record}
