@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from dmix_cli.main import main
 from dmix_data.exceptions import DataError
-from dmix_eval.evaluation import diversity, evaluate
+from dmix_eval.evaluation import diversity, evaluate, rows
 from dmix_eval.kernel_distance import kid
 from dmix_eval.object_figures import FIGURES
 from dmix_eval.photographs import generated_photographs, real_photographs
@@ -143,6 +143,25 @@ def test_the_command_writes_table_json_and_page(generated, real, tmp_path):
     page = (tmp_path / "evaluation.html").read_text()
     assert "<script" not in page
     assert page.count("data:image/png") == len(FIGURES) + 1
+
+
+def test_a_set_measured_beside_itself_has_the_same_figures_twice(generated, real):
+    found = evaluate(generated, real / "train", ("blowhole",), 48, against=[generated])
+    assert [*found.references] == ["copy-paste", generated.name]
+    record = found.record()
+    assert record["references"][generated.name] == {name: record[name] for name in ("objects", "erased", "figures")}
+    assert record["references"]["copy-paste"]["figures"] != record["figures"]
+    assert all(each["references"][generated.name] == each["set"] for each in record["sets"].values())
+    head, *table = rows(found)
+    assert head[-2:] == ("copy-paste", generated.name)
+    assert {len(row) for row in table} == {len(head)}
+
+
+def test_sets_of_one_name_are_told_apart_by_their_paths(generated, real, tmp_path):
+    (tmp_path / generated.name).symlink_to(generated)
+    against = [generated, tmp_path / generated.name]
+    found = evaluate(generated, real / "train", ("blowhole",), 48, against=against)
+    assert [*found.references] == ["copy-paste", *map(str, against)]
 
 
 def test_too_few_real_tiles_are_refused(generated, tmp_path, real):

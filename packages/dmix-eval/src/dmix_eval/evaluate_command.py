@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 @click.option("--side", type=Count(16, 512), default=64, show_default=True, help="Of the windows that show an object.")
 @click.option("--features", type=FILE, metavar="FILE.onnx", help="A network of your own, for KID on its features, too.")
 @click.option("--features-sha256", metavar="SHA256", help="What the checksum of that file must be.")
+@click.option(
+    "--against",
+    type=FOLDER,
+    multiple=True,
+    metavar="SET",
+    help="Another set to measure beside it, such as one by the paper's settings; may be repeated.",
+)
 @click.option("-o", "--out", type=NEW_FOLDER, help="The folder to write into.  [default: SET]")
 @click.option("-q", "--quiet", is_flag=True, help="Print no table.")
 @json_option
@@ -30,6 +37,7 @@ def evaluate(
     real: Path,
     classes: list[str] | None,
     side: int,
+    against: tuple[Path, ...],
     out: Path | None,
     quiet: bool,
     as_json: bool,
@@ -52,6 +60,7 @@ def evaluate(
     Examples:
       dmix evaluate set --real photos/validation --classes blowhole
       dmix evaluate set --real photos/validation --features resnet.onnx
+      dmix evaluate set --real photos/validation --against paper-set
     """
     from dmix_core.files import writable_folder
 
@@ -61,7 +70,7 @@ def evaluate(
     with wrong_use(FeaturesError):
         network = _network(side, **own)
         out = writable_folder(out or folder)
-        found = evaluation.evaluate(folder, real, tuple(classes or ()), side, network)
+        found = evaluation.evaluate(folder, real, tuple(classes or ()), side, network, against)
     files = _write(found, out)
     if as_json:
         print_json({**found.record(), "files": files})

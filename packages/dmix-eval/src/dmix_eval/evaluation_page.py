@@ -22,11 +22,10 @@ SHOWN = 4  # pictures of each kind
 
 def evaluation_page(found: Evaluation) -> str:
     """The table, and for each figure the objects that are nearest to real ones, in the middle, and furthest."""
-    figures = found.figures
     parts = [
         f"<h1>{escape(found.name)}</h1>",
-        f'<p class="soft">{len(figures.ours)} objects against {len(figures.real)} real ones of '
-        f"{len({each.group for each in figures.real})} groups. Intervals are of 95 %. Distances are Wasserstein's, in "
+        f'<p class="soft">{len(found.figures.objects)} objects against {len(found.real)} real ones of '
+        f"{len({each.group for each in found.real})} groups. Intervals are of 95 %. Distances are Wasserstein's, in "
         "standard deviations of real objects; * is further from real than real halves are from each other.</p>",
         table(rows(found)),
         *_pictures(found),
@@ -45,7 +44,7 @@ def _pictures(found: Evaluation) -> Iterable[str]:
         goal = 1.0 if np.isnan(target) else target  # of twins, which real pictures lack
         order = known[np.argsort(np.abs(values[known] - goal), kind="stable")]
         yield f'<h3>{escape(name)}</h3><p class="soft">{escape(figure.about)} {escape(figure.text)}.</p>'
-        yield f"<figure>{_embedded(_sheet(found.figures.ours, values, order), name)}</figure>"
+        yield f"<figure>{_embedded(_sheet(found.figures.objects, values, order), name)}</figure>"
 
 
 def _sheet(ours: Sequence[Specimen], values: np.ndarray, order: np.ndarray) -> Image.Image:
