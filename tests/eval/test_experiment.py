@@ -164,6 +164,13 @@ def test_a_tile_in_two_parts_is_refused():
         check_apart({"train": {"a", "b"}, "validation": {"c"}, "test": {"b"}})
 
 
+def test_a_part_may_leak_where_the_experiment_states_it():
+    groups = {"train": {"a", "b"}, "validation": {"b"}, "test": {"c"}}
+    check_apart(groups, ["validation"])
+    with pytest.raises(DataError, match="'b' is in train and in validation"):
+        check_apart(groups, ["test"])
+
+
 def test_an_alarm_lies_away_from_defects():
     mask = np.zeros((40, 40), bool)
     mask[5:10, 5:10] = True
@@ -240,6 +247,12 @@ def test_a_better_detector_is_surely_better_and_the_same_is_not():
 def result(row, digest, quality):
     seen = {part: {way: detected(quality, 0).seen for way in ("windows", "whole")} for part in ("validation", "test")}
     return Result(row=row, seed=0, digest=digest, seconds=0, made_with={}, tested=experiment_results.tested(seen))
+
+
+def test_tables_tell_that_a_part_leaks(file):
+    leaking = read_experiment(file).model_copy(update={"leaking": ("validation",)})
+    headings = [line for line in markdown([], leaking).splitlines() if line.startswith("## ")]
+    assert [line for line in headings if "shows tiles that training shows" in line] == headings[:2]
 
 
 def test_a_row_is_compared_with_each_row_that_it_states(file, tmp_path, monkeypatch):

@@ -114,6 +114,7 @@ class Experiment(_Part):
         seeds: each row is trained once for each.
         stride: of the windows by which whole pictures are tested, in pixels.
         normals: how many normal pictures a part is tested on, from as many tiles as there are; None: all.
+        leaking: parts that may show tiles which training shows, too, as some published divisions do; tables say so.
         rows: at least one without additions.
     """
 
@@ -125,6 +126,7 @@ class Experiment(_Part):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)] = (0, 1, 2)
     stride: Annotated[int, Field(ge=1)] = 32
     normals: Annotated[int, Field(ge=1)] | None = None
+    leaking: tuple[Literal["validation", "test"], ...] = ()
     training: Training = Training()
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
 
@@ -159,7 +161,7 @@ class Experiment(_Part):
 
     def digest(self, row: Row) -> str:
         """Of all that decides a row's results but the files themselves; of folders the last two names count."""
-        own = self.model_dump(mode="json", exclude={"rows", "seeds", "name"})
+        own = self.model_dump(mode="json", exclude={"rows", "seeds", "name", "leaking"})
         own["row"] = row.model_dump(mode="json", exclude={"against", "name"})
         return sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -160,7 +160,8 @@ def markdown(records: Sequence[dict[str, Any]], experiment: Experiment) -> str:
     """The tables of all parts, both as one, and ways."""
     parts = [
         _table(
-            [each for each in records if (each["part"], each["way"]) == (part, way)], f"{_PARTS[part]}, {_WAYS[way]}"
+            [each for each in records if (each["part"], each["way"]) == (part, way)],
+            f"{_PARTS[part]}{_LEAKS * (part in experiment.leaking)}, {_WAYS[way]}",
         )
         for part in SHOWN
         for way in WAYS
@@ -173,6 +174,7 @@ _PARTS = {
     "test": "test",
     "both": "validation and test pooled (for the report, not for choosing settings)",
 }
+_LEAKS = " (which shows tiles that training shows, too)"
 _WAYS = {"windows": "by windows", "whole": "in one pass"}
 _PICTURES = "{defects} pictures of defects on {defects_groups} tiles, {normal} normal ones of {normal_groups}.\n\n"
 _NOTE = (
