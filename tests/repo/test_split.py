@@ -46,3 +46,17 @@ def test_another_seed_draws_other_tiles_and_keeps_each_whole(script):
     for parts in (first, second):
         assert [len(parts[part]) for part in ("train", "validation", "test")] == [36, 12, 12]
         assert sorted(name for names in parts.values() for name in names) == sorted(tile_of)
+
+
+@pytest.fixture
+def published(repo, monkeypatch):
+    monkeypatch.syspath_prepend(str(repo / "benchmarks/magnetic-tile"))
+    return runpy.run_path(str(repo / "benchmarks/magnetic-tile/published.py"))
+
+
+def test_the_published_training_part_is_kept_and_its_tiles_are_told_apart(published):
+    training = [f"{kind}/{stem}" for kind, stems in published["TRAINING"].items() for stem in stems]
+    held_out = ["MT_Break/exp1_num_271361", "MT_Break/exp1_num_1", "MT_Free/exp2_num_2", "MT_Free/exp6_num_3"]
+    tile_of = {name: name for name in [*training[1:], *held_out]} | {held_out[0]: "MT_Break/exp2_num_271384"}
+    parts = published["divided"](tile_of, {held_out[3]})
+    assert parts == {"train": sorted(training[1:]), "same-tiles": held_out[:1], "other-tiles": held_out[1:3]}
