@@ -1,0 +1,81 @@
+"""Print the tables of docs/evidence.md from what `dmix experiment` wrote.
+
+    python benchmarks/magnetic-tile/pooled.py blowholes/table.json [--prefix "real 5"]
+
+The first table has validation and test pooled: figures of rows to which nothing was added, and differences of the
+others, bold where neither interval, over tiles and over pictures, holds zero. The second has the parts by themselves.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+MEASURES = ("pixel AP", "image AUROC")
+WAYS = {"windows": "windows", "whole": "one pass"}
+
+Records = dict[tuple[str, str], dict[str, dict[str, Any]]]
+"""By part and way, then by row."""
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("table", type=Path)
+    arguments.add_argument("--prefix", help="print the rows whose names begin with it alone")
+    arguments.add_argument("--without", help="leave the rows out whose names begin with it")
+    given = arguments.parse_args()
+    records: Records = {}
+    for each in json.loads(given.table.read_text()):
+        if each["row"].startswith(given.prefix or "") and not (given.without and each["row"].startswith(given.without)):
+            records.setdefault((each["part"], each["way"]), {})[each["row"]] = each
+    print(
+        _markdown(
+            ["", "seeds", *(f"{measure}, {way}" for measure in MEASURES for way in WAYS.values())], pooled(records)
+        )
+    )
+    print(_markdown(["", *_part_headings()], by_part(records)))
+
+
+def _part_headings() -> list[str]:
+    return [
+        f"{measure}: {part}, {way}" for measure in MEASURES for part in ("validation", "test") for way in WAYS.values()
+    ]
+
+
+def pooled(records: Records) -> Iterator[list[str]]:
+    """A line for each row, and for each further row that it is compared with."""
+    for name, first in records["both", "windows"].items():
+        own = {way: records["both", way][name] for way in WAYS}
+        baselines = [*first["differences"]]
+        if not baselines:
+            figures = [f"{own[way]['figures'][measure]['mean']:.3f}" for measure in MEASURES for way in WAYS]
+            yield [name, str(len(first["seeds"])), *figures]
+        for number, baseline in enumerate(baselines):
+            cells = [_difference(own[way]["differences"][baseline][measure]) for measure in MEASURES for way in WAYS]
+            yield [f"... against {baseline}", "", *cells] if number else [name, str(len(first["seeds"])), *cells]
+
+
+def _difference(found: dict[str, Any]) -> str:
+    intervals = found["by_group"], found["by_picture"]
+    text = f"{found['mean']:+.3f} {', '.join(f'[{low:+.3f}, {high:+.3f}]' for low, high in intervals)}"
+    return f"**{text}**" if all(low > 0 or high < 0 for low, high in intervals) else text
+
+
+def by_part(records: Records) -> Iterator[list[str]]:
+    for name in records["both", "windows"]:
+        figures = [
+            records[part, way][name]["figures"][measure]["mean"]
+            for measure in MEASURES
+            for part in ("validation", "test")
+            for way in WAYS
+        ]
+        yield [name, *(f"{each:.3f}" for each in figures)]
+
+
+def _markdown(head: Sequence[str], lines: Iterator[list[str]]) -> str:
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *lines))
+
+
+if __name__ == "__main__":
+    main()
