@@ -1,9 +1,9 @@
 """Quality against network calls: composites in photographs, each way of saving calls on the same scenes and noise.
 
-    python benchmarks/quality_vs_calls.py TRAIN MODEL CLASS [--student STUDENT] [-n 200] [-o runs/quality-vs-calls]
-    python benchmarks/quality_vs_calls.py TRAIN MODEL CLASS --table
+    python benchmarks/quality_vs_calls.py TRAIN MODEL:CLASS [--student STUDENT:CLASS] [-n 200] [-o OUT]
+    python benchmarks/quality_vs_calls.py TRAIN MODEL:CLASS --table
 
-TRAIN is the training part of the magnetic tiles, MODEL a checkpoint of objects of 64x64, STUDENT what `dmix distill`
+TRAIN is the training part of the magnetic tiles, MODEL one of objects of 64x64, STUDENT what `dmix distill`
 made of it. Composites of a way are kept in OUT/NAME.npz, so that an interrupted run goes on; `--table` measures what
 is there, and draws OUT/curve.png and OUT/side-by-side.png.
 
@@ -131,7 +131,6 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("train", type=Path)
     arguments.add_argument("model")
-    arguments.add_argument("class_name")
     arguments.add_argument("-n", type=int, default=200, help="composites of each way")
     arguments.add_argument("-o", type=Path, default=Path("runs/quality-vs-calls"))
     arguments.add_argument("--student", help="of the model; without one, its ways are left out")
@@ -139,12 +138,12 @@ def main() -> None:
     arguments.add_argument("--table", action="store_true", help="measure what is there")
     given = arguments.parse_args()
     out = writable_folder(given.o)
-    photographs = real_photographs(given.train, (given.class_name,))
+    photographs = real_photographs(given.train, (given.model.rpartition(":")[2],))
     if given.table:
         report(out, real_specimens(photographs, SIDE))
         return
     denoisers = {
-        distilled: Loader().denoiser(f"checkpoint:{model}:{given.class_name}")
+        distilled: Loader().denoiser(model)
         for distilled, model in ((False, given.model), (True, given.student))
         if model
     }
