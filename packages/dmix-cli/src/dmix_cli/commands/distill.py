@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..failures import wrong_use
+from ..failures import Ended, wrong_use
 from ..parameters import NEW_FOLDER, STEPS, Count, Finite
 from ..printing import say
 
@@ -86,7 +86,7 @@ def _run(teacher: str, out: Path, config: "DistillConfig", device: Any, quiet: b
             last = step
     if stop.received and last and not (last.step == config.steps and last.moves == config.moves):
         say(f"{stop.received.name}: stopped, and saved. Run the same command again to go on.", err=True)
-        raise KeyboardInterrupt
+        raise Ended(stop.received)
     if not quiet:
         say(f"{out} takes {config.moves} moves." if last else f"{out} was already distilled.")
 

@@ -28,7 +28,7 @@ from dmix_models.training_notices import training_notices
 from dmix_models.training_setup import Architecture, background_setup, object_setup
 
 from ...data_options import data_options
-from ...failures import wrong_use
+from ...failures import Ended, wrong_use
 from ...field_options import explained, taken
 from ...printing import printable, say
 from ...progress import progress
@@ -74,7 +74,7 @@ def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool, stop:
             "Run the same command again to go on.",
             err=True,
         )
-        raise KeyboardInterrupt
+        raise Ended(stop.received)
     if not quiet:
         outcome = f"Trained {out} to step {total}" if last else f"{out} was already trained to step {_reached(out)}"
         say(f"{outcome}; see {out / 'training' / PAGE}.")
