@@ -16,7 +16,7 @@ from dmix_core.run import Run
 from dmix_data.generated_set import entries, rejected
 from dmix_data.shapes import pieces_of
 from dmix_factory import GenerateConfig, generate, plan
-from dmix_factory.labels import Cleaning, holes
+from dmix_factory.labels import Cleaning, holes, visible
 from dmix_factory.making import Maker
 from dmix_factory.sample_checks import flags_of
 from dmix_factory.shots import Shot
@@ -103,6 +103,51 @@ def test_cleaning_states_what_it_did_and_puts_the_photograph_back():
     assert int(clean.index.sum()) == 16
     assert clean.image[:, 6, 6].tolist() == [0, 0, 0]
     assert clean.image[:, 2, 2].tolist() == [1, 1, 1]
+
+
+@given(mask=MASKS, change=st.integers(-60, 60).filter(bool))
+def test_a_change_that_is_the_mask_is_the_label(mask, change):
+    assert (visible(mask, change * mask.astype(np.float32), 0.9 * abs(change)) == mask | holes(mask)).all()
+
+
+@given(mask=MASKS, data=st.data())
+def test_a_label_is_what_changed_and_what_that_encloses(mask, data):
+    change = data.draw(arrays.arrays(np.float32, mask.shape, elements=st.integers(-20, 20)))
+    found = visible(mask, change, 4)
+    ring = found & (change != 0)
+    assert (found == ring | holes(ring)).all()
+    assert mask.any() or not found.any()
+
+
+def test_new_grain_is_no_visible_change():
+    grain = np.where(np.indices((12, 12)).sum(0) % 2, 15, -15).astype(np.float32)
+    assert not visible(np.ones((12, 12), bool), grain, 4).any()
+
+
+def test_a_label_follows_the_picture_and_the_photograph_is_put_back():
+    """The mask's lower half shows nothing; on a painted background the change goes further than the mask."""
+    index, change = torch.zeros(16, 16, dtype=torch.uint8), torch.zeros(16, 16)
+    index[4:12, 4:12], change[4:8, 4:12], change[8:12, 4:12] = 1, -0.5, 0.001
+    twin = torch.zeros(3, 16, 16)
+    shot = Shot(twin + change, index, (Box(2, 2, 12, 12),), twin=twin)
+    labelled = shot.with_visible_labels(4, still=True)
+    assert labelled.index[4:8, 4:12].all()
+    assert not labelled.index[11:].any()  # further than the means reach
+    assert (labelled.image == torch.where(labelled.index > 0, shot.image, twin)).all()
+    change[2:4, 4:12] = -0.5
+    grown = Shot(twin + change, index, shot.boxes, twin=twin).with_visible_labels(4, still=False)
+    assert grown.index[2:8, 4:12].all()
+
+
+def test_a_set_states_visible_labels_by_its_own_twins(settings, tmp_path):
+    for least in (0, 20):
+        generate(**settings, visible_change=least, strength="0.3-0.3", twins=True, out=tmp_path / str(least))
+    own, shown = (list(entries(tmp_path / str(least))) for least in (0, 20))
+    for before, after, twin in zip(own[::2], shown[::2], shown[1::2], strict=True):
+        masks = [pixels(tmp_path / str(least), entry.mask)[..., 0] > 0 for least, entry in ((0, before), (20, after))]
+        change = pixels(tmp_path / "20", after.image) - pixels(tmp_path / "20", twin.image)
+        assert not change[~masks[1]].any()
+        assert 0 < masks[1].sum() < masks[0].sum()
 
 
 def shot(*parts: tuple[tuple[slice, slice], int], brightness: float = 0.5) -> Shot:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .units import Unit
 
 PLACING = ("roi", "min_distance", "max_overlap", "val", "test", "seed")
-LABELS = ("min_piece", "fill_holes", "min_contrast", "tries", "best_of")
+LABELS = ("visible_change", "min_piece", "fill_holes", "min_contrast", "tries", "best_of")
 COMPUTING = ("steps", "merge_from", "listen_from", "threshold", "device", "name")
 
 

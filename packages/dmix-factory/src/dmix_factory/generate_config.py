@@ -196,6 +196,13 @@ class GenerateConfig(_Part):
     near_miss: FractionRange | None = Field(
         None, description="Add samples without a mask whose objects are so faint, such as 0.05-0.15."
     )
+    visible_change: float = Field(
+        0.0,
+        ge=0,
+        le=255,
+        description="Label what an object changed of its twin by so many grey levels or more, means of 7x7 pixels, and "
+        "what that encloses; 0: its own mask.",
+    )
     min_piece: int = Field(0, ge=0, le=MOST_PIXELS, description="Pieces of masks below so many pixels are taken away.")
     fill_holes: int = Field(0, ge=0, le=MOST_PIXELS, description="Holes in masks up to so many pixels are filled.")
     min_contrast: float = Field(3.0, ge=0, le=255, description="Objects that stand out by fewer grey levels are faint.")
@@ -279,7 +286,7 @@ class GenerateConfig(_Part):
     @property
     def wants_twin(self) -> bool:
         """Whether something is made of the twins."""
-        return self.twins or self.strength is not None or self.near_miss is not None
+        return self.twins or self.strength is not None or self.near_miss is not None or self.visible_change > 0
 
     @property
     def per_record(self) -> int:

@@ -1,10 +1,12 @@
-"""Masks cleaned by a stated rule: small pieces are taken away, small holes are filled."""
+"""Labels by stated rules: small pieces are taken away, small holes are filled, and what does not show is no label."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dmix_core.geometry import Box
@@ -12,6 +14,8 @@ from dmix_data.components import label
 
 Index = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+
+AROUND = 7  # pixels: finer grain than this is no visible change
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,31 @@ class Cleaning:
             part[small] = value
             done.append("holes-filled")
         return tuple(done)
+
+
+def visible(mask: Mask, change: NDArray[np.floating], least: float) -> Mask:
+    """The pixels that an object visibly changed, and what they enclose: its label by the picture.
+
+    A changed pixel counts where the mean change of changed pixels in the 7x7 around it is at least so large. A mean,
+    since a model paints new grain wherever its mask is, which changes single pixels and shows no object. What touches
+    the mask is the object's, so that a label can grow where the picture says so.
+
+    Args:
+        mask: (h, w), the object's own.
+        change: (h, w), the picture less its twin.
+        least: in the units of `change`.
+    """
+    changed = change != 0
+    sums, counts = _means(np.stack([change, changed]).astype(np.float32))
+    seen = changed & (np.abs(sums) >= least * counts)
+    pieces = label(seen)
+    mine = seen & np.isin(pieces, pieces[seen & mask])
+    return mine | holes(mine)
+
+
+def _means(fields: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each field (N, h, w) in the window around each pixel."""
+    return F.avg_pool2d(torch.from_numpy(fields)[None], AROUND, 1, AROUND // 2)[0].numpy()
 
 
 def holes(mask: Mask) -> Mask:

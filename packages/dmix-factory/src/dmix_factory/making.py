@@ -79,15 +79,23 @@ class Maker:
     def take(self, record: PlanRecord, attempt: int = 0) -> Take:
         """One composition of a record."""
         recipe = self.recipe(record)
-        shot = self._shot(recipe, record).with_clean_masks(self._cleaning, self.sources.real)
+        shot = self._shot(recipe, record)
         draws = Draws(self.config.seed, record.number, "strength", attempt)
         strength = draws.uniform(*self.config.strength) if self.config.strength else 1.0
         faint = draws.uniform(*self.config.near_miss) if self.config.near_miss else None
-        shown = shot.at_strength(strength)
+        shown = self._labelled(shot.at_strength(strength))
         usual = (self._usual[each.choice] for each in record.objects)
         flags = tuple(flags_of(shown, value, self.config.min_contrast, limits) for value, limits in enumerate(usual, 1))
-        near_miss = None if faint is None else shot.at_strength(faint).image
+        near_miss = None if faint is None else self._clean(shot).at_strength(faint).image
         return Take(record, attempt, _named(recipe, record.background).digest(), shown, strength, flags, near_miss)
+
+    def _labelled(self, shot: Shot) -> Shot:
+        if self.config.visible_change:
+            shot = shot.with_visible_labels(self.config.visible_change, self.sources.real)
+        return self._clean(shot)
+
+    def _clean(self, shot: Shot) -> Shot:
+        return shot.with_clean_masks(self._cleaning, self.sources.real)
 
     def recipe(self, record: PlanRecord) -> Recipe:
         """The recipe of a record, which makes its picture alone, with `dmix compose` too.

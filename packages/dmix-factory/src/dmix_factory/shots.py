@@ -9,7 +9,7 @@ from dmix_core.composition import tight_box
 from dmix_core.geometry import Box, Size
 from dmix_core.sample import Figures, contrast, figures
 
-from .labels import Cleaning
+from .labels import Cleaning, visible
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,25 @@ class Shot:
             still: the background is a photograph, which is put back where a piece was taken away.
         """
         cleaned, done = rule.cleaned(self.index.numpy(), self.boxes)
-        index = torch.from_numpy(cleaned)
+        return replace(self._relabelled(torch.from_numpy(cleaned), still), cleaned=tuple(done))
+
+    def with_visible_labels(self, least: float, still: bool) -> "Shot":
+        """Labels by what the objects changed of the twin, by so many grey levels or more (`labels.visible`).
+
+        Args:
+            still: as for `with_clean_masks`.
+        """
+        assert self.twin is not None
+        index, change = self.index.clone(), (self.image - self.twin).mean(0) * 127.5
+        for value, box in enumerate(self.boxes, 1):
+            own, part = self.shown(value), box.crop(index)
+            label = torch.from_numpy(visible(own.numpy(), box.crop(change).numpy(), least))
+            part[own & ~label] = 0
+            part[label & (part == 0)] = value
+        return self._relabelled(index, still)
+
+    def _relabelled(self, index: Tensor, still: bool) -> "Shot":
         image = self.image
         if still and self.twin is not None:
             image = torch.where((index == 0) & (self.index > 0), self.twin, image)
-        return replace(self, image=image, index=index, cleaned=tuple(done))
+        return replace(self, image=image, index=index)
