@@ -363,6 +363,53 @@ def test_gain_brightens_the_image_and_leaves_the_mask():
         Augmentation(gain=(2.0, 1.0))
 
 
+def test_a_zoom_by_one_changes_nothing_and_by_two_shows_the_middle_half():
+    crop = np.dstack([pixels(9, 9, 3), np.zeros((9, 9), np.uint8)])
+    assert np.array_equal(Augmentation(zoom=(1.0, 1.0))(crop, DRAW), crop)
+    assert np.array_equal(Augmentation(zoom=(2.0, 2.0))(crop, DRAW)[::2, ::2], crop[2:7, 2:7])
+    assert np.array_equal(Augmentation(zoom=(0.5, 0.5))(crop, DRAW)[2:7, 2:7], crop[::2, ::2])
+
+
+def test_what_lies_outside_is_mirrored():
+    crop = np.broadcast_to(np.arange(9, dtype=np.uint8)[:, None, None], (9, 9, 3))
+    small = Augmentation(zoom=(0.5, 0.5))(crop, DRAW)
+    assert small[:, 0, 0].tolist() == [4, 2, 0, 2, 4, 6, 8, 6, 4]
+
+
+@given(side=st.integers(8, 24), elastic=st.floats(0, 6), high=st.floats(1, 2), seed=st.integers(0, 2**32))
+def test_a_warp_moves_image_and_mask_together_and_cuts_no_object(side, elastic, high, seed):
+    random = np.random.default_rng(seed)
+    mask = np.zeros((side, side), np.uint8)
+    top, left = random.integers(0, side - 4, 2)
+    mask[top : top + 4, left : left + 4] = 255
+    crop = np.dstack([pixels(side, side, 1), mask, mask, mask])
+    warped = Augmentation(zoom=(1 / high, high), elastic=elastic)(crop, random)
+    assert warped.shape == crop.shape
+    assert np.array_equal(warped[..., 1], warped[..., 3])
+    before, after = ([each[0], each[-1], each[:, 0], each[:, -1]] for each in (crop[..., 3], warped[..., 3]))
+    assert all(one.any() or not other.any() for one, other in zip(before, after, strict=True))
+
+
+def test_an_elastic_field_bends_by_as_much_as_it_states():
+    ramp = np.broadcast_to(np.arange(0, 192, 3, dtype=np.uint8), (64, 64))
+    crop = np.dstack([ramp] * 3)
+    moved = [
+        (Augmentation(elastic=2.0)(crop, DRAW)[16:48, 16:48, 0] - crop[16:48, 16:48, 0].astype(float)) / 3
+        for _ in range(60)
+    ]
+    assert 1.2 < np.std(moved) < 2.4  # between nodes they cancel in part
+    rough = np.abs(np.diff(moved, axis=1)).mean()
+    assert rough < 0.5
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"zoom": (0.0, 1.0)}, {"zoom": (2.0, 1.0)}, {"elastic": -1.0}, {"elastic": float("inf")}]
+)
+def test_a_warp_that_is_none_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"low <= high|greater than or equal to 0|finite"):
+        Augmentation(**wrong)
+
+
 def batches(seed=0, batch_size=6):
     crops = ObjectCrops([picture(), picture(blob(at=(20, 30, 5, 5)))], (16, 16))
     return Batches(crops, Augmentation(flips="both", gain=(0.8, 1.2)), levels=100, batch_size=batch_size, seed=seed)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from dmix_core.errors import DmixError, WriteError
 from dmix_core.files import sync_folder, write_atomically
+from dmix_data.augment import Augmentation
 
 from .config import ModelConfig
 from .metrics import Pending
@@ -310,17 +311,21 @@ def check_same(earlier: Settings, now: Settings, out: Path) -> None:
         )
 
 
-BEFORE = {"training": {"mask_target": "hard"}}
-"""What settings stood for in trainings that began before there were any."""
+BEFORE = {"mask_target": "hard"}
+"""What settings stood for in trainings that began before there were any, where that is not today's default."""
 
 
 def migrated_settings(settings: Settings) -> Settings:
-    """The settings that a training state was saved with, as today's are written."""
-    before = {group: values | settings[group] for group, values in BEFORE.items() if group in settings}
-    model = migrated(settings.get("model", {}))
-    with suppress(ValidationError):  # a damaged one is compared as it is, and its differences are listed
+    """The settings that a training state was saved with, as today's are written.
+
+    A damaged part is compared as it is, and its differences are listed.
+    """
+    model, training = migrated(settings.get("model", {})), BEFORE | settings.get("training", {})
+    with suppress(ValidationError):
         model = ModelConfig.model_validate(model).model_dump(mode="json")
-    return {**settings, **before, "model": model}
+    with suppress(ValidationError):
+        training["augment"] = Augmentation.model_validate(training.get("augment", {})).model_dump(mode="json")
+    return {**settings, "training": training, "model": model}
 
 
 def changed_settings(earlier: Settings, now: Settings) -> list[str]:

@@ -81,6 +81,18 @@ AUGMENTATION: list[Decorator] = [
         help="Mirror pictures, where a mirrored one is as likely.",
     ),
     click.option("--quarter-turns", is_flag=True, help="Turn pictures, where a turned one is as likely."),
+    click.option(
+        "--zoom",
+        type=(POSITIVE, POSITIVE),
+        help="Enlarge by a factor between these two, such as 0.8 1.25; no object is cut.",
+    ),
+    click.option(
+        "--elastic",
+        type=Finite(min=0),
+        default=0.0,
+        show_default=True,
+        help="Bend pictures and masks by a smooth random field of so many pixels; no object is cut.",
+    ),
     click.option("--gain", type=(POSITIVE, POSITIVE), help="Vary the exposure between two factors, such as 0.8 1.25."),
 ]
 FILES: list[Decorator] = [
