@@ -80,6 +80,29 @@ class Crops(Protocol):
         ...
 
 
+class Part:
+    """Some of the items of crops, with all of their pictures."""
+
+    def __init__(self, crops: Crops, items: Sequence[int]):
+        self.crops, self.items = crops, items
+        self.size, self.mask_channels = crops.size, crops.mask_channels
+        self.pictures, self.skipped, self.settings = crops.pictures, crops.skipped, crops.settings
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def class_names(self) -> list[str | None]:
+        names = self.crops.class_names
+        return [names[item] for item in self.items]
+
+    def cut(self, item: int, random: np.random.Generator) -> Pixels:
+        return self.crops.cut(self.items[item], random)
+
+    def place(self, item: int) -> Place:
+        return self.crops.place(self.items[item])
+
+
 def is_grey(crops: Crops) -> bool:
     return all(picture.grey for picture in crops.pictures)
 

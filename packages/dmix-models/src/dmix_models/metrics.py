@@ -45,6 +45,8 @@ class TrainStep(NamedTuple):
     images_per_second: float
     eta: float
     """Seconds left."""
+    held_out: float | None = None
+    """The loss on held-out crops, where it was measured."""
     saved: Path | None = None
     """The checkpoint, where one was written."""
     preview: Path | None = None

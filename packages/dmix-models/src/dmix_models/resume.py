@@ -311,8 +311,8 @@ def check_same(earlier: Settings, now: Settings, out: Path) -> None:
         )
 
 
-BEFORE = {"mask_target": "hard"}
-"""What settings stood for in trainings that began before there were any, where that is not today's default."""
+BEFORE = {"mask_target": "hard", "hold_out": 0.0, "patience": 0}
+"""What settings stood for in trainings that began before there were any."""
 
 
 def migrated_settings(settings: Settings) -> Settings:

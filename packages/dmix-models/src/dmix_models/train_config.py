@@ -40,6 +40,9 @@ class TrainConfig(BaseModel):
         mixed_precision: "bf16" computes the network in bfloat16. "auto" measures both for some steps at the start and
             takes bfloat16 where it is clearly faster; a training that goes on keeps what was chosen.
         compile: run the network through torch.compile, which takes a minute or more to start.
+        hold_out: the share of the groups (tiles, clips, pictures) whose crops are not learned from. Their loss is
+            measured with every checkpoint, and the checkpoint that stays is that of the lowest one.
+        patience: end after so many such measurements without a lower one (early stopping); 0: go on to the last step.
         save_every, preview_every, log_every: in steps.
         keep: how many training states stay on disk.
         memorisation_samples: of each class, to be held against the training crops at the end, where these are cut from
@@ -67,6 +70,8 @@ class TrainConfig(BaseModel):
     augment: Augmentation = Augmentation()
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"
     seed: int = Field(0, ge=0, lt=2**63)
+    hold_out: float = Field(0.0, ge=0, lt=1)
+    patience: int = Field(0, ge=0, le=MOST)
     save_every: Count = 1000
     preview_every: Count = 1000
     preview_samples: int = Field(8, ge=1, le=MOST_DRAWN)
@@ -117,6 +122,10 @@ def check_settings(model: ModelConfig, config: TrainConfig, crops: Crops, proces
     if config.augment.quarter_turns and model.size[0] != model.size[1]:
         raise TrainingError(
             f"quarter_turns need square crops; these are {model.size[1]}x{model.size[0]}. Turn them off."
+        )
+    if config.patience and not config.hold_out:
+        raise TrainingError(
+            "patience waits for the held-out loss to fall; expected a share of groups as hold_out, too."
         )
     if config.preview_steps > model.noise.steps:
         raise TrainingError(

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from dmix_core.files import writable_folder
+from dmix_data.augment import Augmentation
 from dmix_data.batches import ANY, Batch, Batches, stream
 from dmix_data.datasets import Crops, digests, facts
 
@@ -23,6 +24,7 @@ from . import checkpoint, closing
 from .config import ModelConfig
 from .denoiser import Dtype, NetworkDenoiser
 from .ema import EMA
+from .held_out import DRAWS, HeldOut, batches_of, divided
 from .losses import hybrid_loss
 from .mask_target import mask_target
 from .metrics import METRICS, Measured, Metrics, Pending, Quarters, TrainStep
@@ -100,12 +102,13 @@ class Training:
         origin: Origin,
         stop: Callable[[], bool] = lambda: False,
     ):
-        self.model, self.config, self.crops, self.out = model, config, crops, out
+        self.model, self.config, self.out = model, config, out
         self.origin = Origin(*map(as_text, origin))
         self.stop, self.stopping = stop, False
         self.accelerator = new_accelerator()
         self.device = self.accelerator.device
         check_settings(model, config, crops, self.accelerator.num_processes)
+        self.crops, self.unseen = divided(crops, config.hold_out, config.seed, model.classes)
         self.folder = out / "training"
         self.writes = self.accelerator.is_main_process
         self.notes: tuple[str, ...] = ()
@@ -145,8 +148,12 @@ class Training:
             model.classes,
             config.label_dropout if ANY in model.classes else 0.0,
         )
+        self.unseen_batches = self.unseen and Batches(
+            self.unseen, Augmentation(), self.schedule.steps, config.batch_size, config.seed, model.classes
+        )
         self.weights = torch.tensor([1.0] * model.image_channels + [config.mask_loss_weight] * model.mask_channels)
         self._resume()
+        self.held_out = HeldOut(self.folder, config.patience, self.done)
         if self.writes:
             check_files(self._files)
             clear_scratch(self.folder)
@@ -166,7 +173,7 @@ class Training:
         if self.writes and self.done:
             with self._saving():
                 self._catch_up()
-        if self.done >= self.config.steps:
+        if self._ended:
             return
         self._choose_precision()
         config = self.config
@@ -180,13 +187,25 @@ class Training:
                 measured = self._learn(batch.to(self.device), step)
                 self.done = step + 1
                 report = metrics.report(self.done, measured)
+                if self.unseen_batches and (self.done % config.save_every == 0 or self.done == config.steps):
+                    report = report._replace(held_out=self._held_out_loss(self.unseen_batches))
                 if self.writes:
                     with self._saving():
                         report = self._write(report, metrics, board)
                 yield report._replace(notes=self.notes)
                 self.notes = ()
-                if self.stopping:
+                if self.stopping or self._ended:
                     return
+
+    @property
+    def _ended(self) -> bool:
+        """Whether nothing is left to learn: all steps are done, or the held-out loss falls no more."""
+        return self.done >= self.config.steps or self.held_out.enough
+
+    @property
+    def _saves(self) -> bool:
+        """Whether a checkpoint is due after this step."""
+        return self._ended or self.stopping or self.done % self.config.save_every == 0
 
     def _choose_precision(self) -> None:
         """Measure what "auto" stands for, on a batch of the training."""
@@ -237,13 +256,22 @@ class Training:
                 losses.append(measured.detach())
         return torch.stack(losses).mean(0)
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _held_out_loss(self, batches: Batches) -> float:
+        """Of the average of the weights; every process measures it, so that all end at the same step."""
+        network = self._denoiser().network.to(self.device)
+        with torch.inference_mode():
+            parts = [batches(number).to(self.device) for number in range(batches_of(DRAWS, self.config.batch_size))]
+            loss = float(torch.stack([self._loss(part, network)[0] for part in parts]).mean())
+        self.held_out.add(self.done, loss)
+        return loss
+
+    def _loss(self, batch: Batch, network: Callable[..., Tensor] | None = None) -> Tensor:
         clean, noise, t, labels = batch
         clean = mask_target(self.config.mask_target, clean, self.model.image_channels)
         x_t = self.schedule.diffuse(clean, 0, t, noise).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.mixed_precision == "bf16"):
             # the network counts its times from 0
-            output = self.parallel(x_t, t - 1, labels if self.model.classes else None).float()
+            output = (network or self.parallel)(x_t, t - 1, labels if self.model.classes else None).float()
         losses = hybrid_loss(
             self.schedule, self.model.prediction, self.model.variance, output, clean, noise, t, self.weights
         )
@@ -275,8 +303,8 @@ class Training:
         self.pending = metrics.pending
         if board and line:
             board.write(line)
-        last = report.step == self.config.steps
-        if last or self.stopping or report.step % self.config.save_every == 0:
+        last = self._ended
+        if self._saves:
             self._save()
             report = report._replace(saved=self.out)
         if last or report.step % self.config.preview_every == 0:
@@ -289,7 +317,7 @@ class Training:
 
     def _catch_up(self) -> None:
         """Do what an earlier process did not live to do after it had saved its last state."""
-        last = self.done >= self.config.steps
+        last = self._ended
         if (last or self.done % self.config.preview_every == 0) and not self._preview_path.exists():
             self._preview()
         if last and not closing.finished(self.folder, self.done):
@@ -297,6 +325,8 @@ class Training:
 
     def _close(self) -> tuple[str, ...]:
         """Hold the finished model against its training crops; its card and page state the verdict."""
+        if self.held_out.best is not None:
+            self.ema.load_state_dict(checkpoint.load(self.out).network.state_dict())
         found = closing.look(self._denoiser(), self.crops, self.config, self.done, self.folder, self.device)
         self._place(verdict=found.verdict.summary)
         write_page(self.out)
@@ -312,8 +342,11 @@ class Training:
             "average": self.ema.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer, self.network),
         }
+        if self.unseen:
+            self.held_out.write()
         # first the checkpoint: if the process is killed between the two, the steps since the last state are done again
-        self._place()
+        if self.held_out.best in (None, self.done) or not (self.out / checkpoint.WEIGHTS).exists():
+            self._place()
         state = State(self.done, tensors, self._settings, self.pending, self.made_with)
         write_state(self.folder, state, self.config.keep)
 
@@ -324,7 +357,7 @@ class Training:
             more: what the card lists beside the settings.
         """
         settings = self._card_settings | more
-        card = checkpoint.ModelCard(steps=self.done, settings=settings, **self.origin._asdict())
+        card = checkpoint.ModelCard(steps=self.held_out.best or self.done, settings=settings, **self.origin._asdict())
         place_checkpoint(self.out, self.model, self.ema.state_dict(), card)
 
     @property

@@ -19,6 +19,7 @@ from dmix_data.augment import Augmentation
 from dmix_models.closing import read_verdict
 from dmix_models.config import Role
 from dmix_models.estimate import Estimate, estimate
+from dmix_models.held_out import read_losses
 from dmix_models.metrics import TrainStep
 from dmix_models.page import PAGE
 from dmix_models.resume import ResumeError, newest_state
@@ -76,7 +77,12 @@ def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool, stop:
         )
         raise Ended(stop.received)
     if not quiet:
-        outcome = f"Trained {out} to step {total}" if last else f"{out} was already trained to step {_reached(out)}"
+        outcome = f"Trained {out} to step {last.step}" if last else f"{out} was already trained to step {_reached(out)}"
+        if losses := read_losses(out / "training"):
+            best = min(losses, key=lambda step: losses[step])
+            outcome += (
+                f"; the weights are those of step {best}, where the held-out loss was lowest ({losses[best]:.4f})"
+            )
         say(f"{outcome}; see {out / 'training' / PAGE}.")
         verdict = read_verdict(out / "training")
         say("\n".join(verdict.lines) if verdict else "There is no verdict on it.")
@@ -118,6 +124,7 @@ def _follow(steps: Iterator[TrainStep], total: int, quiet: bool) -> TrainStep | 
 
 def _show(step: TrainStep, bar: tqdm) -> None:
     written = [("checkpoint", step.saved), ("preview", step.preview)]
-    lines = [*step.notes, *(f"step {step.step}: {what} {path}" for what, path in written if path)]
+    held_out = [] if step.held_out is None else [f"step {step.step}: held-out loss {step.held_out:.4f}"]
+    lines = [*step.notes, *held_out, *(f"step {step.step}: {what} {path}" for what, path in written if path)]
     for line in [*lines, *(f"memorisation: {verdict}" for verdict in step.verdicts)]:
         bar.write(printable(line), file=sys.stderr)

@@ -1,0 +1,117 @@
+"""Early stopping: groups that are not learned from, the loss on them, and the checkpoint that stays."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dmix_data.datasets import ObjectCrops
+from dmix_data.layouts import Record
+from dmix_data.loader import Picture
+from dmix_models.held_out import HeldOut, divided, read_losses
+from dmix_models.trainer import TrainConfig, TrainingError, train
+
+
+@pytest.fixture
+def crops():
+    """Of a disc in each of six pictures, two of a tile; tiles have classes in turn."""
+    y, x = np.mgrid[:32, :32]
+    pictures = []
+    for number in range(6):
+        disc = (y - 14 - number // 2) ** 2 + (x - 16) ** 2 < 16
+        image, tile = (60 + 140 * disc + number).astype(np.uint8)[..., None], number // 2
+        path, class_name = Path(f"{number}.png"), ("crack", "hole")[tile % 2]
+        mask, source = (255 * disc).astype(np.uint8), Record(path, group=str(tile))
+        pictures.append(Picture(path, image, mask, class_name=class_name, source=source))
+    return ObjectCrops(pictures, (16, 16))
+
+
+def settings(**changes):
+    cadence = {"save_every": 2, "preview_every": 100, "preview_samples": 1, "preview_steps": 1, "log_every": 1}
+    cadence |= {"mixed_precision": "no", "verdict_samples": 2, "memorisation_samples": 0, "decay": "none"}
+    return TrainConfig(**{"steps": 12, "batch_size": 4, "warmup": 2, "hold_out": 0.4} | cadence | changes)
+
+
+def weights(out):
+    return load_file(out / "model.safetensors")
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def groups(crops):
+    return {crops.place(item).group for item in range(len(crops))}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_group_is_both_learned_from_and_held_out(crops, seed):
+    learned, held = divided(crops, 0.1, seed)
+    assert not groups(learned) & groups(held)
+    assert len(groups(held)) == 1
+    assert len(learned) + len(held) == len(crops)
+    assert [*learned.class_names, *held.class_names].count("hole") == 2
+
+
+def test_nothing_is_held_out_unless_stated(crops):
+    assert divided(crops, 0, 0) == (crops, None)
+
+
+def test_a_share_that_leaves_nothing_to_learn_from_is_refused(crops):
+    with pytest.raises(TrainingError, match=r"hold_out is 0\.9 of 3 groups"):
+        divided(crops, 0.9, 0)
+
+
+def test_no_class_of_the_model_is_held_out_as_a_whole(crops):
+    seeds = [seed for seed in range(20) if groups(divided(crops, 0.3, seed)[1]) == {"1"}]  # the only tile of holes
+    assert 0 < len(seeds) < 20
+    with pytest.raises(TrainingError, match="no crop of hole to learn from"):
+        divided(crops, 0.3, seeds[0], ("crack", "hole"))
+
+
+def test_patience_counts_measurements_since_the_lowest(tmp_path):
+    losses = HeldOut(tmp_path, patience=2, done=0)
+    assert (losses.best, losses.enough) == (None, False)
+    for step, loss in {10: 0.5, 20: 0.4, 30: 0.4}.items():
+        losses.add(step, loss)
+    assert (losses.best, losses.enough) == (20, False)
+    losses.add(40, 0.6)
+    assert (losses.best, losses.enough) == (20, True)
+    losses.write()
+    assert HeldOut(tmp_path, patience=2, done=30).losses == {10: 0.5, 20: 0.4, 30: 0.4}
+    assert not HeldOut(tmp_path, patience=0, done=40).enough
+
+
+def test_patience_wants_something_held_out(tmp_path, tiny, crops):
+    with pytest.raises(TrainingError, match="expected a share of groups as hold_out"):
+        next(train(tiny, settings(hold_out=0.0, patience=1), crops, tmp_path))
+
+
+def test_a_loss_that_falls_no_more_ends_a_training_and_the_best_weights_stay(tmp_path, tiny, crops):
+    """At such a rate the model gets worse from its first measurement on."""
+    diverging = settings(learning_rate=0.05, patience=2)
+    steps = list(train(tiny, diverging, crops, tmp_path / "stopped"))
+    losses = read_losses(tmp_path / "stopped/training")
+    assert [*losses.values()] == [step.held_out for step in steps if step.held_out is not None]
+    best = min(losses, key=losses.get)
+    assert steps[-1].step == best + 4 < 12
+    list(train(tiny, diverging.model_copy(update={"steps": best}), crops, tmp_path / "short"))
+    assert same(weights(tmp_path / "stopped"), weights(tmp_path / "short"))
+    assert f"- training steps: {best}\n" in (tmp_path / "stopped/README.md").read_text()
+    assert list(train(tiny, diverging, crops, tmp_path / "stopped")) == []  # it is finished
+
+
+def test_an_interrupted_run_ends_at_the_same_step_in_the_same_bits(tmp_path, tiny, crops):
+    diverging = settings(learning_rate=0.05, patience=2)
+    whole = [(step.step, step.loss, step.held_out) for step in train(tiny, diverging, crops, tmp_path / "whole")]
+    begun = train(tiny, diverging, crops, tmp_path / "parts")
+    before = [(step.step, step.loss, step.held_out) for step in islice(begun, 5)]
+    begun.close()
+    after = [(step.step, step.loss, step.held_out) for step in train(tiny, diverging, crops, tmp_path / "parts")]
+    assert before == whole[:5]
+    assert after == whole[4:]
+    assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+    assert read_losses(tmp_path / "parts/training") == read_losses(tmp_path / "whole/training")
