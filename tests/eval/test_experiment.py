@@ -1,7 +1,9 @@
 """An experiment from its file to its tables."""
 
 import json
+import lzma
 import re
+import runpy
 import shlex
 
 import click
@@ -100,6 +102,19 @@ def test_published_sets_have_commands_that_are_understood(repo, tmp_path, monkey
     assert generate is not None
     made = [generate.make_context("generate", shlex.split(words)) for words in re.findall("dmix generate (.*)", lines)]
     assert {context.params["out"].name for context in made} == {*re.findall('folder = "sets/(.*?)"', text)}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_published_results_belong_to_their_experiments(repo, tmp_path, name):
+    folder = repo / "benchmarks/magnetic-tile"
+    experiment, script = read_experiment(folder / f"{name}.toml"), runpy.run_path(str(folder / "results.py"))
+    lines = lzma.decompress((folder / f"results/{name}.xz").read_bytes()).decode().split("\n")
+    file, found = script["unpacked"](lines[0])
+    results = Results(tmp_path, experiment)
+    assert results.path(experiment.row(found.row), found.seed).name == file
+    results.write(experiment.row(found.row), found)
+    assert results.read(experiment.row(found.row), found.seed) is not None  # of this state of the experiment
+    assert next(script["lines"](tmp_path)) == lines[0]
 
 
 def test_an_unknown_row_is_wrong_use(file):

@@ -1,0 +1,82 @@
+"""Results of experiments as small files: what docs/evidence.md says of labels that show, row by row and seed by seed.
+
+    python benchmarks/magnetic-tile/results.py unpack breaks OUT   # results/breaks.xz into OUT/results
+    dmix experiment benchmarks/magnetic-tile/breaks.toml -o OUT --table-only
+    python benchmarks/magnetic-tile/results.py pack breaks OUT     # and back, with what was added
+
+So tables and intervals can be computed again, and seeds and rows added, without training what there is. A line is a
+result as `dmix experiment` writes it, but for the counts of pixels, which are pairs of distances between the bins that
+have some, and of how many; that takes a third.
+"""
+
+import argparse
+import json
+import lzma
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter
+
+from dmix_core.files import write_atomically
+from dmix_eval.experiment_results import Result
+from dmix_eval.histograms import BINS, Counts, Stored
+
+COUNTS: TypeAdapter[Counts] = TypeAdapter(Stored, config=ConfigDict(arbitrary_types_allowed=True))
+RESULTS = Path(__file__).with_name("results")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("what", choices=["pack", "unpack"])
+    arguments.add_argument("name", help="of the experiment")
+    arguments.add_argument("out", type=Path, help="the folder that dmix experiment writes")
+    given = arguments.parse_args()
+    packed, folder = RESULTS / f"{given.name}.xz", given.out / "results"
+    if given.what == "pack":
+        packed.parent.mkdir(exist_ok=True)
+        write_atomically(packed, lzma.compress("\n".join(lines(folder)).encode(), preset=9))
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        for line in lzma.decompress(packed.read_bytes()).decode().split("\n"):
+            name, result = unpacked(line)
+            write_atomically(folder / name, f"{result.model_dump_json(indent=1)}\n".encode())
+
+
+def lines(folder: Path) -> Iterator[str]:
+    """A line for each result, with the name of its file."""
+    for path in sorted(folder.glob("*.json")):
+        result = Result.model_validate_json(path.read_bytes())
+        record = with_counts(result.model_dump(), short)
+        yield json.dumps({"file": path.name, "result": record}, separators=(",", ":"))
+
+
+def unpacked(line: str) -> tuple[str, Result]:
+    record = json.loads(line)
+    return record["file"], Result.model_validate(with_counts(record["result"], long))
+
+
+def with_counts(record: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """A result's record with all counts of pixels changed."""
+    for ways in record["tested"].values():
+        for tested in ways.values():
+            for seen in tested["seen"]:
+                seen |= {name: change(seen[name]) for name in ("defects", "rest")}
+    return record
+
+
+def short(stored: str) -> list[list[int]]:
+    counts = COUNTS.validate_python(stored)
+    (places,) = np.nonzero(counts)
+    return [np.diff(places, prepend=0).tolist(), counts[places].tolist()]
+
+
+def long(pairs: list[list[int]]) -> Counts:
+    counts = np.zeros(BINS, np.int64)
+    counts[np.cumsum(pairs[0], dtype=np.intp)] = pairs[1]
+    return counts
+
+
+if __name__ == "__main__":
+    main()
