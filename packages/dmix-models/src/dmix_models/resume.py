@@ -316,13 +316,16 @@ BEFORE = {"mask_target": "hard", "hold_out": 0.0, "patience": 0}
 
 
 def migrated_settings(settings: Settings) -> Settings:
-    """The settings that a training state was saved with, as today's are written.
+    """The settings that a state was saved with, as today's are written; those of a distillation have no `training`.
 
     A damaged part is compared as it is, and its differences are listed.
     """
-    model, training = migrated(settings.get("model", {})), BEFORE | settings.get("training", {})
+    model = migrated(settings.get("model", {}))
     with suppress(ValidationError):
         model = ModelConfig.model_validate(model).model_dump(mode="json")
+    if "training" not in settings:
+        return {**settings, "model": model}
+    training = BEFORE | settings["training"]
     with suppress(ValidationError):
         training["augment"] = Augmentation.model_validate(training.get("augment", {})).model_dump(mode="json")
     return {**settings, "training": training, "model": model}
