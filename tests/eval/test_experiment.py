@@ -85,9 +85,9 @@ def test_a_file_that_does_not_fit_is_refused(file, text, message):
 EXPERIMENTS = ["blowholes", "breaks", "published"]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_published_experiments_can_be_read(repo, name):
-    assert len(read_experiment(repo / f"benchmarks/magnetic-tile/{name}.toml").rows) > 2
+@pytest.mark.parametrize(("name", "least"), zip(EXPERIMENTS, (5, 5, 2), strict=True))
+def test_published_experiments_can_be_read(repo, name, least):
+    assert len(read_experiment(repo / f"benchmarks/magnetic-tile/{name}.toml").rows) > least
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -182,7 +182,7 @@ def test_every_declared_dependency_is_imported(package):
 
 def test_what_benchmarks_import_from_each_other_is_there():
     """No test runs them, so that a renamed function would be missed by whoever wants to measure again."""
-    trees = {file.stem: ast.parse(file.read_text(encoding="utf-8")) for file in REPO.glob("benchmarks/*.py")}
+    trees = {file.stem: ast.parse(file.read_text(encoding="utf-8")) for file in REPO.glob("benchmarks/**/*.py")}
     wanted = {
         (node.module, alias.name)
         for tree in trees.values()
