@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dmix_eval.experiment_table import Difference
+
 MEASURES = ("pixel AP", "image AUROC")
 WAYS = {"windows": "windows", "whole": "one pass"}
 
@@ -59,7 +61,7 @@ def pooled(records: Records) -> Iterator[list[str]]:
 def _difference(found: dict[str, Any]) -> str:
     intervals = found["by_group"], found["by_picture"]
     text = f"{found['mean']:+.3f} {', '.join(f'[{low:+.3f}, {high:+.3f}]' for low, high in intervals)}"
-    return f"**{text}**" if all(low > 0 or high < 0 for low, high in intervals) else text
+    return f"**{text}**" if Difference(**found).sure else text
 
 
 def by_part(records: Records) -> Iterator[list[str]]:

@@ -47,8 +47,7 @@ def main() -> None:
 def lines(folder: Path) -> Iterator[str]:
     """A line for each result, with the name of its file."""
     for path in sorted(folder.glob("*.json")):
-        result = Result.model_validate_json(path.read_bytes())
-        record = with_counts(result.model_dump(), short)
+        record = with_counts(json.loads(path.read_bytes()), short)
         yield json.dumps({"file": path.name, "result": record}, separators=(",", ":"))
 
 

@@ -71,9 +71,9 @@ class Augmentation(BaseModel):
         """Of rows and of columns (h, w): where each pixel takes its value from."""
         factor = _between(self.zoom, random) if self.zoom else 1.0
         found = []
-        for axis, side in enumerate((height, width)):
+        for own, side in zip(np.indices((height, width), np.float64), (height, width), strict=True):
             middle = (side - 1) / 2
-            places = middle + (np.indices((height, width))[axis] - middle) / factor
+            places: Places = middle + (own - middle) / factor
             found.append(places + self.elastic * _field(height, width, random) if self.elastic else places)
         return found
 

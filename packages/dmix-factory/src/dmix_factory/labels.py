@@ -64,8 +64,8 @@ def visible(mask: Mask, change: NDArray[np.floating], least: float) -> Mask:
         least: in the units of `change`.
     """
     changed = change != 0
-    sums, counts = _means(np.stack([change, changed]).astype(np.float32))
-    seen = changed & (np.abs(sums) >= least * counts)
+    means, shares = _means(np.stack([change, changed]).astype(np.float32))
+    seen = changed & (np.abs(means) >= least * shares)
     pieces = label(seen)
     mine = seen & np.isin(pieces, pieces[seen & mask])
     return mine | holes(mine)

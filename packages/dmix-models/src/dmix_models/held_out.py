@@ -1,8 +1,7 @@
 """Early stopping: the loss on crops that a training does not learn from, and the step at which it was lowest."""
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +35,7 @@ class HeldOut:
 
     @property
     def best(self) -> int | None:
-        """The step of the lowest loss; None before any was measured."""
-        return min(self.losses, key=lambda step: self.losses[step]) if self.losses else None
+        return lowest(self.losses)
 
     @property
     def enough(self) -> bool:
@@ -58,6 +56,11 @@ def read_losses(folder: Path) -> dict[int, float]:
         return _Losses.validate_json((folder / FILE).read_bytes())
     except (OSError, ValidationError):
         return {}
+
+
+def lowest(losses: Mapping[int, float]) -> int | None:
+    """The step of the lowest loss; None before any was measured."""
+    return min(losses, key=lambda step: losses[step]) if losses else None
 
 
 def divided(crops: Crops, share: float, seed: int, classes: Sequence[str] = ()) -> tuple[Crops, Crops | None]:
@@ -89,8 +92,3 @@ def divided(crops: Crops, share: float, seed: int, classes: Sequence[str] = ()) 
             "a smaller share."
         )
     return learned, kept
-
-
-def batches_of(draws: int, batch_size: int) -> int:
-    """How many batches of a training have so many draws."""
-    return math.ceil(draws / batch_size)

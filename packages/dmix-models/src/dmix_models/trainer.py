@@ -24,7 +24,7 @@ from . import checkpoint, closing
 from .config import ModelConfig
 from .denoiser import Dtype, NetworkDenoiser
 from .ema import EMA
-from .held_out import DRAWS, HeldOut, batches_of, divided
+from .held_out import DRAWS, HeldOut, divided
 from .losses import hybrid_loss
 from .mask_target import mask_target
 from .metrics import METRICS, Measured, Metrics, Pending, Quarters, TrainStep
@@ -187,6 +187,7 @@ class Training:
                 measured = self._learn(batch.to(self.device), step)
                 self.done = step + 1
                 report = metrics.report(self.done, measured)
+                # not where a signal stops it: an interrupted run measures as often, and ends at the same step
                 if self.unseen_batches and (self.done % config.save_every == 0 or self.done == config.steps):
                     report = report._replace(held_out=self._held_out_loss(self.unseen_batches))
                 if self.writes:
@@ -260,8 +261,9 @@ class Training:
         """Of the average of the weights; every process measures it, so that all end at the same step."""
         network = self._denoiser().network.to(self.device)
         with torch.inference_mode():
-            parts = [batches(number).to(self.device) for number in range(batches_of(DRAWS, self.config.batch_size))]
-            loss = float(torch.stack([self._loss(part, network)[0] for part in parts]).mean())
+            parts = range(math.ceil(DRAWS / self.config.batch_size))
+            losses = [self._loss(batches(number).to(self.device), network)[0] for number in parts]
+            loss = float(torch.stack(losses).mean())
         self.held_out.add(self.done, loss)
         return loss
 

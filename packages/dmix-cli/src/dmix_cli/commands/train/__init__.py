@@ -71,6 +71,21 @@ TRAINING: list[Decorator] = [
     ),
     click.option("--compile", is_flag=True, help="Use torch.compile, which takes a minute to start."),
     click.option("--seed", type=NUMBER, default=0, show_default=True, help="All randomness derives from it."),
+    click.option(
+        "--hold-out",
+        type=Finite(0, 1, max_open=True),
+        default=0.0,
+        show_default=True,
+        help="Learn nothing from this share of the groups, such as tiles; of all checkpoints the one stays whose loss "
+        "on them is lowest.",
+    ),
+    click.option(
+        "--patience",
+        type=NUMBER,
+        default=0,
+        show_default=True,
+        help="End after so many checkpoints without a lower held-out loss; 0: never.",
+    ),
 ]
 AUGMENTATION: list[Decorator] = [
     click.option(
@@ -96,21 +111,6 @@ AUGMENTATION: list[Decorator] = [
     click.option("--gain", type=(POSITIVE, POSITIVE), help="Vary the exposure between two factors, such as 0.8 1.25."),
 ]
 FILES: list[Decorator] = [
-    click.option(
-        "--hold-out",
-        type=Finite(0, 1, max_open=True),
-        default=0.0,
-        show_default=True,
-        help="Learn nothing from this share of the groups, such as tiles; of all checkpoints the one stays whose loss "
-        "on them is lowest.",
-    ),
-    click.option(
-        "--patience",
-        type=NUMBER,
-        default=0,
-        show_default=True,
-        help="End after so many checkpoints without a lower held-out loss; 0: never.",
-    ),
     click.option("--save-every", type=COUNT, default=1000, show_default=True, help="Steps between checkpoints."),
     click.option("--preview-every", type=COUNT, default=1000, show_default=True, help="Steps between previews."),
     click.option("--preview-samples", type=COUNT, default=8, show_default=True, help="Images in a preview."),

@@ -19,7 +19,7 @@ from dmix_data.augment import Augmentation
 from dmix_models.closing import read_verdict
 from dmix_models.config import Role
 from dmix_models.estimate import Estimate, estimate
-from dmix_models.held_out import read_losses
+from dmix_models.held_out import lowest, read_losses
 from dmix_models.metrics import TrainStep
 from dmix_models.page import PAGE
 from dmix_models.resume import ResumeError, newest_state
@@ -78,8 +78,8 @@ def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool, stop:
         raise Ended(stop.received)
     if not quiet:
         outcome = f"Trained {out} to step {last.step}" if last else f"{out} was already trained to step {_reached(out)}"
-        if losses := read_losses(out / "training"):
-            best = min(losses, key=lambda step: losses[step])
+        losses = read_losses(out / "training")
+        if best := lowest(losses):
             outcome += (
                 f"; the weights are those of step {best}, where the held-out loss was lowest ({losses[best]:.4f})"
             )
