@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dmix_eval.experiment_results import Way
 from dmix_eval.experiment_table import Difference
 
 MEASURES = ("pixel AP", "image AUROC")
-WAYS = {"windows": "windows", "whole": "one pass"}
+WAYS: dict[Way, str] = {"windows": "windows", "whole": "one pass"}
 
 Records = dict[tuple[str, str], dict[str, dict[str, Any]]]
 """By part and way, then by row."""
@@ -32,11 +33,11 @@ def main() -> None:
         if each["row"].startswith(given.prefix or "") and not (given.without and each["row"].startswith(given.without)):
             records.setdefault((each["part"], each["way"]), {})[each["row"]] = each
     print(
-        _markdown(
+        markdown(
             ["", "seeds", *(f"{measure}, {way}" for measure in MEASURES for way in WAYS.values())], pooled(records)
         )
     )
-    print(_markdown(["", *_part_headings()], by_part(records)))
+    print(markdown(["", *_part_headings()], by_part(records)))
 
 
 def _part_headings() -> list[str]:
@@ -54,14 +55,18 @@ def pooled(records: Records) -> Iterator[list[str]]:
             figures = [f"{own[way]['figures'][measure]['mean']:.3f}" for measure in MEASURES for way in WAYS]
             yield [name, str(len(first["seeds"])), *figures]
         for number, baseline in enumerate(baselines):
-            cells = [_difference(own[way]["differences"][baseline][measure]) for measure in MEASURES for way in WAYS]
+            cells = [
+                with_intervals(Difference(**own[way]["differences"][baseline][measure]))
+                for measure in MEASURES
+                for way in WAYS
+            ]
             yield [f"... against {baseline}", "", *cells] if number else [name, str(len(first["seeds"])), *cells]
 
 
-def _difference(found: dict[str, Any]) -> str:
-    intervals = found["by_group"], found["by_picture"]
-    text = f"{found['mean']:+.3f} {', '.join(f'[{low:+.3f}, {high:+.3f}]' for low, high in intervals)}"
-    return f"**{text}**" if Difference(**found).sure else text
+def with_intervals(found: Difference) -> str:
+    intervals = found.by_group, found.by_picture
+    text = f"{found.mean:+.3f} {', '.join(f'[{low:+.3f}, {high:+.3f}]' for low, high in intervals)}"
+    return f"**{text}**" if found.sure else text
 
 
 def by_part(records: Records) -> Iterator[list[str]]:
@@ -75,7 +80,7 @@ def by_part(records: Records) -> Iterator[list[str]]:
         yield [name, *(f"{each:.3f}" for each in figures)]
 
 
-def _markdown(head: Sequence[str], lines: Iterator[list[str]]) -> str:
+def markdown(head: Sequence[str], lines: Iterator[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *lines))
 
 

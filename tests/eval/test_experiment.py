@@ -22,7 +22,7 @@ from dmix_eval.detector_training import by_windows, whole
 from dmix_eval.experiment_config import Experiment, ExperimentError, Row, read_experiment
 from dmix_eval.experiment_results import Result, Results
 from dmix_eval.experiment_run import ExperimentRun, check_apart, highest_alarm, pictures_to_test
-from dmix_eval.experiment_table import Resampled, difference, markdown, summary
+from dmix_eval.experiment_table import Resampled, gains, markdown, summary
 from dmix_eval.histograms import BINS, Seen, counts
 from dmix_eval.photographs import photograph, real_photographs
 from dmix_eval.scores import Scores
@@ -82,10 +82,10 @@ def test_a_file_that_does_not_fit_is_refused(file, text, message):
         read_experiment(file)
 
 
-EXPERIMENTS = ["blowholes", "breaks", "published"]
+EXPERIMENTS = ["blowholes", "blowholes-swapped", "breaks", "breaks-swapped", "published"]
 
 
-@pytest.mark.parametrize(("name", "least"), zip(EXPERIMENTS, (5, 5, 2), strict=True))
+@pytest.mark.parametrize(("name", "least"), zip(EXPERIMENTS, (5, 2, 5, 2, 2), strict=True))
 def test_published_experiments_can_be_read(repo, name, least):
     assert len(read_experiment(repo / f"benchmarks/magnetic-tile/{name}.toml").rows) > least
 
@@ -94,7 +94,8 @@ def test_published_experiments_can_be_read(repo, name, least):
 def test_published_sets_have_commands_that_are_understood(repo, tmp_path, monkeypatch, name):
     (tmp_path / "data/train/MT_Free").mkdir(parents=True)
     (tmp_path / "data/five").mkdir()
-    (tmp_path / "published/train/MT_Free").mkdir(parents=True)
+    for data in ("published", "swapped"):
+        (tmp_path / data / "train/MT_Free").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     text = (repo / f"benchmarks/magnetic-tile/{name}.toml").read_text(encoding="utf-8")
     lines = re.sub(r"\\\n# +", "", text)
@@ -252,15 +253,33 @@ def test_both_parts_as_one_are_judged_by_all_their_pictures_at_the_threshold_of_
 
 def test_a_better_detector_is_surely_better_and_the_same_is_not():
     worse, better = ({seed: Resampled.of(detected(quality, seed).seen) for seed in range(2)} for quality in (1, 3))
-    found = difference("pixel AP", better, worse)
-    assert found is not None
+    gained = gains("pixel AP", better, worse)
+    assert gained is not None
+    found = gained.difference
     assert found.sure
     assert found.by_group[0] > 0.2
     assert (found.wins, found.seeds) == (2, 2)
-    same = difference("pixel AP", worse, worse)
+    same = gains("pixel AP", worse, worse)
     assert same is not None
-    assert same.mean == 0
-    assert not same.sure
+    assert same.difference.mean == 0
+    assert not same.difference.sure
+
+
+def test_folds_count_alike_and_narrow_the_interval(repo, monkeypatch):
+    monkeypatch.syspath_prepend(str(repo / "benchmarks/magnetic-tile"))
+    of_folds = runpy.run_path(str(repo / "benchmarks/magnetic-tile/folds.py"))["of_folds"]
+    fold = {"a": {0: Resampled.of(detected(3, 0).seen)}, "b": {0: Resampled.of(detected(1, 0).seen)}}
+    more = {
+        name: {seed: Resampled.of(detected(quality, seed).seen) for seed in range(3)}
+        for name, quality in zip("ab", (4, 1), strict=True)
+    }
+    single, other, both = (of_folds("pixel AP", "a", "b", folds) for folds in ([fold], [more], [fold, more]))
+    assert both.mean == pytest.approx((single.mean + other.mean) / 2)
+    assert both.seeds == both.wins == 4
+    width, *widths = (low_high[1] - low_high[0] for low_high in (both.by_picture, single.by_picture, other.by_picture))
+    assert width < max(widths)
+    with pytest.raises(ValueError, match="no seed has both"):
+        of_folds("pixel AP", "a", "b", [fold, {"a": {1: fold["a"][0]}, "b": fold["b"]}])
 
 
 def result(row, digest, quality):

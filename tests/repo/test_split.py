@@ -48,6 +48,17 @@ def test_another_seed_draws_other_tiles_and_keeps_each_whole(script):
         assert sorted(name for names in parts.values() for name in names) == sorted(tile_of)
 
 
+def test_swapped_every_tile_is_held_out_once(split, script):
+    tile_of = {str(name): tile for name, tile in tiles([Path(n) for ns in split["parts"].values() for n in ns]).items()}
+    swapped = script["swapped"](split["parts"], tile_of)
+    assert swapped["train"] == sorted(split["parts"]["validation"] + split["parts"]["test"])
+    assert sorted(swapped["validation"] + swapped["test"]) == split["parts"]["train"]
+    shown = [{tile_of[name] for name in names} for names in swapped.values()]
+    assert not any(one & other for one, other in combinations(shown, 2))
+    for part in ("validation", "test"):
+        assert {name.split("/")[0] for name in swapped[part]} == {"MT_Free", "MT_Blowhole", "MT_Break"}
+
+
 @pytest.fixture
 def published(repo, monkeypatch):
     monkeypatch.syspath_prepend(str(repo / "benchmarks/magnetic-tile"))

@@ -67,7 +67,25 @@ class Resampled(NamedTuple):
 BySeed = Mapping[int, Resampled]
 
 
-def difference(measure: str, row: BySeed, baseline: BySeed) -> Difference | None:
+class Gains(NamedTuple):
+    """What a row has more than its baseline.
+
+    Attributes:
+        once: (S,) of each seed.
+        by_group, by_picture: (R,) means over seeds, when tiles, or pictures, are drawn.
+    """
+
+    once: Numbers
+    by_group: Numbers
+    by_picture: Numbers
+
+    @property
+    def difference(self) -> Difference:
+        intervals = _interval(self.by_group), _interval(self.by_picture)
+        return Difference(float(self.once.mean()), *intervals, int((self.once > 0).sum()), len(self.once))
+
+
+def gains(measure: str, row: BySeed, baseline: BySeed) -> Gains | None:
     """Compare the detectors of the seeds that both have; None where there are none."""
     pairs = [(row[seed], baseline[seed]) for seed in row if seed in baseline]
     if not pairs:
@@ -76,13 +94,7 @@ def difference(measure: str, row: BySeed, baseline: BySeed) -> Difference | None
         np.stack([ours[measure] - theirs[measure] for ours, theirs in both])
         for both in zip(*(zip(ours, theirs, strict=True) for ours, theirs in pairs), strict=True)
     )
-    return Difference(
-        float(once.mean()),
-        _interval(by_group.mean(0)),
-        _interval(by_picture.mean(0)),
-        int((once > 0).sum()),
-        len(pairs),
-    )
+    return Gains(once[:, 0], by_group.mean(0), by_picture.mean(0))
 
 
 def _interval(values: Numbers) -> tuple[float, float]:
@@ -140,8 +152,8 @@ def _records(
 
 def _differences(row: BySeed, baseline: BySeed) -> dict[str, dict[str, Any]]:
     """By measure; empty where no seed has both."""
-    found = {measure: difference(measure, row, baseline) for measure in MEASURES}
-    return {measure: each._asdict() for measure, each in found.items() if each}
+    found = {measure: gains(measure, row, baseline) for measure in MEASURES}
+    return {measure: each.difference._asdict() for measure, each in found.items() if each}
 
 
 def _counts(seen: Sequence[Seen]) -> dict[str, int]:
