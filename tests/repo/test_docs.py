@@ -59,6 +59,20 @@ def test_links_lead_to_files(page):
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """Of a page's headings, as the site has them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    titles = [re.sub(r"\[(.*?)\]\(.*?\)", r"\1", title) for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda file: str(file.relative_to(REPO)))
+def test_links_into_pages_lead_to_their_headings(page):
+    links = re.findall(r"\]\(([^)\s#:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    pages = [(page.parent / path if path else page, anchor) for path, anchor in links]
+    assert [f"{at.name}#{anchor}" for at, anchor in pages if at.suffix == ".md" and anchor not in anchors(at)] == []
+
+
 def test_the_page_of_messages_is_what_the_commands_print():
     plugins = {path.name for path in REPO.glob("plugins/dmix-*")}
     if not plugins <= {distribution.name for distribution in metadata.distributions()}:
