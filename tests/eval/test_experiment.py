@@ -85,7 +85,7 @@ def test_a_file_that_does_not_fit_is_refused(file, text, message):
 EXPERIMENTS = ["blowholes", "blowholes-swapped", "breaks", "breaks-swapped", "published"]
 
 
-@pytest.mark.parametrize(("name", "least"), zip(EXPERIMENTS, (5, 2, 5, 2, 2), strict=True))
+@pytest.mark.parametrize(("name", "least"), [*zip(EXPERIMENTS, (5, 2, 5, 2, 2), strict=True)])
 def test_published_experiments_can_be_read(repo, name, least):
     assert len(read_experiment(repo / f"benchmarks/magnetic-tile/{name}.toml").rows) > least
 

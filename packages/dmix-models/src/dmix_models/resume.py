@@ -311,7 +311,7 @@ def check_same(earlier: Settings, now: Settings, out: Path) -> None:
         )
 
 
-BEFORE = {"mask_target": "hard", "hold_out": 0.0, "patience": 0}
+BEFORE = {"mask_target": "hard", "hold_out": 0.0, "patience": 0, "stop_at_copies": False}
 """What settings stood for in trainings that began before there were any."""
 
 

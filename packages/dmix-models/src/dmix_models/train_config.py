@@ -43,6 +43,8 @@ class TrainConfig(BaseModel):
         hold_out: the share of the groups (tiles, clips, pictures) whose crops are not learned from. Their loss is
             measured with every checkpoint, and the checkpoint that stays is that of the lowest one.
         patience: end after so many such measurements without a lower one (early stopping); 0: go on to the last step.
+        stop_at_copies: draw samples with every checkpoint, and end where they repeat training crops more often than
+            fresh pictures would, as `memorisation` has it; the checkpoint before that stays.
         save_every, preview_every, log_every: in steps.
         keep: how many training states stay on disk.
         memorisation_samples: of each class, to be held against the training crops at the end, where these are cut from
@@ -72,6 +74,7 @@ class TrainConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63)
     hold_out: float = Field(0.0, ge=0, lt=1)
     patience: int = Field(0, ge=0, le=MOST)
+    stop_at_copies: bool = False
     save_every: Count = 1000
     preview_every: Count = 1000
     preview_samples: int = Field(8, ge=1, le=MOST_DRAWN)

@@ -23,10 +23,11 @@ from dmix_data.datasets import Crops, digests, facts
 from . import checkpoint, closing
 from .config import ModelConfig
 from .denoiser import Dtype, NetworkDenoiser
+from .early_stopping import DRAWS, SAMPLES, STEPS, EarlyStopping, Measurement, divided, sampled_kinds
 from .ema import EMA
-from .held_out import DRAWS, HeldOut, divided
 from .losses import hybrid_loss
 from .mask_target import mask_target
+from .memorisation import MemorisationError, check_kinds, memorisation
 from .metrics import METRICS, Measured, Metrics, Pending, Quarters, TrainStep
 from .networks import NetworkConfig
 from .ownership import Ownership
@@ -122,6 +123,12 @@ class Training:
             self.release()
             raise
 
+    def _check_comparable(self) -> None:
+        try:
+            check_kinds(sampled_kinds(self._denoiser().kinds()), self.crops)
+        except MemorisationError as error:
+            raise TrainingError(f"stop_at_copies has nothing to compare samples with. {error}") from error
+
     def _own(self) -> Ownership:
         writable_folder(self.out)
         return Ownership(writable_folder(self.folder))
@@ -153,7 +160,9 @@ class Training:
         )
         self.weights = torch.tensor([1.0] * model.image_channels + [config.mask_loss_weight] * model.mask_channels)
         self._resume()
-        self.held_out = HeldOut(self.folder, config.patience, self.done)
+        self.early = EarlyStopping(self.folder, config.patience, self.done)
+        if config.stop_at_copies:
+            self._check_comparable()
         if self.writes:
             check_files(self._files)
             clear_scratch(self.folder)
@@ -188,8 +197,8 @@ class Training:
                 self.done = step + 1
                 report = metrics.report(self.done, measured)
                 # not where a signal stops it: an interrupted run measures as often, and ends at the same step
-                if self.unseen_batches and (self.done % config.save_every == 0 or self.done == config.steps):
-                    report = report._replace(held_out=self._held_out_loss(self.unseen_batches))
+                if self._measures and (self.done % config.save_every == 0 or self.done == config.steps):
+                    report = report._replace(held_out=self._measure().loss)
                 if self.writes:
                     with self._saving():
                         report = self._write(report, metrics, board)
@@ -200,8 +209,8 @@ class Training:
 
     @property
     def _ended(self) -> bool:
-        """Whether nothing is left to learn: all steps are done, or the held-out loss falls no more."""
-        return self.done >= self.config.steps or self.held_out.enough
+        """Whether nothing is left to learn: all steps are done, or it is time to stop early."""
+        return self.done >= self.config.steps or self.early.enough
 
     @property
     def _saves(self) -> bool:
@@ -257,15 +266,31 @@ class Training:
                 losses.append(measured.detach())
         return torch.stack(losses).mean(0)
 
-    def _held_out_loss(self, batches: Batches) -> float:
-        """Of the average of the weights; every process measures it, so that all end at the same step."""
-        network = self._denoiser().network.to(self.device)
+    @property
+    def _measures(self) -> bool:
+        return self.unseen_batches is not None or self.config.stop_at_copies
+
+    def _measure(self) -> Measurement:
+        """Of the average of the weights; every process does it, so that all end at the same step."""
+        denoiser = self._denoiser()
+        loss = self._held_out_loss(denoiser, self.unseen_batches) if self.unseen_batches else None
+        measured = Measurement(loss=loss, copies=self.config.stop_at_copies and self._copies(denoiser))
+        self.early.add(self.done, measured)
+        return measured
+
+    def _held_out_loss(self, denoiser: NetworkDenoiser, batches: Batches) -> float:
+        network = denoiser.network.to(self.device)
         with torch.inference_mode():
             parts = range(math.ceil(DRAWS / self.config.batch_size))
             losses = [self._loss(batches(number).to(self.device), network)[0] for number in parts]
-            loss = float(torch.stack(losses).mean())
-        self.held_out.add(self.done, loss)
-        return loss
+            return float(torch.stack(losses).mean())
+
+    def _copies(self, denoiser: NetworkDenoiser) -> bool:
+        """Whether samples repeat training crops; notes tell what was found."""
+        steps = min(STEPS, self.model.noise.steps)
+        found = memorisation(sampled_kinds(denoiser.kinds()), self.crops, SAMPLES, steps, device=self.device)
+        self.notes += tuple(f"memorisation at step {self.done}: {each.verdict}" for each in found)
+        return any(each.warns for each in found)
 
     def _loss(self, batch: Batch, network: Callable[..., Tensor] | None = None) -> Tensor:
         clean, noise, t, labels = batch
@@ -327,7 +352,7 @@ class Training:
 
     def _close(self) -> tuple[str, ...]:
         """Hold the finished model against its training crops; its card and page state the verdict."""
-        if self.held_out.best is not None:
+        if self.early.best is not None:
             self.ema.load_state_dict(checkpoint.load(self.out).network.state_dict())
         found = closing.look(self._denoiser(), self.crops, self.config, self.done, self.folder, self.device)
         self._place(verdict=found.verdict.summary)
@@ -344,10 +369,10 @@ class Training:
             "average": self.ema.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer, self.network),
         }
-        if self.unseen:
-            self.held_out.write()
+        if self._measures:
+            self.early.write()
         # first the checkpoint: if the process is killed between the two, the steps since the last state are done again
-        if self.held_out.best in (None, self.done) or not (self.out / checkpoint.WEIGHTS).exists():
+        if self.early.best in (None, self.done) or not (self.out / checkpoint.WEIGHTS).exists():
             self._place()
         state = State(self.done, tensors, self._settings, self.pending, self.made_with)
         write_state(self.folder, state, self.config.keep)
@@ -359,7 +384,7 @@ class Training:
             more: what the card lists beside the settings.
         """
         settings = self._card_settings | more
-        card = checkpoint.ModelCard(steps=self.held_out.best or self.done, settings=settings, **self.origin._asdict())
+        card = checkpoint.ModelCard(steps=self.early.best or self.done, settings=settings, **self.origin._asdict())
         place_checkpoint(self.out, self.model, self.ema.state_dict(), card)
 
     @property

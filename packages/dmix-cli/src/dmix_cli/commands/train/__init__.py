@@ -86,6 +86,12 @@ TRAINING: list[Decorator] = [
         show_default=True,
         help="End after so many checkpoints without a lower held-out loss; 0: never.",
     ),
+    click.option(
+        "--stop-at-copies",
+        is_flag=True,
+        help="Draw 32 samples with each checkpoint, and end where they repeat training crops more often than fresh "
+        "pictures would; the checkpoint before that stays.",
+    ),
 ]
 AUGMENTATION: list[Decorator] = [
     click.option(

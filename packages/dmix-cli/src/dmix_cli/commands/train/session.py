@@ -18,8 +18,8 @@ from tqdm import tqdm
 from dmix_data.augment import Augmentation
 from dmix_models.closing import read_verdict
 from dmix_models.config import Role
+from dmix_models.early_stopping import best, read_measurements
 from dmix_models.estimate import Estimate, estimate
-from dmix_models.held_out import lowest, read_losses
 from dmix_models.metrics import TrainStep
 from dmix_models.page import PAGE
 from dmix_models.resume import ResumeError, newest_state
@@ -78,14 +78,21 @@ def _train(steps: Iterator[TrainStep], out: Path, total: int, quiet: bool, stop:
         raise Ended(stop.received)
     if not quiet:
         outcome = f"Trained {out} to step {last.step}" if last else f"{out} was already trained to step {_reached(out)}"
-        losses = read_losses(out / "training")
-        if best := lowest(losses):
-            outcome += (
-                f"; the weights are those of step {best}, where the held-out loss was lowest ({losses[best]:.4f})"
-            )
-        say(f"{outcome}; see {out / 'training' / PAGE}.")
+        say(f"{outcome}{_kept(out)}; see {out / 'training' / PAGE}.")
         verdict = read_verdict(out / "training")
         say("\n".join(verdict.lines) if verdict else "There is no verdict on it.")
+
+
+def _kept(out: Path) -> str:
+    """Of which step the weights are, where measurements have decided that."""
+    found = read_measurements(out / "training")
+    step = best(found)
+    if step is None:
+        return ""
+    loss, copied = found[step].loss, [each for each, measured in found.items() if measured.copies]
+    why = "" if loss is None else f", where the held-out loss was lowest ({loss:.4f})"
+    since = f"; samples repeat training crops at step {copied[0]}" if copied else ""
+    return f"; the weights are those of step {step}{why}{since}"
 
 
 def _reached(out: Path) -> int:

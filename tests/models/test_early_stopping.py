@@ -1,4 +1,4 @@
-"""Early stopping: groups that are not learned from, the loss on them, and the checkpoint that stays."""
+"""Early stopping: the loss on groups that are not learned from, copies, and the checkpoint that stays."""
 
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from dmix_data.datasets import ObjectCrops
 from dmix_data.layouts import Record
 from dmix_data.loader import Picture
-from dmix_models.held_out import HeldOut, divided, read_losses
+from dmix_models.early_stopping import EarlyStopping, Measurement, best, divided, read_measurements
 from dmix_models.trainer import TrainConfig, TrainingError, train
 
 
@@ -72,17 +72,36 @@ def test_no_class_of_the_model_is_held_out_as_a_whole(crops):
         divided(crops, 0.3, seeds[0], ("crack", "hole"))
 
 
+def losses(**by_step):
+    return {int(step[1:]): Measurement(loss=loss) for step, loss in by_step.items()}
+
+
 def test_patience_counts_measurements_since_the_lowest(tmp_path):
-    losses = HeldOut(tmp_path, patience=2, done=0)
-    assert (losses.best, losses.enough) == (None, False)
-    for step, loss in {10: 0.5, 20: 0.4, 30: 0.4}.items():
-        losses.add(step, loss)
-    assert (losses.best, losses.enough) == (20, False)
-    losses.add(40, 0.6)
-    assert (losses.best, losses.enough) == (20, True)
-    losses.write()
-    assert HeldOut(tmp_path, patience=2, done=30).losses == {10: 0.5, 20: 0.4, 30: 0.4}
-    assert not HeldOut(tmp_path, patience=0, done=40).enough
+    early = EarlyStopping(tmp_path, patience=2, done=0)
+    assert (early.best, early.enough) == (None, False)
+    for step, measured in losses(_10=0.5, _20=0.4, _30=0.4).items():
+        early.add(step, measured)
+    assert (early.best, early.enough) == (20, False)
+    early.add(40, Measurement(loss=0.6))
+    assert (early.best, early.enough) == (20, True)
+    early.write()
+    assert EarlyStopping(tmp_path, patience=2, done=30).found == losses(_10=0.5, _20=0.4, _30=0.4)
+    assert not EarlyStopping(tmp_path, patience=0, done=40).enough
+
+
+@pytest.mark.parametrize(
+    ("found", "stays"),
+    [
+        ({}, None),
+        ({10: Measurement()}, 10),
+        ({10: Measurement(), 20: Measurement()}, 20),
+        ({10: Measurement(), 20: Measurement(), 30: Measurement(copies=True)}, 20),
+        ({10: Measurement(copies=True)}, 10),
+        ({10: Measurement(loss=0.4), 20: Measurement(loss=0.5), 30: Measurement(loss=0.3, copies=True)}, 10),
+    ],
+)
+def test_the_best_checkpoint_does_not_copy_where_there_is_such_a_one(found, stays):
+    assert best(found) == stays
 
 
 def test_patience_wants_something_held_out(tmp_path, tiny, crops):
@@ -94,13 +113,12 @@ def test_a_loss_that_falls_no_more_ends_a_training_and_the_best_weights_stay(tmp
     """At such a rate the model gets worse from its first measurement on."""
     diverging = settings(learning_rate=0.05, patience=2)
     steps = list(train(tiny, diverging, crops, tmp_path / "stopped"))
-    losses = read_losses(tmp_path / "stopped/training")
-    assert [*losses.values()] == [step.held_out for step in steps if step.held_out is not None]
-    best = min(losses, key=losses.get)
-    assert steps[-1].step == best + 4 < 12
-    list(train(tiny, diverging.model_copy(update={"steps": best}), crops, tmp_path / "short"))
+    found = read_measurements(tmp_path / "stopped/training")
+    assert [each.loss for each in found.values()] == [step.held_out for step in steps if step.held_out is not None]
+    assert steps[-1].step == best(found) + 4 < 12
+    list(train(tiny, diverging.model_copy(update={"steps": best(found)}), crops, tmp_path / "short"))
     assert same(weights(tmp_path / "stopped"), weights(tmp_path / "short"))
-    assert f"- training steps: {best}\n" in (tmp_path / "stopped/README.md").read_text()
+    assert f"- training steps: {best(found)}\n" in (tmp_path / "stopped/README.md").read_text()
     assert list(train(tiny, diverging, crops, tmp_path / "stopped")) == []  # it is finished
 
 
@@ -114,4 +132,42 @@ def test_an_interrupted_run_ends_at_the_same_step_in_the_same_bits(tmp_path, tin
     assert before == whole[:5]
     assert after == whole[4:]
     assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
-    assert read_losses(tmp_path / "parts/training") == read_losses(tmp_path / "whole/training")
+    assert read_measurements(tmp_path / "parts/training") == read_measurements(tmp_path / "whole/training")
+
+
+def copying(monkeypatch, step):
+    """Samples repeat training crops from this step on; gives the steps at which that was looked for."""
+    looked = []
+
+    def copies(training, denoiser):
+        looked.append(training.done)
+        return training.done >= step
+
+    monkeypatch.setattr("dmix_models.trainer.Training._copies", copies)
+    return looked
+
+
+def test_copies_end_a_training_and_the_checkpoint_before_them_stays(tmp_path, tiny, crops, monkeypatch):
+    looked = copying(monkeypatch, 6)
+    watching = settings(hold_out=0.0, stop_at_copies=True)
+    begun = train(tiny, watching, crops, tmp_path / "stopped")
+    list(islice(begun, 5))
+    begun.close()
+    assert list(train(tiny, watching, crops, tmp_path / "stopped"))[-1].step == 6
+    assert looked == [2, 4, 6]
+    list(train(tiny, settings(hold_out=0.0, steps=4), crops, tmp_path / "short"))
+    assert same(weights(tmp_path / "stopped"), weights(tmp_path / "short"))
+    assert "- training steps: 4\n" in (tmp_path / "stopped/README.md").read_text()
+    assert list(train(tiny, watching, crops, tmp_path / "stopped")) == []  # it is finished
+
+
+def test_samples_are_compared_with_the_crops_that_are_learned_from(tmp_path, tiny, crops):
+    """A model that has hardly learned repeats nothing, and the note tells how many samples say so."""
+    steps = list(train(tiny, settings(hold_out=0.0, steps=2, stop_at_copies=True), crops, tmp_path))
+    (note,) = [note for step in steps for note in step.notes if "memorisation" in note]
+    assert note.startswith("memorisation at step 2: No sign of copying: 0 of 32 samples")
+
+
+def test_copies_cannot_be_told_from_two_groups(tmp_path, tiny, crops):
+    with pytest.raises(TrainingError, match=r"stop_at_copies has nothing to compare.*Expected at least 3"):
+        next(train(tiny, settings(stop_at_copies=True), crops, tmp_path))
