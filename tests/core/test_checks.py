@@ -35,6 +35,14 @@ def compose(parts, **settings):
     return Composer(parts, **{"steps": 10, "timesteps": TailResampling(3, 1), **settings}).compose()
 
 
+def test_a_model_that_paints_no_object_is_none():
+    empty = GaussianDenoiser(Spec((4, 4), 3, 1, empty=True))
+    with pytest.raises(CompositionError, match=r"Region 'hole' cannot be an object.* Expected another class"):
+        Composer(regions(above=empty), steps=10)
+    below = BoxRegion(GaussianDenoiser(Spec((8, 8), 3, 1, empty=True)))
+    Composer([BoxRegion(painter((4, 4), masks=1), (2, 2, 4, 4), z=1), below], steps=10)
+
+
 # ---- boxes ---------------------------------------------------------------------------------------------------------
 
 

@@ -53,6 +53,16 @@ def _check_state(region: Region) -> None:
             )
 
 
+def check_objects(regions: Sequence[Region]) -> None:
+    """Refuse regions of models that paint no object; only at the bottom may such a one lie."""
+    for region in regions:
+        if region.denoiser.spec.empty:
+            raise CompositionError(
+                f"Region {region.name!r} cannot be an object: its model has learned this class from windows that show "
+                "none, and would paint an empty mask. Expected another class of the model, or another model."
+            )
+
+
 def check_exchange(exchange: Exchange, regions: Sequence[Region]) -> Exchange:
     """Noisy states can be laid on a canvas of pixels where they are pixels themselves."""
     encoding = [region.name for region in regions if region.denoiser.spec.codec]

@@ -18,6 +18,7 @@ from .checks import (
     check_exchange,
     check_finite,
     check_merged,
+    check_objects,
     check_regions,
     check_still,
 )
@@ -82,6 +83,7 @@ class Composer:
         exchange: Exchange = Exchange(),
     ) -> None:
         self.regions = check_regions(numbered(sorted(regions, key=lambda region: region.z)))
+        check_objects(self.regions[1:])
         self.size = size or self.regions[0].denoiser.spec.picture.size
         self.timesteps = timesteps
         self.walk = check_walk(levels_of(timesteps, timesteps(steps)), steps)

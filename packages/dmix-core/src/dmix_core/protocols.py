@@ -49,6 +49,8 @@ class Spec(NamedTuple):
     """All that it paints may be written as grey."""
     codec: Codec | None = None
     """How its pictures are made, where its grid is not of pixels."""
+    empty: bool = False
+    """It paints no object, and its masks are empty: it can be composed at the bottom alone."""
 
     @property
     def channels(self) -> int:
