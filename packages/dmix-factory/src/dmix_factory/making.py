@@ -2,6 +2,7 @@
 
 from collections import deque
 
+from dmix_core.checks import check_objects
 from dmix_core.composer import Composer
 from dmix_core.edits import ObjectEdit, RecipeEdit
 from dmix_core.geometry import Size
@@ -40,8 +41,9 @@ class Maker:
         self.config, self.sources, self.loader = config.completed(sources.real), sources, loader
         self.rules = rules_of(config, sources, loader)
         compute = self.rules.compute(loader.registry)
-        for region in self.rules.regions[sources.real :]:
-            region.region(loader, compute)  # kept here, so that no sample loads it again
+        painting = self.rules.regions[sources.real :]
+        made = [region.region(loader, compute) for region in painting]  # kept, so that no sample loads them again
+        check_objects(made[not sources.real :])
         self._usual = [usual_traits(sources.measured, class_of(each)) for each in config.objects]
         self._states = _States()
         self._cleaning = Cleaning(config.min_piece, config.fill_holes)
