@@ -16,11 +16,11 @@ from torch import Tensor
 from dmix_core.draws import normal
 
 from .augment import Augmentation
-from .datasets import Crops
+from .datasets import Crops, show_objects
 from .exceptions import DataError
 
 LOADERS = min(4, os.cpu_count() or 1)  # threads; decoding a picture takes longer than a step on a GPU
-ANY = "any"  # the label of a picture whose class is withheld, for guidance without a classifier
+ANY = "any"  # the label of an object whose class is withheld, for guidance without a classifier
 
 
 class Batch(NamedTuple):
@@ -45,8 +45,8 @@ class Batches:
     Args:
         levels: T of the noise schedule.
         batch_size: over all processes.
-        classes: of a class-conditional model; their places are the labels. A label becomes ANY, which must be among
-            them, with the probability `label_dropout`.
+        classes: of a class-conditional model; their places are the labels. That of an object becomes ANY, which must
+            be among them, with the probability `label_dropout`.
 
     Raises:
         DataError: an item shows no class or another one.
@@ -66,6 +66,7 @@ class Batches:
         self.batch_size, self.seed = batch_size, seed
         self.classes, self.label_dropout = tuple(classes), label_dropout
         self.labels = _indices(crops, self.classes)
+        self._show_objects = show_objects(crops)
 
     def __call__(self, step: int, rows: Sequence[int] | None = None) -> Batch:
         """The batch of a step, or the rows of it that one process takes."""
@@ -99,9 +100,9 @@ class Batches:
         return self.augment(self.crops.cut(self._item(number), random), random)
 
     def _label(self, number: int) -> int:
-        if self.label_dropout and stream(self.seed, 4, number).random() < self.label_dropout:
-            return self.classes.index(ANY)
-        return self.labels[self._item(number)]
+        item = self._item(number)
+        hidden = self.label_dropout and stream(self.seed, 4, number).random() < self.label_dropout
+        return self.classes.index(ANY) if hidden and self._show_objects[item] else self.labels[item]
 
 
 def _indices(crops: Crops, classes: Sequence[str]) -> list[int]:

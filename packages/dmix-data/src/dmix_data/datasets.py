@@ -18,13 +18,18 @@ from .arrays import Pixels, Size
 from .exceptions import DataError
 from .loader import Picture, reasons
 from .memory import Stored, derived, now, remade, replaced
-from .objects import box_of, objects_of, part_crops, whole_crops
+from .objects import box_of, covered, objects_of, part_crops, whole_crops
 from .options import FILTERS, OBJECTS, DataOptions
 from .readers import check_classes, read_images, read_pairs
 
 logger = logging.getLogger(__name__)
 
 _DEFAULTS = DataOptions()
+
+NONE = "none"
+"""The class of windows that show no object, see `Pairs`."""
+OBJECT = "object"
+"""The class of all objects beside these, where no classes were chosen."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,17 @@ class Part:
 
 def is_grey(crops: Crops) -> bool:
     return all(picture.grey for picture in crops.pictures)
+
+
+def has_pairs(crops: Crops) -> bool:
+    """Whether they are `Pairs`, or a part of these."""
+    return bool(crops.settings.get("pairs"))
+
+
+def show_objects(crops: Crops) -> list[bool]:
+    """Of each item, whether it is one that shows an object: all are but the windows of `Pairs`."""
+    paired = has_pairs(crops)
+    return [not (paired and name == NONE) for name in crops.class_names]
 
 
 def facts(crops: Crops) -> dict[str, object]:
@@ -240,6 +256,7 @@ class ObjectCrops:
         self.skipped = reasons(pictures) | {"smaller than the crop": len(scaled) - len(large), "specks": 0}
         self.skipped["too large or too close to others"] = 0
         self.pictures: list[Picture] = []
+        self.masks: dict[Picture, Stored | None] = {}  # of each picture, with specks
         self.items: list[tuple[Picture, Stored]] = []  # of each object, its picture and the corners of its crops
         self._largest_speck = self._filtered = 0
         for picture in large:
@@ -248,7 +265,7 @@ class ObjectCrops:
             raise DataError(self._why_none(options))
 
     def _add(self, picture: Picture, options: DataOptions) -> None:
-        objects = objects_of(picture, options)
+        objects, mask = objects_of(picture, options), picture.stored_mask
         if objects.specks:
             picture = replace(picture, stored_mask=replaced(picture.stored_mask, objects.mask))
         self.skipped["specks"] += len(objects.specks)
@@ -264,6 +281,7 @@ class ObjectCrops:
             else:
                 self.skipped["too large or too close to others"] += 1
         self.pictures.append(picture)
+        self.masks[picture] = mask
 
     def _why_none(self, options: DataOptions) -> str:
         specks, others = self.skipped["specks"], self.skipped["too large or too close to others"]
@@ -303,6 +321,97 @@ class ObjectCrops:
         return Place(picture.pixels, picture.mask, now(corners), picture.group, picture.class_name)
 
 
+# ---- pairs --------------------------------------------------------------------------------------------------
+
+
+WITHOUT_WINDOW = "without a window free of objects"
+
+
+class Pairs:
+    """Object crops, and with each a second item: a window of the same photograph that shows no pixel of any object.
+
+    The items of the crops come first, in their order, and then the windows, in the order of their objects. A window is
+    cut at a random place, at the scale of the crops; it is of the class `NONE`, and of its object's group. Objects of
+    classes that are not learned are kept out of it, too, and so are parts of a mask that are too small to be learned.
+    An object whose photograph has no such window stays alone, and is counted in `skipped`.
+
+    Args:
+        together: whether all objects are of one class, `OBJECT`, whatever the data set calls them.
+
+    Raises:
+        DataError: a class of the data set is called `NONE`, or no photograph has such a window.
+    """
+
+    def __init__(self, crops: ObjectCrops, together: bool = False):
+        self.crops, self.size, self.mask_channels = crops, crops.size, crops.mask_channels
+        self.pictures = crops.pictures
+        self.settings: dict[str, object] = crops.settings | {"pairs": True}
+        self._names = [OBJECT] * len(crops) if together else crops.class_names
+        _check_unused(NONE, crops)
+        free = {picture: _free(picture, mask, self.size) for picture, mask in crops.masks.items()}
+        having = {picture for picture, windows in free.items() if now(windows).any()}
+        self.windows = [(picture, free[picture]) for picture, _ in crops.items if picture in having]
+        self.skipped = crops.skipped | {WITHOUT_WINDOW: len(crops) - len(self.windows)}
+        self._tell()
+
+    def __len__(self) -> int:
+        return len(self.crops) + len(self.windows)
+
+    @property
+    def class_names(self) -> list[str | None]:
+        return [*self._names, *[NONE] * len(self.windows)]
+
+    def cut(self, item: int, random: np.random.Generator) -> Pixels:
+        if item < len(self.crops):
+            return self.crops.cut(item, random)
+        picture, free = self.windows[item - len(self.crops)]
+        places = np.flatnonzero(now(free))
+        corner = divmod(int(places[random.integers(len(places))]), free.shape[1])
+        return _place(picture, np.array([corner])).crop(corner, self.size)
+
+    def place(self, item: int) -> Place:
+        if item < len(self.crops):
+            return replace(self.crops.place(item), class_name=self._names[item])
+        picture, free = self.windows[item - len(self.crops)]
+        return _place(picture, np.argwhere(now(free)))
+
+    def _tell(self) -> None:
+        alone, (h, w) = self.skipped[WITHOUT_WINDOW], self.size
+        if not self.windows:
+            raise DataError(
+                f"No photograph of the {alone} objects has a window of {w}x{h} pixels free of objects; expected some, "
+                "to learn what objects stand on. Choose a smaller size, or leave out pairs."
+            )
+        if alone:
+            logger.warning(
+                "%d of %d objects are learned without a window free of objects: their photographs have none of %dx%d "
+                "pixels.",
+                *(alone, len(self.crops), w, h),
+            )
+
+
+def _check_unused(name: str, crops: ObjectCrops) -> None:
+    if count := crops.class_names.count(name):
+        raise DataError(
+            f"{count} of {len(crops)} objects are of the class {name!r}, which pairs give to windows free of objects; "
+            "expected another name. Rename the class in the data, choose others as classes, or leave out pairs."
+        )
+
+
+def _free(picture: Picture, mask: Stored | None, size: Size) -> Stored:
+    """(H - h + 1, W - w + 1) bool, by their top-left corners, which windows show no object of the photograph."""
+    assert mask is not None  # refused by objects_of
+    shown = now(mask) > 0
+    source = picture.source.mask if picture.source else None
+    for found in source.read() if source else []:  # those of other classes lie in no mask of this picture
+        shown |= now(_resized(found.mask, picture.size)) > 0
+    return replaced(mask, covered(shown, size) == 0)
+
+
+def _place(picture: Picture, corners: NDArray[np.intp]) -> Place:
+    return Place(picture.pixels, picture.mask, corners, picture.group, NONE)
+
+
 # ---- folders ------------------------------------------------------------------------------------------------
 
 
@@ -311,8 +420,9 @@ def background_crops(folder: str | Path, size: Size, options: DataOptions = _DEF
     return Windows(read_images(folder, options), size, options)
 
 
-def object_crops(folder: str | Path, size: Size, options: DataOptions = _DEFAULTS) -> ObjectCrops:
-    """What objects are learned from: crops of a folder's pictures and masks; errors as for `read_pairs`."""
+def object_crops(folder: str | Path, size: Size, options: DataOptions = _DEFAULTS) -> ObjectCrops | Pairs:
+    """What objects are learned from: crops of a folder's pictures and masks; errors as for `read_pairs` and `Pairs`."""
     pairs = read_pairs(folder, options)
     check_classes(pairs)
-    return ObjectCrops(pairs, size, options)
+    crops = ObjectCrops(pairs, size, options)
+    return Pairs(crops, together=options.classes is None) if options.pairs else crops

@@ -99,6 +99,11 @@ class DataOptions(BaseModel):
         description="Leave out objects that no crop holds whole, or learn from crops of their parts; then compose them "
         "with the wrapper inside, which `dmix generate` does by itself.",
     )
+    pairs: bool = Field(
+        False,
+        description="Learn, with each object, from a window of the same photograph that shows none, under a class of "
+        "its own, none: so the model knows what objects stand on. It is not composed; MODEL:any stays any object.",
+    )
     skip_truncated: bool = Field(
         False, description="Leave out objects that touch the border of their picture, which may cut them."
     )
