@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dmix_data.datasets import ObjectCrops
+from dmix_data.datasets import NONE, ObjectCrops, Pairs
 from dmix_data.layouts import Record
 from dmix_data.loader import Picture
 from dmix_models.early_stopping import EarlyStopping, Measurement, best, divided, read_measurements
@@ -54,6 +54,14 @@ def test_no_group_is_both_learned_from_and_held_out(crops, seed):
     assert len(groups(held)) == 1
     assert len(learned) + len(held) == len(crops)
     assert [*learned.class_names, *held.class_names].count("hole") == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_windows_without_an_object_are_held_out_with_their_objects(crops, seed):
+    pairs = Pairs(ObjectCrops(crops.pictures, (10, 10)))
+    learned, held = divided(pairs, 0.1, seed)
+    assert not groups(learned) & groups(held)
+    assert [each.class_names.count(NONE) for each in (learned, held)] == [len(learned) / 2, len(held) / 2] == [4, 2]
 
 
 def test_nothing_is_held_out_unless_stated(crops):

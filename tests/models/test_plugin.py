@@ -6,12 +6,14 @@ import weakref
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from dmix_core import BoxRegion, Composer, Descent
 from dmix_core.backends import Compute
-from dmix_core.errors import PluginError
+from dmix_core.errors import CompositionError, PluginError
 from dmix_core.registry import Registry
 from dmix_models import ModelConfig, save
+from dmix_models.denoiser import NetworkDenoiser
 from dmix_models.plugin import Bundle
 
 CLASSES = ["crack", "hole", "any"]
@@ -29,6 +31,15 @@ def defects(tiny, make_network, card, tmp_path, monkeypatch):
     data = tiny.model_dump() | {"name": "defects", "classes": CLASSES}
     config = ModelConfig.model_validate(data | {"network": data["network"] | {"num_classes": 3}})
     return save("runs/defects", config, make_network(config.network).state_dict(), card)
+
+
+@pytest.fixture
+def paired(tiny, make_network, card, tmp_path, monkeypatch):
+    """runs/paired: a checkpoint of a class and of windows without an object."""
+    monkeypatch.chdir(tmp_path)
+    data = tiny.model_dump() | {"name": "paired", "classes": ["object", "none"], "pairs": True}
+    config = ModelConfig.model_validate(data | {"network": data["network"] | {"num_classes": 2}})
+    return save("runs/paired", config, make_network(config.network).state_dict(), card)
 
 
 @pytest.fixture
@@ -162,3 +173,36 @@ def test_a_model_paints_on_a_grid_of_another_size_and_shares_its_network(registr
 def test_grids_that_a_model_cannot_paint_on_are_refused(registry, plain, grid, message):
     with pytest.raises(PluginError, match=message):
         registry.denoiser("runs/plain", settings={"grid": grid})
+
+
+def test_windows_without_an_object_are_composed_at_the_bottom_alone(registry, paired):
+    thing, nothing = (BoxRegion(registry.denoiser(f"runs/paired:{name}"), z=1) for name in ("object", "none"))
+    assert (thing.denoiser.spec.empty, nothing.denoiser.spec.empty) == (False, True)
+    assert nothing.denoiser.with_size((32, 32)).spec.empty
+    assert not nothing.denoiser.with_label("object").spec.empty
+    below = BoxRegion(nothing.denoiser)
+    Composer([below, thing])
+    with pytest.raises(CompositionError, match=r"Region 'object-1' cannot be an object: .* windows that show none"):
+        Composer([below, nothing])
+    inside = registry.wrapped(nothing.denoiser, "inside", {"top": 1})
+    with pytest.raises(CompositionError, match="cannot be an object"):
+        Composer([below, BoxRegion(inside, z=1)])
+
+
+def test_a_class_of_windows_without_an_object_is_not_offered(registry, paired):
+    with pytest.raises(PluginError, match=r"expected runs/paired:CLASS with one of its classes: object\."):
+        registry.denoiser("runs/paired")
+
+
+def test_a_class_of_that_name_is_one_as_any_other_without_pairs(tiny, make_network):
+    unet = tiny.network.model_copy(update={"num_classes": 2})
+    config = ModelConfig.model_validate(tiny.model_dump() | {"classes": ("none", "hole"), "network": unet})
+    assert config.object_classes == config.learned_classes == ("none", "hole")
+    assert not NetworkDenoiser(config, make_network(unet), label="none").spec.empty
+    assert "pairs" not in config.model_dump()  # as it was before there were any
+    assert "pairs" not in config.model_dump_json()
+
+
+def test_pairs_need_their_class(tiny):
+    with pytest.raises(ValidationError, match="pairs is true and classes lacks 'none'"):
+        ModelConfig.model_validate(tiny.model_dump() | {"pairs": True})

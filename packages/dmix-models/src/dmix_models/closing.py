@@ -70,14 +70,16 @@ def _memorised(
     config: TrainConfig,
     device: torch.device,
 ) -> list[Memorisation]:
+    """Of the classes that can be composed: nobody sees what the others repeat."""
     if not config.memorisation_samples or len(crops.pictures) > FEW:
         return []
+    kinds = denoiser.object_kinds()
     try:
-        check_kinds(denoiser.kinds(), crops)
+        check_kinds(kinds, crops)
     except MemorisationError as error:
         logger.info("No memorisation report: %s", error)
         return []
-    return compare_kinds({name: each[: config.memorisation_samples] for name, each in images.items()}, crops, device)
+    return compare_kinds({name: images[name][: config.memorisation_samples] for name in kinds}, crops, device)
 
 
 def _evidence(

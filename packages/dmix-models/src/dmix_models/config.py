@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from dmix_core.noise import NoiseSchedule, PredictionType
 from dmix_core.protocols import Spec
+from dmix_data.batches import ANY
+from dmix_data.datasets import NONE, OBJECT
 
 from .migration import migrated
 from .networks import AnyNetwork
@@ -45,7 +47,8 @@ class ModelConfig(BaseModel):
     """Everything about a model but its weights; the `config.json` of a checkpoint.
 
     `size` is (height, width) in pixels. `grey` states that the training images were grey, so that what it
-    paints may be written as grey. `classes` names the labels of a class-conditional network, in their order.
+    paints may be written as grey. `classes` names the labels of a class-conditional network, in their order. `pairs`
+    states that the class "none" among them is of windows that show no object, see `DataOptions.pairs`.
     `network` is of the family that its `kind` names (see `networks`). Configs of format 1 are read as well.
     """
 
@@ -59,6 +62,7 @@ class ModelConfig(BaseModel):
     mask_channels: Literal[0, 1] = 0
     grey: bool = False
     classes: tuple[str, ...] = ()
+    pairs: bool = False
     noise: NoiseConfig = NoiseConfig()
     prediction: PredictionType = "epsilon"
     variance: Variance = "fixed-small"
@@ -68,6 +72,22 @@ class ModelConfig(BaseModel):
     @classmethod
     def _of_any_format(cls, config: Any) -> Any:
         return migrated(config) if isinstance(config, Mapping) else config
+
+    @model_serializer(mode="wrap")
+    def _pairs_where_there_are_some(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = fields(self)
+        return {key: value for key, value in data.items() if value or key != "pairs"}  # earlier configs have none
+
+    @property
+    def object_classes(self) -> tuple[str, ...]:
+        """The classes that can be composed: all but that of windows without an object."""
+        return tuple(name for name in self.classes if not (self.pairs and name == NONE))
+
+    @property
+    def learned_classes(self) -> tuple[str, ...]:
+        """The classes of the data set that it learned from; () for all of them as one."""
+        learned = tuple(name for name in self.object_classes if name != ANY)
+        return () if self.pairs and learned == (OBJECT,) else learned
 
     @property
     def spec(self) -> Spec:
@@ -98,6 +118,12 @@ class ModelConfig(BaseModel):
                 f"size is {self.size[0]} x {self.size[1]}; the network needs sides that are multiples of "
                 f"{self.network.multiple}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_have_a_class(self) -> Self:
+        if self.pairs and NONE not in self.classes:
+            raise ValueError(f"pairs is true and classes lacks {NONE!r}, which its windows without an object are of")
         return self
 
     @model_validator(mode="after")

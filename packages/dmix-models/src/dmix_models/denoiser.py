@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from dmix_core.backends import Arithmetic, Backend, Eager, Inputs, Network, arithmetic
 from dmix_core.errors import DenoiserError, did_you_mean
-from dmix_core.protocols import Prediction, Size
+from dmix_core.protocols import Prediction, Size, Spec
 from dmix_core.returned import network_of
+from dmix_data.datasets import NONE
 
 from .config import ModelConfig, Variance
 
@@ -54,9 +55,9 @@ class NetworkDenoiser:
         self.label = label
         self.sha256 = sha256
         self.card = card
-        self.spec = config.spec
         self.noise = config.noise.schedule()
         self._classes = [None if label is None else self._class_index(label)]
+        self.spec = self._spec
         self._run_by(Eager())
 
     @torch.no_grad()
@@ -75,6 +76,7 @@ class NetworkDenoiser:
         """The same model painting this class; the network is shared."""
         other = copy(self)
         other.label, other._classes = label, [self._class_index(label)]
+        other.spec = other._spec
         return other
 
     def with_size(self, size: Size) -> NetworkDenoiser:
@@ -94,7 +96,7 @@ class NetworkDenoiser:
                 f"Model {self.config.name!r} cannot paint {size[1]}x{size[0]} pixels; expected sides that are "
                 f"multiples of {self.config.network.multiple}."
             ) from error
-        other.spec = other.config.spec
+        other.spec = other._spec
         other._run_by(self.backend)
         return other
 
@@ -123,6 +125,10 @@ class NetworkDenoiser:
         """The same model painting each of its classes, by their names; under None the model itself without any."""
         return {name: self.with_label(name) for name in self.config.classes} or {None: self}
 
+    def object_kinds(self) -> dict[str | None, NetworkDenoiser]:
+        """The same without the class of windows that show no object."""
+        return {name: self.with_label(name) for name in self.config.object_classes} or {None: self}
+
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None) -> Self:
         """Move the network, or run it in another arithmetic (float32 or bfloat16), and return self."""
         if dtype is not None:
@@ -140,6 +146,10 @@ class NetworkDenoiser:
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
+
+    @property
+    def _spec(self) -> Spec:
+        return self.config.spec._replace(empty=self.config.pairs and self.label == NONE)
 
     def _run(self, x_t: Tensor, t: int) -> Tensor:
         # one time for the batch; the network counts from 0, as guided-diffusion does

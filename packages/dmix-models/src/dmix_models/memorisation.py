@@ -29,7 +29,7 @@ from dmix_core.images import to_picture, write_png
 from dmix_core.pictures import contact_sheet, enlarge, fit
 from dmix_core.protocols import Denoiser
 from dmix_data.batches import ANY, stream
-from dmix_data.datasets import Crops
+from dmix_data.datasets import Crops, show_objects
 
 from .filenames import file_names
 from .nearest import nearest
@@ -304,8 +304,9 @@ def compare_kinds(
 
 
 def items_of(crops: Crops, name: str | None) -> list[int]:
-    """The items that show a class; all of them for None and for any."""
-    return [item for item, shown in enumerate(crops.class_names) if name in (None, ANY, shown)]
+    """The items that show a class; all of them for None, and all that show an object for any."""
+    named = zip(crops.class_names, show_objects(crops), strict=True)
+    return [item for item, (shown, is_one) in enumerate(named) if name in (None, shown) or (name == ANY and is_one)]
 
 
 def _parts(samples: int, at_once: int = 16) -> list[range]:

@@ -58,8 +58,8 @@ class Bundle:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Its classes."""
-        return read_config(find(self.name)).classes
+        """Its classes, of which each can be composed."""
+        return read_config(find(self.name)).object_classes
 
     def __call__(
         self, argument: str | None = None, *, device: str = "cpu", dtype: Dtype = "float32", grid: str | None = None
@@ -90,7 +90,7 @@ def labelled(denoiser: NetworkDenoiser, label: str | None, reference: str) -> Ne
             return denoiser.with_label(label)
         except DenoiserError as error:
             raise PluginError(str(error)) from error
-    if classes := denoiser.config.classes:
+    if classes := denoiser.config.object_classes:
         raise PluginError(
             f"Model {denoiser.config.name!r} is class-conditional; expected {reference}:CLASS with one of its classes: "
             f"{', '.join(classes[:10])}{', ...' * (len(classes) > 10)}."

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from dmix_core.noise import PredictionType
 from dmix_core.protocols import Size
-from dmix_data.datasets import Crops, is_grey
+from dmix_data.datasets import Crops, has_pairs, is_grey
 
 from .config import ModelConfig, NoiseConfig, Role, Variance
 from .unet import UNetConfig
@@ -33,6 +33,7 @@ def preset_model(
         mask_channels=crops.mask_channels,
         grey=is_grey(crops),
         classes=tuple(classes),
+        pairs=has_pairs(crops),
         noise=NoiseConfig(),
         prediction=prediction,
         variance=variance,

@@ -10,7 +10,7 @@ from dmix_core.noise import PredictionType
 from dmix_core.protocols import Size
 from dmix_data.augment import Augmentation
 from dmix_data.batches import ANY, Batches
-from dmix_data.datasets import Crops, background_crops, object_crops
+from dmix_data.datasets import NONE, OBJECT, Crops, background_crops, object_crops
 from dmix_data.options import DataOptions
 
 from .config import ModelConfig, Role, Variance
@@ -82,14 +82,16 @@ def object_setup(
     """The training of an object model on a folder's pictures and masks.
 
     Two or more `data.classes` make a class-conditional model, which with label_dropout knows the class "any" too; one
-    class alone, or all of them together by default, make a plain one.
+    class alone, or all of them together by default, make a plain one. With `data.pairs` each of these is
+    class-conditional: it has the class "none" too, beside all together as the class "object".
 
     Raises:
-        DataError: nothing in the folder can be learned from.
+        DataError: nothing in the folder can be learned from; with `data.pairs` a class called "none", or no window
+            without an object.
         TrainingError: a class called "any", or a preset beside a model to begin with.
     """
     crops = object_crops(folder, size, data)
-    labels = _labels(data.classes or (), config.label_dropout)
+    labels = _labels(data, config.label_dropout)
     model = _model("object", crops, out, config, architecture, labels)
     return TrainingSetup(model, config, crops, Path(out), _named(origin, folder))
 
@@ -126,7 +128,7 @@ def real_crops(denoiser: NetworkDenoiser, folder: str | Path, count: int) -> dic
     Raises:
         DataError: the folder cannot be read, or shows nothing that fits the model.
     """
-    size, classes = denoiser.spec.size, [name for name in denoiser.config.classes if name != ANY]
+    size, classes = denoiser.spec.size, denoiser.config.learned_classes
     whole = DataOptions(split="all")
     if not denoiser.spec.mask_channels:
         windows = background_crops(folder, size, whole.model_copy(update={"skip_small": True}))
@@ -142,13 +144,15 @@ def first_crops(crops: Crops, count: int) -> Tensor:
     return Batches(crops, Augmentation(), levels=1, batch_size=count, seed=0)(0).clean
 
 
-def _labels(classes: Sequence[str], label_dropout: float) -> list[str]:
+def _labels(data: DataOptions, label_dropout: float) -> list[str]:
     """The classes of a class-conditional model; none where there is nothing to choose."""
-    if len(classes) < 2:
+    classes = data.classes or (OBJECT,)
+    several = len(classes) > 1
+    if not (several or data.pairs):
         return []
     if ANY in classes:
         raise TrainingError(f"A class is called {ANY!r}, the name for a class that is withheld. Rename it in the data.")
-    return [*classes, *([ANY] if label_dropout else [])]
+    return [*classes, *([NONE] if data.pairs else []), *([ANY] if several and label_dropout else [])]
 
 
 def _model(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dmix_core.noise import PredictionType
-from dmix_data.datasets import Crops, is_grey
+from dmix_data.datasets import Crops, has_pairs, is_grey
 
 from .checkpoint import find, load, read_config
 from .config import ModelConfig, Role, Variance
@@ -57,6 +57,7 @@ def like(
         mask_channels=crops.mask_channels,
         grey=is_grey(crops),
         classes=tuple(classes),
+        pairs=has_pairs(crops),
         noise=other.noise,
         prediction=prediction or other.prediction,
         variance=variance,

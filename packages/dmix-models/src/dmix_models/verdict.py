@@ -81,7 +81,8 @@ class Evidence:
 
     @property
     def has_masks(self) -> bool:
-        return self.crops.shape[1] > self.image_channels
+        """Whether the training crops have masks that show an object; those of the class `none` have empty ones."""
+        return bool((self.crops[:, self.image_channels :] > -1).any())
 
     def measured(self, measure: Callable[[Numbers], float]) -> tuple[Numbers, Numbers]:
         """A measure of each image (C, h, w) in grey levels: of the samples, of the crops."""

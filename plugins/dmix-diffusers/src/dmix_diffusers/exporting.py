@@ -142,7 +142,7 @@ def _unconditional(denoiser: NetworkDenoiser) -> tuple[ModelConfig, dict[str, Te
     weights["time_embed.2.bias"] = weights["time_embed.2.bias"] + embedding
     network = config.network.model_copy(update={"num_classes": None})
     name = f"{config.name}-{denoiser.label}"
-    return config.model_copy(update={"name": name, "classes": (), "network": network}), weights
+    return config.model_copy(update={"name": name, "classes": (), "pairs": False, "network": network}), weights
 
 
 def _model_config(found: PipelineFolder, theirs: dict[str, Any], mask_channels: int) -> ModelConfig:

@@ -70,7 +70,7 @@ def _trained_models(folders: Iterable[Path]) -> Iterator[Json]:
             config = read_config(folder)
         except DmixError:  # some other program's config.json
             continue
-        references = [f"{folder}:{label}" for label in config.classes] or [str(folder)]
+        references = [f"{folder}:{label}" for label in config.object_classes] or [str(folder)]
         for reference in references:
             name = hashlib.sha256(reference.encode()).hexdigest()[:16]
             yield _model(name, reference, config.spec.picture) | {"settings": []}
