@@ -202,7 +202,7 @@ def test_every_setting_is_an_option_with_the_same_default(command, function, tmp
     settings |= {name: field.default for name, field in Augmentation.model_fields.items()}
     del settings["augment"], settings["steps"]
     if command is background:
-        for name in ("mask_rule", "mask_suffix", "classes", "skip_empty", *OBJECTS):
+        for name in ("mask_rule", "mask_suffix", "classes", "skip_empty", "pairs", *OBJECTS):
             del settings[name]
         del settings["mask_loss_weight"], settings["mask_target"], settings["label_dropout"]
     options = command.make_context("train", [str(tmp_path), "-o", "run", "--steps", "1"]).params

@@ -13,6 +13,8 @@ SCALE = options_of(DataOptions, "scale", "skip_small")
 """At which scale."""
 MASKS = options_of(DataOptions, "mask_rule", "mask_suffix", *OBJECTS, "skip_empty")
 """How masks are read, and which of their parts are objects."""
+PAIRS = options_of(DataOptions, "pairs")
+"""What is learned beside objects."""
 
 
 def data_options(given: dict[str, Any]) -> DataOptions:

@@ -56,7 +56,9 @@ def memorisation(
     out = _out(out, found_at)
     denoiser = checkpoint.load(found_at, device)
     samples, steps, seed = (given.pop(name) for name in ("samples", "steps", "seed"))
-    found = library.memorisation(denoiser.kinds(), _crops(denoiser, folder, options), samples, steps, seed, device)
+    found = library.memorisation(
+        denoiser.object_kinds(), _crops(denoiser, folder, options), samples, steps, seed, device
+    )
     written = library.write(out, found) if out else []
     if out == found_at / "training":
         written.append(write_page(found_at))
@@ -79,14 +81,13 @@ def _out(out: Path | None, folder: Path) -> Path | None:
 
 
 def _crops(denoiser: "NetworkDenoiser", folder: Path, options: "DataOptions") -> "Crops":
-    from dmix_data.batches import ANY
     from dmix_data.datasets import background_crops, object_crops
 
-    size = denoiser.spec.size
-    if denoiser.config.role == "background":
+    size, config = denoiser.spec.size, denoiser.config
+    if config.role == "background":
         return background_crops(folder, size, options)
-    own = tuple(name for name in denoiser.config.classes if name != ANY)
-    return object_crops(folder, size, options.model_copy(update={"classes": options.classes or own or None}))
+    own = {"classes": options.classes or config.learned_classes or None, "pairs": config.pairs}
+    return object_crops(folder, size, options.model_copy(update=own))
 
 
 def _print(found: "Memorisation", quiet: bool) -> None:

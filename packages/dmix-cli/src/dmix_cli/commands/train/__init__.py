@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ...data_options import MASKS, READING, SCALE
+from ...data_options import MASKS, PAIRS, READING, SCALE
 from ...field_options import Decorator, apply
 from ...parameters import FOLDER, NEW_FOLDER, Count, Finite, NamesType, SizeType
 
@@ -203,7 +203,7 @@ def background(folder: Path, out: Path, dry_run: bool, quiet: bool, **given: Any
 
 @train.command("object", short_help="A model of objects and their masks.")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@apply([*grid((32, 32)), *READING, *MASKS, *OBJECTS, *SCALE, *MODEL, *TRAINING, *AUGMENTATION, *FILES])
+@apply([*grid((32, 32)), *READING, *MASKS, *OBJECTS, *PAIRS, *SCALE, *MODEL, *TRAINING, *AUGMENTATION, *FILES])
 def object_(folder: Path, out: Path, dry_run: bool, quiet: bool, **given: Any) -> None:
     """Train an object model on the pictures below DIR and their masks.
 
