@@ -125,7 +125,7 @@ class Training:
 
     def _check_comparable(self) -> None:
         try:
-            check_kinds(sampled_kinds(self._denoiser().kinds()), self.crops)
+            check_kinds(sampled_kinds(self._denoiser().object_kinds()), self.crops)
         except MemorisationError as error:
             raise TrainingError(f"stop_at_copies has nothing to compare samples with. {error}") from error
 
@@ -288,7 +288,7 @@ class Training:
     def _copies(self, denoiser: NetworkDenoiser) -> bool:
         """Whether samples repeat training crops; notes tell what was found."""
         steps = min(STEPS, self.model.noise.steps)
-        found = memorisation(sampled_kinds(denoiser.kinds()), self.crops, SAMPLES, steps, device=self.device)
+        found = memorisation(sampled_kinds(denoiser.object_kinds()), self.crops, SAMPLES, steps, device=self.device)
         self.notes += tuple(f"memorisation at step {self.done}: {each.verdict}" for each in found)
         return any(each.warns for each in found)
 
