@@ -102,8 +102,8 @@ class DataOptions(BaseModel):
     pairs: bool = Field(
         False,
         description="Learn, with each object, from a window of the same photograph that shows none, under a class of "
-        "its own, none: so the model knows what objects stand on. It is not composed; MODEL:any stays any object. In as "
-        "many steps each object is seen half as often.",
+        "its own, none: so the model knows what objects stand on. It is not composed; MODEL:any stays any object. Each "
+        "object is then seen half as often in as many steps.",
     )
     skip_truncated: bool = Field(
         False, description="Leave out objects that touch the border of their picture, which may cut them."
