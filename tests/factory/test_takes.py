@@ -1,5 +1,7 @@
 """What becomes of a composition: twins, strength, clean masks, checks, and draws that are turned down."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -148,6 +150,21 @@ def test_a_set_states_visible_labels_by_its_own_twins(settings, tmp_path):
         change = pixels(tmp_path / "20", after.image) - pixels(tmp_path / "20", twin.image)
         assert not change[~masks[1]].any()
         assert 0 < masks[1].sum() < masks[0].sum()
+
+
+def test_checks_see_what_was_painted_and_whether_anything_of_it_shows(settings, tmp_path, monkeypatch):
+    def torn(shot, least, still):
+        """Every second column shows, or none."""
+        kept = torch.arange(shot.index.shape[1]) % 2 == (0 if least == 1 else 2)
+        return replace(shot, index=shot.index * kept)
+
+    monkeypatch.setattr(Shot, "with_visible_labels", torn)
+    for least in (0, 1, 2):
+        generate(**settings, visible_change=least, out=tmp_path / str(least))
+    own, shown, hidden = ([entry.objects[0] for entry in entries(tmp_path / str(least))] for least in (0, 1, 2))
+    assert [each.flags for each in shown] == [each.flags for each in own]
+    assert all(0 < one.area < other.area for one, other in zip(shown, own, strict=True))
+    assert {each.flags for each in hidden} == {("empty",)}
 
 
 def shot(*parts: tuple[tuple[slice, slice], int], brightness: float = 0.5) -> Shot:

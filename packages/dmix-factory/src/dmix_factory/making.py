@@ -1,6 +1,7 @@
 """A record of the plan becomes what the set holds of it: composed, cleaned, checked, and drawn again where it fails."""
 
 from collections import deque
+from collections.abc import Iterator
 
 from dmix_core.checks import check_objects
 from dmix_core.composer import Composer
@@ -85,11 +86,21 @@ class Maker:
         draws = Draws(self.config.seed, record.number, "strength", attempt)
         strength = draws.uniform(*self.config.strength) if self.config.strength else 1.0
         faint = draws.uniform(*self.config.near_miss) if self.config.near_miss else None
-        shown = self._labelled(shot.at_strength(strength))
-        usual = (self._usual[each.choice] for each in record.objects)
-        flags = tuple(flags_of(shown, value, self.config.min_contrast, limits) for value, limits in enumerate(usual, 1))
+        painted = shot.at_strength(strength)
+        shown = self._labelled(painted)
+        flags = tuple(self._flags(self._clean(painted), shown, record))
         near_miss = None if faint is None else self._clean(shot).at_strength(faint).image
         return Take(record, attempt, _named(recipe, record.background).digest(), shown, strength, flags, near_miss)
+
+    def _flags(self, painted: Shot, shown: Shot, record: PlanRecord) -> Iterator[tuple[str, ...]]:
+        """Of each object as its model painted it, and whether anything of it shows.
+
+        Not of its label: what shows of a faint object may be in pieces, for which it should not be turned down.
+        """
+        for value, each in enumerate(record.objects, 1):
+            hidden = not shown.shown(value).any()
+            usual = self._usual[each.choice]
+            yield ("empty",) if hidden else flags_of(painted, value, self.config.min_contrast, usual)
 
     def _labelled(self, shot: Shot) -> Shot:
         if self.config.visible_change:
