@@ -4,19 +4,22 @@
 
 An OUT is the folder that dmix experiment wrote for the TOML file before it. Each fold has detectors of its own, whose
 probabilities do not compare, so that measures are taken fold by fold, over all of its held-out pictures, and averaged.
-Intervals are of resampled tiles, and of resampled pictures, of each fold by itself.
+Intervals are of resampled tiles, and of resampled pictures, of each fold by itself. The second table has each tile by
+itself, against all normal pictures, by windows: one tile may have most of all pixels.
 """
 
 import argparse
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from pooled import MEASURES, WAYS, markdown, with_intervals
 
-from dmix_eval.experiment_config import Experiment, read_experiment
+from dmix_eval.experiment_config import Experiment, Row, read_experiment
 from dmix_eval.experiment_results import Results, Way
 from dmix_eval.experiment_table import Difference, Gains, Resampled, gains
+from dmix_eval.scores import Scores
 
 Fold = Mapping[str, Mapping[int, Resampled]]
 """Of one way of testing: by row and seed."""
@@ -30,7 +33,10 @@ def main() -> None:
     found = [Results(out / "results", each) for out, each in zip(given.folds[1::2], experiments, strict=True)]
     folds = {way: [_fold(each, way) for each in found] for way in WAYS}
     head = ["", "seeds", *(f"{measure}, {way}" for measure in MEASURES for way in WAYS.values())]
-    print(markdown(head, lines(experiments[-1], folds)))
+    rows = [row for row in experiments[-1].rows if all(row.name in fold for fold in folds["windows"])]
+    print(markdown(head, (line for row in rows for line in lines(experiments[-1], row, folds))))
+    of_tiles = {row.name: tile_by_tile(found, row.name) for row in rows}
+    print(markdown(["", *of_tiles[rows[0].name], "mean of tiles"], (_tile_line(*each) for each in of_tiles.items())))
 
 
 def _fold(results: Results, way: Way) -> Fold:
@@ -42,23 +48,17 @@ def _fold(results: Results, way: Way) -> Fold:
     }
 
 
-def lines(experiment: Experiment, folds: Mapping[Way, Sequence[Fold]]) -> Iterator[list[str]]:
-    """A line for each row of an experiment that all folds have, and for each further row that it is compared with."""
-    for row in experiment.rows:
-        if not all(row.name in fold for each in folds.values() for fold in each):
-            continue
-        seeds = ", ".join(str(len(fold[row.name])) for fold in folds["windows"])
-        baselines = [name for name in experiment.baselines(row) if name != row.name]
-        if not baselines:
-            figures = [_mean(measure, row.name, folds[way]) for measure in MEASURES for way in WAYS]
-            yield [row.name, seeds, *(f"{each:.3f}" for each in figures)]
-        for number, baseline in enumerate(baselines):
-            cells = [
-                with_intervals(of_folds(measure, row.name, baseline, folds[way]))
-                for measure in MEASURES
-                for way in WAYS
-            ]
-            yield [f"... against {baseline}", "", *cells] if number else [row.name, seeds, *cells]
+def lines(experiment: Experiment, row: Row, folds: Mapping[Way, Sequence[Fold]]) -> Iterator[list[str]]:
+    """A line for a row that all folds have, and one for each further row that it is compared with."""
+    seeds = ", ".join(str(len(fold[row.name])) for fold in folds["windows"])
+    baselines = [name for name in experiment.baselines(row) if name != row.name]
+    if not baselines:
+        figures = [_mean(measure, row.name, folds[way]) for measure in MEASURES for way in WAYS]
+        yield [row.name, seeds, *(f"{each:.3f}" for each in figures)]
+    for number, baseline in enumerate(baselines):
+        found = [of_folds(measure, row.name, baseline, folds[way]) for measure in MEASURES for way in WAYS]
+        cells = map(with_intervals, found)
+        yield [f"... against {baseline}", "", *cells] if number else [row.name, seeds, *cells]
 
 
 def _mean(measure: str, row: str, folds: Sequence[Fold]) -> float:
@@ -82,6 +82,23 @@ def of_folds(measure: str, row: str, baseline: str, folds: Sequence[Fold]) -> Di
     means = [each.once.mean() for each in found if each]
     pooled = Gains(np.concatenate([each.once for each in found if each]), by_group, by_picture).difference
     return pooled._replace(mean=float(np.mean(means)))
+
+
+def tile_by_tile(found: Sequence[Results], row: str) -> dict[str, tuple[float, float]]:
+    """By tile of a defect: pixel AP and image AUROC, means over seeds."""
+    figures = defaultdict(list)
+    for results in found:
+        for result in results.of_row(results.experiment.row(row)).values():
+            seen = result.on("both", "windows").seen
+            for tile in sorted({each.group for each in seen if not each.normal}):
+                scores = Scores([each for each in seen if each.normal or each.group == tile])
+                figures[tile].append([float(scores.figures(scores.once)[measure][0]) for measure in MEASURES])
+    return {tile: tuple(np.mean(each, 0).tolist()) for tile, each in figures.items()}
+
+
+def _tile_line(name: str, of_tiles: Mapping[str, tuple[float, float]]) -> list[str]:
+    figures = [*of_tiles.values(), tuple(np.mean([*of_tiles.values()], 0))]
+    return [name, *(f"{ap:.2f}, {auroc:.2f}" for ap, auroc in figures)]
 
 
 if __name__ == "__main__":
