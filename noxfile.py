@@ -81,10 +81,19 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests against the source tree; arguments after `--` go to pytest."""
+    run_tests(session)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests and tell which lines none of them runs."""
+    run_tests(session, *(f"--cov={module}" for module in MODULES))
+
+
+def run_tests(session: nox.Session, *words: str) -> None:
     install(session, *EDITABLE, *TEST_TOOLS)
-    coverage = [f"--cov={module}" for module in MODULES]
-    words = session.posargs or ["-n", str(TEST_PROCESSES), "--dist", "loadfile", *coverage]
-    session.run("pytest", *words, env={"OMP_NUM_THREADS": "1"})  # threads would take the processes' cores
+    parallel = session.posargs or ["-n", str(TEST_PROCESSES), "--dist", "loadfile"]
+    session.run("pytest", *words, *parallel, env={"OMP_NUM_THREADS": "1"})  # threads would take the processes' cores
 
 
 @nox.session
