@@ -14,51 +14,58 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pooled import MEASURES, WAYS, markdown, with_intervals
+from pooled import HEAD, MEASURES, WAYS, lines_of, markdown
 
 from dmix_eval.experiment_config import Experiment, Row, read_experiment
-from dmix_eval.experiment_results import Results, Way
+from dmix_eval.experiment_results import Result, Results, Way
 from dmix_eval.experiment_table import Difference, Gains, Resampled, gains
 from dmix_eval.scores import Scores
 
+Found = Mapping[str, Mapping[int, Result]]
+"""The results of a fold, by row and seed."""
 Fold = Mapping[str, Mapping[int, Resampled]]
-"""Of one way of testing: by row and seed."""
+"""Of one way of testing."""
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("folds", type=Path, nargs="+", help="pairs of a TOML file and the folder of its results")
-    given = arguments.parse_args()
-    experiments = [read_experiment(path) for path in given.folds[::2]]
-    found = [Results(out / "results", each) for out, each in zip(given.folds[1::2], experiments, strict=True)]
-    folds = {way: [_fold(each, way) for each in found] for way in WAYS}
-    head = ["", "seeds", *(f"{measure}, {way}" for measure in MEASURES for way in WAYS.values())]
-    rows = [row for row in experiments[-1].rows if all(row.name in fold for fold in folds["windows"])]
-    print(markdown(head, (line for row in rows for line in lines(experiments[-1], row, folds))))
+    given = arguments.parse_args().folds
+    if len(given) % 2:
+        arguments.error(f"{given[-1]} has no folder of results behind it; expected pairs of a TOML file and its folder")
+    experiments = [read_experiment(path) for path in given[::2]]
+    found = [_results(each, out) for each, out in zip(experiments, given[1::2], strict=True)]
+    rows = [row for row in experiments[-1].rows if all(row.name in each for each in found)]
+    if not rows:
+        arguments.error("no row has results in every fold")
+    folds = {way: [_resampled(each, way) for each in found] for way in WAYS}
+    print(markdown(HEAD, (line for row in rows for line in lines(experiments[-1], row, folds))))
     of_tiles = {row.name: tile_by_tile(found, row.name) for row in rows}
     print(markdown(["", *of_tiles[rows[0].name], "mean of tiles"], (_tile_line(*each) for each in of_tiles.items())))
 
 
-def _fold(results: Results, way: Way) -> Fold:
-    of_rows = {row.name: results.of_row(row) for row in results.experiment.rows}
+def _results(experiment: Experiment, out: Path) -> Found:
+    results = Results(out / "results", experiment)
+    return {row.name: of_row for row in experiment.rows if (of_row := results.of_row(row))}
+
+
+def _resampled(found: Found, way: Way) -> Fold:
     return {
         name: {seed: Resampled.of(result.on("both", way).seen) for seed, result in of_row.items()}
-        for name, of_row in of_rows.items()
-        if of_row
+        for name, of_row in found.items()
     }
 
 
 def lines(experiment: Experiment, row: Row, folds: Mapping[Way, Sequence[Fold]]) -> Iterator[list[str]]:
     """A line for a row that all folds have, and one for each further row that it is compared with."""
     seeds = ", ".join(str(len(fold[row.name])) for fold in folds["windows"])
-    baselines = [name for name in experiment.baselines(row) if name != row.name]
-    if not baselines:
-        figures = [_mean(measure, row.name, folds[way]) for measure in MEASURES for way in WAYS]
-        yield [row.name, seeds, *(f"{each:.3f}" for each in figures)]
-    for number, baseline in enumerate(baselines):
-        found = [of_folds(measure, row.name, baseline, folds[way]) for measure in MEASURES for way in WAYS]
-        cells = map(with_intervals, found)
-        yield [f"... against {baseline}", "", *cells] if number else [row.name, seeds, *cells]
+    figures = [_mean(measure, row.name, folds[way]) for measure in MEASURES for way in WAYS]
+    differences = {
+        baseline: [of_folds(measure, row.name, baseline, folds[way]) for measure in MEASURES for way in WAYS]
+        for baseline in experiment.baselines(row)
+        if baseline != row.name
+    }
+    return lines_of(row.name, seeds, figures, differences)
 
 
 def _mean(measure: str, row: str, folds: Sequence[Fold]) -> float:
@@ -84,11 +91,11 @@ def of_folds(measure: str, row: str, baseline: str, folds: Sequence[Fold]) -> Di
     return pooled._replace(mean=float(np.mean(means)))
 
 
-def tile_by_tile(found: Sequence[Results], row: str) -> dict[str, tuple[float, float]]:
+def tile_by_tile(found: Sequence[Found], row: str) -> dict[str, tuple[float, float]]:
     """By tile of a defect: pixel AP and image AUROC, means over seeds."""
     figures = defaultdict(list)
-    for results in found:
-        for result in results.of_row(results.experiment.row(row)).values():
+    for fold in found:
+        for result in fold[row].values():
             seen = result.on("both", "windows").seen
             for tile in sorted({each.group for each in seen if not each.normal}):
                 scores = Scores([each for each in seen if each.normal or each.group == tile])

@@ -8,7 +8,7 @@ others, bold where neither interval, over tiles and over pictures, holds zero. T
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from dmix_eval.experiment_table import Difference
 
 MEASURES = ("pixel AP", "image AUROC")
 WAYS: dict[Way, str] = {"windows": "windows", "whole": "one pass"}
+
+HEAD = ["", "seeds", *(f"{measure}, {way}" for measure in MEASURES for way in WAYS.values())]
 
 Records = dict[tuple[str, str], dict[str, dict[str, Any]]]
 """By part and way, then by row."""
@@ -32,11 +34,7 @@ def main() -> None:
     for each in json.loads(given.table.read_text()):
         if each["row"].startswith(given.prefix or "") and not (given.without and each["row"].startswith(given.without)):
             records.setdefault((each["part"], each["way"]), {})[each["row"]] = each
-    print(
-        markdown(
-            ["", "seeds", *(f"{measure}, {way}" for measure in MEASURES for way in WAYS.values())], pooled(records)
-        )
-    )
+    print(markdown(HEAD, pooled(records)))
     print(markdown(["", *_part_headings()], by_part(records)))
 
 
@@ -50,17 +48,23 @@ def pooled(records: Records) -> Iterator[list[str]]:
     """A line for each row, and for each further row that it is compared with."""
     for name, first in records["both", "windows"].items():
         own = {way: records["both", way][name] for way in WAYS}
-        baselines = [*first["differences"]]
-        if not baselines:
-            figures = [f"{own[way]['figures'][measure]['mean']:.3f}" for measure in MEASURES for way in WAYS]
-            yield [name, str(len(first["seeds"])), *figures]
-        for number, baseline in enumerate(baselines):
-            cells = [
-                with_intervals(Difference(**own[way]["differences"][baseline][measure]))
-                for measure in MEASURES
-                for way in WAYS
-            ]
-            yield [f"... against {baseline}", "", *cells] if number else [name, str(len(first["seeds"])), *cells]
+        figures = [own[way]["figures"][measure]["mean"] for measure in MEASURES for way in WAYS]
+        differences = {
+            baseline: [Difference(**own[way]["differences"][baseline][measure]) for measure in MEASURES for way in WAYS]
+            for baseline in first["differences"]
+        }
+        yield from lines_of(name, str(len(first["seeds"])), figures, differences)
+
+
+def lines_of(
+    name: str, seeds: str, figures: Sequence[float], differences: Mapping[str, Sequence[Difference]]
+) -> Iterator[list[str]]:
+    """The figures of a row to which nothing was added; else its differences from each baseline, a line for each."""
+    if not differences:
+        yield [name, seeds, *(f"{each:.3f}" for each in figures)]
+    for number, (baseline, found) in enumerate(differences.items()):
+        head = [f"... against {baseline}", ""] if number else [name, seeds]
+        yield [*head, *map(with_intervals, found)]
 
 
 def with_intervals(found: Difference) -> str:

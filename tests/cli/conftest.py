@@ -205,6 +205,20 @@ def compose(dmix):
 
 
 @pytest.fixture
+def save_tile(tmp_path):
+    """Save a picture and its mask, (H, W) uint8, in a class of the magnetic tiles' layout; the folder of all."""
+
+    def save(class_name, number, pixels, mask) -> Path:
+        folder = tmp_path / "data" / class_name / "Imgs"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"exp1_num_{1000 * number}.jpg")
+        Image.fromarray(mask).save(folder / f"exp1_num_{1000 * number}.png")
+        return tmp_path / "data"
+
+    return save
+
+
+@pytest.fixture
 def photo(tmp_path) -> Path:
     """A colourful picture, 40 x 30."""
     path = tmp_path / "photo.png"

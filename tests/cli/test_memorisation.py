@@ -24,17 +24,14 @@ def saved(folder, **changes):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def pictures(save_tile):
     """Six pictures with the mask of a square, in the classes crack and hole of the magnetic tiles' layout."""
     for i in range(6):
-        folder = tmp_path / "data" / ("MT_Crack", "MT_Hole")[i % 2] / "Imgs"
-        folder.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(i).integers(0, 256, (20, 20), np.uint8)
         mask = np.zeros((20, 20), np.uint8)
         mask[6 : 10 + i % 3, 7:12] = 255
-        Image.fromarray(pixels).save(folder / f"exp1_num_{1000 * i}.jpg")
-        Image.fromarray(mask).save(folder / f"exp1_num_{1000 * i}.png")
-    return tmp_path / "data"
+        root = save_tile(("MT_Crack", "MT_Hole")[i % 2], i, pixels, mask)
+    return root
 
 
 def test_it_tells_and_writes(dmix, pictures):

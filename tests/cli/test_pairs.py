@@ -29,17 +29,14 @@ BOTH = ("--classes", "blowhole,break")
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(save_tile):
     """Six pictures with the mask of a square, in the classes blowhole and break of the magnetic tiles' layout."""
     for i in range(6):
-        folder = tmp_path / "data" / ("MT_Blowhole", "MT_Break")[i % 2] / "Imgs"
-        folder.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(i).integers(90, 110, (40, 40), np.uint8)
         mask = np.zeros((40, 40), np.uint8)
         pixels[4:12, 4 + i : 12 + i], mask[4:12, 4 + i : 12 + i] = 30, 255
-        Image.fromarray(pixels).save(folder / f"exp1_num_{1000 * i}.jpg")
-        Image.fromarray(mask).save(folder / f"exp1_num_{1000 * i}.png")
-    return tmp_path / "data"
+        root = save_tile(("MT_Blowhole", "MT_Break")[i % 2], i, pixels, mask)
+    return root
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,11 @@ class Maker:
         draws = Draws(self.config.seed, record.number, "strength", attempt)
         strength = draws.uniform(*self.config.strength) if self.config.strength else 1.0
         faint = draws.uniform(*self.config.near_miss) if self.config.near_miss else None
-        painted = shot.at_strength(strength)
-        shown = self._labelled(painted)
-        flags = tuple(self._flags(self._clean(painted), shown, record))
+        stronger = shot.at_strength(strength)
+        painted = self._clean(stronger)
+        least = self.config.visible_change
+        shown = self._clean(stronger.with_visible_labels(least, self.sources.real)) if least else painted
+        flags = tuple(self._flags(painted, shown, record))
         near_miss = None if faint is None else self._clean(shot).at_strength(faint).image
         return Take(record, attempt, _named(recipe, record.background).digest(), shown, strength, flags, near_miss)
 
@@ -101,11 +103,6 @@ class Maker:
             hidden = not shown.shown(value).any()
             usual = self._usual[each.choice]
             yield ("empty",) if hidden else flags_of(painted, value, self.config.min_contrast, usual)
-
-    def _labelled(self, shot: Shot) -> Shot:
-        if self.config.visible_change:
-            shot = shot.with_visible_labels(self.config.visible_change, self.sources.real)
-        return self._clean(shot)
 
     def _clean(self, shot: Shot) -> Shot:
         return shot.with_clean_masks(self._cleaning, self.sources.real)

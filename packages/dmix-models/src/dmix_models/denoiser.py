@@ -57,8 +57,11 @@ class NetworkDenoiser:
         self.card = card
         self.noise = config.noise.schedule()
         self._classes = [None if label is None else self._class_index(label)]
-        self.spec = self._spec
         self._run_by(Eager())
+
+    @property
+    def spec(self) -> Spec:
+        return self.config.spec._replace(empty=self.config.pairs and self.label == NONE)
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: int) -> Prediction:
@@ -76,7 +79,6 @@ class NetworkDenoiser:
         """The same model painting this class; the network is shared."""
         other = copy(self)
         other.label, other._classes = label, [self._class_index(label)]
-        other.spec = other._spec
         return other
 
     def with_size(self, size: Size) -> NetworkDenoiser:
@@ -96,7 +98,6 @@ class NetworkDenoiser:
                 f"Model {self.config.name!r} cannot paint {size[1]}x{size[0]} pixels; expected sides that are "
                 f"multiples of {self.config.network.multiple}."
             ) from error
-        other.spec = other._spec
         other._run_by(self.backend)
         return other
 
@@ -146,10 +147,6 @@ class NetworkDenoiser:
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
-
-    @property
-    def _spec(self) -> Spec:
-        return self.config.spec._replace(empty=self.config.pairs and self.label == NONE)
 
     def _run(self, x_t: Tensor, t: int) -> Tensor:
         # one time for the batch; the network counts from 0, as guided-diffusion does

@@ -62,8 +62,9 @@ class EarlyStopping:
     @property
     def enough(self) -> bool:
         """Whether samples repeat training crops, or the loss has not fallen for as long as patience allows."""
-        since = [step for step in self.found if self.best is not None and step > self.best]
-        return any(each.copies for each in self.found.values()) or 0 < self.patience <= len(since)
+        kept = self.best
+        since = 0 if kept is None else sum(step > kept for step in self.found)
+        return any(each.copies for each in self.found.values()) or 0 < self.patience <= since
 
     def add(self, step: int, measured: Measurement) -> None:
         self.found[step] = measured
