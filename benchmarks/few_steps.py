@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from resampling import FADED, row
 
-from dmix_core import BoxRegion, Composer, TailResampling
+from dmix_core import BoxRegion, Composer, Ddim, TailResampling
 from dmix_core.files import writable_folder
 from dmix_core.images import to_picture, write_png
 from dmix_core.pictures import contact_sheet, enlarge
 from dmix_core.quality import visibility
 from dmix_core.steppers import Ancestral
-from dmix_fewsteps import Ddim, DpmSolver2M, FewSteps
+from dmix_fewsteps import DpmSolver2M, FewSteps
 from dmix_models import load
 
 WAYS = {

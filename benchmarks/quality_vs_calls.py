@@ -1,11 +1,12 @@
 """Quality against network calls: composites in photographs, each way of saving calls on the same scenes and noise.
 
     python benchmarks/quality_vs_calls.py TRAIN MODEL:CLASS [--student STUDENT:CLASS] [-n 200] [-o OUT]
-    python benchmarks/quality_vs_calls.py TRAIN MODEL:CLASS --table
+    python benchmarks/quality_vs_calls.py TRAIN MODEL:CLASS --table [--checked]
 
 TRAIN is the training part of the magnetic tiles, MODEL one of objects of 64x64, STUDENT what `dmix distill`
 made of it. Composites of a way are kept in OUT/NAME.npz, so that an interrupted run goes on; `--table` measures what
-is there, and draws OUT/curve.png and OUT/side-by-side.png.
+is there, and draws OUT/curve.png and OUT/side-by-side.png. With `--checked` the figures are those of what the checks of
+`dmix generate --reject` pass, as a set has them, and calls those for one that passes.
 
 Two kinds of composites: "late" has the paper's settings (merged from 90 % on, hard mask 0.5), "early" those for labels
 (listening from 30 % on, 0.4). Distances are Wasserstein's from real ones, in standard deviations of the real figure.
@@ -29,7 +30,7 @@ import torch
 from PIL import Image, ImageDraw
 from scipy.stats import wasserstein_distance
 
-from dmix_core import Ancestral, Box, BoxRegion, Composer, HardMask, Stepper, StillImage, TailResampling
+from dmix_core import Ancestral, Box, BoxRegion, Composer, Ddim, HardMask, Stepper, StillImage, TailResampling
 from dmix_core.files import writable_folder, write_atomically
 from dmix_core.images import write_png
 from dmix_core.loading import Loader
@@ -41,7 +42,12 @@ from dmix_eval.object_figures import FIGURES
 from dmix_eval.photographs import real_photographs
 from dmix_eval.specimens import Specimen, real_specimens
 from dmix_eval.two_sample import told_apart
-from dmix_fewsteps import Ddim, DpmSolver2M, FewSteps
+from dmix_factory.generate_config import GenerateConfig
+from dmix_factory.measured import real_objects, usual_traits
+from dmix_factory.sample_checks import flags_of
+from dmix_factory.shots import Shot
+from dmix_factory.traits import Limits
+from dmix_fewsteps import DpmSolver2M, FewSteps
 from dmix_models.distillation import window_of
 
 SIDE, SCENE, TOGETHER = 64, 96, 8  # pixels of a box and of a scene; scenes on one canvas
@@ -49,6 +55,7 @@ BLOCK = 40  # composites that every way makes before any makes more, so that it 
 BOOTSTRAP = 300
 JUDGED = ("contrast", "visible share", "area", "pieces", "holes", "roughness", "edge", "grain", "spectrum")
 SHARES = ("unseen", "erased")  # of composites: without an object in the mask, or with one fainter than real ones
+LEAST = 0.01  # spread that counts: what passes the checks has one piece, always
 LATE, EARLY = (None, 0.5), (0.3, 0.4)  # from when on objects listen, and the mask's threshold
 
 
@@ -136,11 +143,13 @@ def main() -> None:
     arguments.add_argument("--student", help="of the model; without one, its ways are left out")
     arguments.add_argument("--only", nargs="+", help="ways by their names, or all of a kind: early, late")
     arguments.add_argument("--table", action="store_true", help="measure what is there")
+    arguments.add_argument("--checked", action="store_true", help="only what the checks of generated sets pass")
     given = arguments.parse_args()
     out = writable_folder(given.o)
     photographs = real_photographs(given.train, (given.model.rpartition(":")[2],))
     if given.table:
-        report(out, real_specimens(photographs, SIDE))
+        usual = usual_traits(real_objects(given.train), given.model.rpartition(":")[2]) if given.checked else None
+        report(out, real_specimens(photographs, SIDE), usual)
         return
     denoisers = {
         distilled: Loader().denoiser(model)
@@ -276,9 +285,28 @@ def again(values: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) ->
     }
 
 
-def row(way: Way, path: Path, real: Sequence[Specimen], theirs: Mapping[str, np.ndarray]) -> dict[str, object]:
-    """All figures of a way."""
-    held = np.load(path)
+def passing(held: Mapping[str, np.ndarray], usual: Limits) -> np.ndarray:
+    """Which composites (n,) pass the checks of generated sets; the sides of a box lie within its scene."""
+    box, found = Box(1, 1, SIDE, SIDE), []
+    for image, mask, twin in zip(held["image"], held["mask"], held["twin"], strict=True):
+        index, (ours, theirs) = (
+            np.pad(mask, 1).astype(np.uint8),
+            (np.pad(each, 1) / 127.5 - 1 for each in (image, twin)),
+        )
+        shot = Shot(torch.from_numpy(ours)[None], torch.from_numpy(index), (box,), True, torch.from_numpy(theirs)[None])
+        found.append(not flags_of(shot, 1, GenerateConfig.model_fields["min_contrast"].default, usual))
+    return np.array(found)
+
+
+def row(
+    way: Way, path: Path, real: Sequence[Specimen], theirs: Mapping[str, np.ndarray], usual: Limits | None
+) -> dict[str, object]:
+    """All figures of a way, or of what passes the checks by what is usual."""
+    held = dict(np.load(path))
+    made, seconds = len(held["mask"]), float(held.pop("seconds"))
+    if usual is not None:
+        kept = passing(held, usual)
+        held = {name: each[kept] for name, each in held.items()}
     found = specimens(held["image"], held["mask"], held["twin"])
     values = measured(found)
     faint = float(np.quantile(np.abs(theirs["contrast"]), 0.05))
@@ -286,9 +314,10 @@ def row(way: Way, path: Path, real: Sequence[Specimen], theirs: Mapping[str, np.
     shares = 1 - len(found) / n, float((np.abs(values["contrast"]) < faint).mean())
     return {
         "name": way.name,
-        "calls": way.calls,
+        "calls": round(way.calls * made / n),
         "composites": n,
-        "seconds": float(held["seconds"]) / n,
+        "passing": n / made,
+        "seconds": seconds / n,
         "told apart": told_apart(found, real, True).value,
         "means": {name: float(each.mean()) for name, each in values.items()},
         "distances": {
@@ -311,7 +340,7 @@ def by_chance(runs: Mapping[str, np.ndarray]) -> tuple[float, float]:
         How often that is more than two, and what one of twenty exceeds.
     """
     one, other = slice(0, BOOTSTRAP // 2), slice(BOOTSTRAP // 2, None)
-    worst = np.max([(each[one] - each[other]) / each.std() for each in runs.values()], 0)
+    worst = np.max([(each[one] - each[other]) / each.std() for each in runs.values() if each.std()], 0)
     return float((worst > 2).mean()), float(np.quantile(worst, 0.95))
 
 
@@ -331,18 +360,19 @@ def yardstick_of(rows: Sequence[dict[str, object]]) -> dict[str, object]:
 def judged(found: dict[str, object], yardstick: dict[str, object]) -> dict[str, float]:
     """The figures that are further from real ones than the yardstick's by more than two spreads, and by how many."""
     ours, base, spreads = found["distances"], yardstick["distances"], yardstick["spreads"]
-    more = {name: (ours[name] - base[name]) / spreads[name] for name in (*JUDGED, *SHARES)}  # type: ignore[index]
+    names = (*JUDGED, *SHARES)
+    more = {name: (ours[name] - base[name]) / max(spreads[name], LEAST) for name in names}  # type: ignore[index]
     return {name: value for name, value in more.items() if value > 2}
 
 
-def report(out: Path, real: Sequence[Specimen]) -> None:
+def report(out: Path, real: Sequence[Specimen], usual: Limits | None) -> None:
     """Print the table, and write it with the curve."""
     theirs = measured([*real])
-    rows = [row(way, path, real, theirs) for way in WAYS if (path := out / f"{way.name}.npz").exists()]
-    print("| way | calls | n | s | unseen | erased | told apart | " + " | ".join(JUDGED) + " | worse |")
-    print("|---" * (len(JUDGED) + 8) + "|")
+    rows = [row(way, path, real, theirs, usual) for way in WAYS if (path := out / f"{way.name}.npz").exists()]
+    print("| way | calls | n | passing | s | unseen | erased | told apart | " + " | ".join(JUDGED) + " | worse |")
+    print("|---" * (len(JUDGED) + 9) + "|")
     real_means = " | ".join(f"{theirs[name].mean():.3g}" if len(theirs[name]) else "" for name in JUDGED)
-    print(f"| real | | {len(real)} | | | 0.05 | | {real_means} | |")
+    print(f"| real | | {len(real)} | | | | 0.05 | | {real_means} | |")
     for each in rows:
         kind = str(each["name"]).split()[0]
         yardstick = yardstick_of([other for other in rows if str(other["name"]).startswith(kind)])
@@ -352,7 +382,7 @@ def report(out: Path, real: Sequence[Specimen]) -> None:
             spreads = " | ".join(f"({each['spreads'][name]:.2f})" for name in JUDGED)  # type: ignore[index]
             often, most = each["by chance"]  # type: ignore[misc]
             chance = f"a run of the same fails in {often:.0%}, and by more than {most:.1f} in 5%"  # type: ignore[has-type]
-            print(f"| its spread | | | | | | | {spreads} | {chance} |")
+            print(f"| its spread | | | | | | | | {spreads} | {chance} |")
     for each in rows:
         if each["alike"]:
             print("{}: masks of one state overlap by {:.2f}, of two by {:.2f}".format(each["name"], *each["alike"]))  # type: ignore[misc]
@@ -364,7 +394,8 @@ def report(out: Path, real: Sequence[Specimen]) -> None:
 def line(each: dict[str, object]) -> str:
     means, distances = each["means"], each["distances"]
     cells = [f"{means[name]:.3g} ({distances[name]:.2f})" for name in JUDGED]  # type: ignore[index]
-    start = [str(each["name"]), str(each["calls"]), str(each["composites"]), f"{each['seconds']:.2f}"]
+    start = [*map(str, (each["name"], each["calls"], each["composites"]))]
+    start += [f"{each['passing']:.2f}", f"{each['seconds']:.2f}"]
     shares = [*(f"{distances[name]:.2f}" for name in SHARES), f"{each['told apart']:.2f}"]  # type: ignore[index]
     worse = [f"{name} {value:.1f}" for name, value in each["worse"].items()]  # type: ignore[attr-defined]
     return f"| {' | '.join([*start, *shares, *cells, ', '.join(worse) or 'none'])} |"

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from dmix_core import HardMask, Spec, TailResampling, from_models
+from dmix_core import Ddim, HardMask, Spec, TailResampling, from_models
 from dmix_core.edits import RecipeEdit
 from dmix_core.errors import RecipeError
 from dmix_core.hookspecs import hookimpl
@@ -17,8 +17,8 @@ from dmix_core.rule_presets import PRESETS
 from dmix_core.run import Run
 from dmix_core.testing import GaussianDenoiser
 
-CALLS = {"paper": 270, "recommended": 105, "fast": 53}
-"""Of each network, for one composite."""
+CALLS = {"paper": (270, 270), "recommended": (105, 32), "fast": (53, 21)}
+"""Of each network, for one composite: with a background that is painted, and in a photograph."""
 BOX = (0, 0, 4, 4)
 
 
@@ -66,8 +66,9 @@ def calls(composer):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_costs_what_is_said_of_it(name, recipe, registry):
-    assert calls(recipe(background="scene", preset=name).composer(registry)) == CALLS[name]
+def test_a_preset_costs_what_is_said_of_it(name, recipe, registry, photograph):
+    backgrounds = "scene", photograph
+    assert tuple(calls(recipe(background=each, preset=name).composer(registry)) for each in backgrounds) == CALLS[name]
 
 
 def test_the_paper_is_the_default(recipe):
@@ -85,7 +86,8 @@ def test_objects_take_in_photographs_early_and_other_backgrounds_late(name, reci
     within, elsewhere = recipe(background=photograph, preset=name), recipe(background="scene", preset=name)
     assert (within.merge.settings, listening(within)) == ({"threshold": 0.4}, [None, 0.3])
     assert (elsewhere.merge.settings, listening(elsewhere)) == ({"threshold": 0.5}, [None, None])
-    assert within.timesteps == elsewhere.timesteps
+    assert within.stepper == Choice(use="ddim", settings={"ancestral_from": 1.0})
+    assert elsewhere.stepper == Choice(use="ancestral")
 
 
 def test_what_is_stated_wins(recipe, photograph):
@@ -99,7 +101,7 @@ def test_what_is_stated_wins(recipe, photograph):
         settings=((None, "threshold", 0.2),),
     )
     assert (made.steps, made.merge_from, listening(made)) == (40, 0.8, [None, 0.6])
-    assert made.timesteps.settings == {"jump_length": 5, "resamples": 3}
+    assert made.timesteps.settings == {"jump_length": 2, "resamples": 3}
     assert made.merge.settings == {"threshold": 0.2}
     assert recipe(background=photograph, preset="recommended", plugins=("descent",)).timesteps == Choice(use="descent")
 
@@ -121,10 +123,11 @@ def test_the_recipe_states_the_values_and_makes_the_same_picture(registry, photo
 def test_python_takes_presets_too(registry, photograph, recipe):
     objects = [("thing", BOX)]
     composer = from_models(photograph, objects, registry=registry, preset="recommended")
-    assert (composer.T, composer.timesteps, composer.merge) == (100, TailResampling(5, 1), HardMask(0.4))
+    assert (composer.T, composer.timesteps, composer.merge) == (30, TailResampling(2, 1), HardMask(0.4))
+    assert composer.stepper == Ddim(ancestral_from=1.0)
     assert [region.listen_from for region in composer.regions] == [None, 0.3]
     own = from_models(photograph, objects, registry=registry, preset="recommended", steps=20, merge=HardMask(0.6))
-    assert (own.T, own.merge, own.timesteps) == (20, HardMask(0.6), TailResampling(5, 1))
+    assert (own.T, own.merge, own.timesteps) == (20, HardMask(0.6), TailResampling(2, 1))
     assert from_models("scene", objects, registry=registry, preset="fast").regions[1].listen_from is None
 
 

@@ -17,28 +17,33 @@ def config(**stated):
     return GenerateConfig.from_data(PARTS | stated)
 
 
-def test_photographs_ask_for_strengths_and_for_another_draw():
-    found = config().completed(photographs=True)
-    assert (found.preset, found.strength, found.reject) == ("recommended", (0.7, 1.6), True)
-    elsewhere = config().completed(photographs=False)
-    assert (elsewhere.preset, elsewhere.strength, elsewhere.reject) == ("recommended", None, False)
+def completed(photographs, **stated):
+    """The preset, and what it decides of a generated set beside the rules."""
+    found = config(**stated).completed(photographs)
+    return found.preset, found.strength, found.visible_change, found.reject
+
+
+def test_photographs_ask_for_strengths_labels_that_show_and_another_draw():
+    assert completed(photographs=True) == ("recommended", (0.7, 1.6), 4, True)
+    assert completed(photographs=False) == ("recommended", None, 0, False)
 
 
 @pytest.mark.parametrize(
-    ("stated", "strength", "reject"),
+    ("stated", "more"),
     [
-        ({"preset": "paper"}, None, False),
-        ({"preset": "fast"}, (0.7, 1.6), True),
-        ({"recipe": "recipe.json"}, None, False),
-        ({"recipe": "recipe.json", "preset": "recommended"}, (0.7, 1.6), True),
-        ({"strength": "1"}, (1, 1), True),
-        ({"strength": None, "reject": False}, None, False),
-        ({"best_of": 3}, (0.7, 1.6), False),
+        ({"preset": "paper"}, (None, 0, False)),
+        ({"preset": "fast"}, ((0.7, 1.6), 4, True)),
+        ({"recipe": "recipe.json"}, (None, 0, False)),
+        ({"recipe": "recipe.json", "preset": "recommended"}, ((0.7, 1.6), 4, True)),
+        ({"strength": "1"}, ((1, 1), 4, True)),
+        ({"strength": None, "reject": False}, (None, 4, False)),
+        ({"best_of": 3}, ((0.7, 1.6), 4, False)),
+        ({"visible_change": 0}, ((0.7, 1.6), 0, True)),
     ],
 )
-def test_what_is_stated_wins_in_sets_too(stated, strength, reject):
+def test_what_is_stated_wins_in_sets_too(stated, more):
+    assert completed(photographs=True, **stated)[1:] == more
     found = config(**stated).completed(photographs=True)
-    assert (found.strength, found.reject) == (strength, reject)
     assert found.completed(photographs=True) == found
 
 
@@ -53,7 +58,8 @@ def test_a_set_states_the_rules_by_their_values(photographs, tmp_path, installed
     assert (info.source["reject"], info.source["strength"]) == (True, [0.7, 1.6])
     rules = info.source["rules"]
     assert (rules["steps"], rules["listen_from"], rules["merge"]["settings"]) == (10, 0.3, {"threshold": 0.4})
-    assert rules["timesteps"]["settings"] == {"jump_length": 5, "resamples": 1}
+    assert (rules["stepper"]["use"], info.source["visible_change"]) == ("ddim", 4)
+    assert rules["timesteps"]["settings"] == {"jump_length": 2, "resamples": 1}
     assert all(0.7 <= each.strength <= 1.6 for each in entries(tmp_path / "default"))
     assert read_info(tmp_path / "named").recipe == info.recipe != read_info(tmp_path / "kept").recipe
     assert read_info(tmp_path / "kept").source["reject"] is False

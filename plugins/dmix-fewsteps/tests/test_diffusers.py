@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from dmix_core import BoxRegion, Composer, NoiseSchedule, Prediction, Spec
+from dmix_core import BoxRegion, Composer, Ddim, NoiseSchedule, Prediction, Spec
 from dmix_core.draws import normal
-from dmix_fewsteps import Ddim, DpmSolver2M
+from dmix_fewsteps import DpmSolver2M
 
 diffusers = pytest.importorskip("diffusers", reason="compares with diffusers' schedulers")
 SPEC, SAMPLES, NEVER = Spec((8, 8)), 2, 1.0

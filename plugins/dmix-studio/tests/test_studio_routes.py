@@ -15,7 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import dmix_studio
-from dmix_core.rule_presets import LABELS, PRESETS
+from dmix_core.rule_presets import PRESETS
 from dmix_studio import routes
 from dmix_studio.app import create_app
 from dmix_studio.guard import Guard
@@ -372,6 +372,13 @@ def test_the_page_names_no_other_host():
 def test_the_page_s_presets_are_dmix_s_own():
     script = (Path(dmix_studio.__file__).parent / "page/settings.js").read_text(encoding="utf-8")
     for name, preset in PRESETS.items():
-        walk = f"steps: {preset.steps}, resamples: {preset.resamples}, jump_length: {preset.jump_length}"
-        assert f"{name}: {{ {walk} }}" in script
-    assert f"LISTEN_IN_PHOTOGRAPHS = {LABELS.listen_from}, THRESHOLD_IN_PHOTOGRAPHS = {LABELS.threshold}" in script
+        within = preset.in_photographs
+        painted, photograph = map(_in_script, (preset.walk, within.walk if within else preset.walk))
+        assert f"{name}: {{ painted: {painted}, photograph: {photograph} }}" in script
+        if within:
+            assert within.walk[3:] == ("ddim", {"ancestral_from": 1})
+            assert f"LISTEN_IN_PHOTOGRAPHS = {within.listen_from}, THRESHOLD_IN_PHOTOGRAPHS = {within.threshold}" in script
+
+
+def _in_script(walk):
+    return f"{{ steps: {walk.steps}, resamples: {walk.resamples}, jump_length: {walk.jump_length} }}"

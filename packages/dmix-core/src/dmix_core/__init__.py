@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .run import Run, samples_of
     from .sample import Sample
     from .step import Step
-    from .steppers import Ancestral
+    from .steppers import Ancestral, Ddim
     from .still import StillImage
     from .timesteps import Descent, TailResampling
     from .wrapper import Wrapper
@@ -50,6 +50,7 @@ __all__ = [
     "Codec",
     "Composer",
     "Composition",
+    "Ddim",
     "Denoiser",
     "Descent",
     "DmixError",
@@ -93,6 +94,7 @@ _ELSEWHERE = {
     "Composer": "composer",
     "Exchange": "exchange",
     "Composition": "composition",
+    "Ddim": "steppers",
     "Descent": "timesteps",
     "DmixError": "errors",
     "ExportWriter": "exporters",

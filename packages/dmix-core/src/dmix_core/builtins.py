@@ -10,7 +10,7 @@ from .hookspecs import DenoiserFactory, hookimpl
 from .inside import Inside
 from .merge import HardMask
 from .protocols import Denoiser, MergeRule, Stepper, TimestepSchedule
-from .steppers import Ancestral
+from .steppers import Ancestral, Ddim
 from .still import StillImage
 from .timesteps import Descent, TailResampling
 
@@ -27,7 +27,7 @@ def dmix_timestep_schedules() -> Mapping[str, Callable[..., TimestepSchedule]]:
 
 @hookimpl
 def dmix_steppers() -> Mapping[str, Callable[..., Stepper]]:
-    return {"ancestral": Ancestral}
+    return {"ancestral": Ancestral, "ddim": Ddim}
 
 
 @hookimpl

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from .backends import Compute
+from .builtins import dmix_steppers
 from .composer import Composer
 from .devices import check_device
 from .errors import RecipeError, did_you_mean
@@ -23,7 +24,6 @@ from .protocols import Denoiser, Region
 from .region import BoxRegion
 from .registry import Registry
 from .rule_presets import PRESETS, PresetName
-from .steppers import Ancestral
 from .still import StillImage
 from .timesteps import TailResampling
 
@@ -88,10 +88,11 @@ def _rules(name: PresetName | None, photograph: bool) -> tuple[dict[str, Any], f
         raise RecipeError(f"There is no preset {name!r}; expected one of {known}.{did_you_mean(name, PRESETS)}")
     preset = PRESETS[name]
     fields = preset.fields(photograph)
+    stepper = fields["stepper"]
     rules = {
         "steps": fields["steps"],
         "timesteps": TailResampling(**fields["timesteps"]["settings"]),
-        "stepper": Ancestral(),
+        "stepper": dmix_steppers()[stepper["use"]](**stepper["settings"]),
         "merge": HardMask(**fields["merge"]["settings"]),
         "merge_from": fields["merge_from"],
         "exchange": Exchange(fields["others"], fields["seams"]),

@@ -4,6 +4,8 @@ A preset decides every rule of a recipe; what is stated beside it wins. It needs
 states the values.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 PresetName = Literal["paper", "recommended", "fast"]
@@ -11,20 +13,51 @@ PresetName = Literal["paper", "recommended", "fast"]
 PHOTO = "photo"
 """The name under which pictures are models."""
 
+NONE: Mapping[str, Any] = MappingProxyType({})
 
-class InPhotographs(NamedTuple):
-    """What else holds where objects are composed into a photograph, and its light is all there from the start.
+
+class Walk(NamedTuple):
+    """How a composite comes down to level 0.
 
     Attributes:
+        steps: T.
+        jump_length, resamples: tau and r of the paper's resampling.
+        stepper: by its name, and its settings.
+    """
+
+    steps: int
+    jump_length: int
+    resamples: int
+    stepper: str = "ancestral"
+    stepper_settings: Mapping[str, Any] = NONE
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a recipe that it decides, as JSON has them."""
+        climbs = {"jump_length": self.jump_length, "resamples": self.resamples}
+        return {
+            "steps": self.steps,
+            "timesteps": {"use": "tail-resampling", "settings": climbs},
+            "stepper": {"use": self.stepper, "settings": dict(self.stepper_settings)},
+        }
+
+
+class InPhotographs(NamedTuple):
+    """What holds where objects are composed into a photograph, and its light is all there from the start.
+
+    Attributes:
+        walk: in the place of the preset's.
         listen_from: the fraction of the denoising, 0..1, from which objects take in the photograph.
         threshold: of the hard mask, 0..1. Objects that listen early are smaller; a lower one makes up for that.
         strength: of objects beside their twins, least and most, in generated sets.
+        visible_change: by how many grey levels an object changes what its label covers, in generated sets.
         reject: whether generated sets draw samples again that the checks turn down.
     """
 
-    listen_from: float
-    threshold: float
-    strength: tuple[float, float]
+    walk: Walk
+    listen_from: float = 0.3
+    threshold: float = 0.4
+    strength: tuple[float, float] = (0.7, 1.6)
+    visible_change: float = 4.0
     reject: bool = True
 
 
@@ -33,15 +66,12 @@ class Preset(NamedTuple):
 
     Attributes:
         about: what it is for, in a line.
-        steps: T.
-        jump_length, resamples: tau and r of the paper's resampling.
-        in_photographs: what else holds there; None: nothing.
+        walk: where no photograph is the background.
+        in_photographs: what holds there; None: the same.
     """
 
     about: str
-    steps: int
-    jump_length: int
-    resamples: int
+    walk: Walk
     in_photographs: InPhotographs | None = None
 
     def within(self, photograph: bool) -> InPhotographs | None:
@@ -51,11 +81,8 @@ class Preset(NamedTuple):
     def fields(self, photograph: bool) -> dict[str, Any]:
         """The fields of a recipe that it decides, as JSON has them, without the regions' `listen_from`."""
         more = self.within(photograph)
-        walk = {"jump_length": self.jump_length, "resamples": self.resamples}
         return {
-            "steps": self.steps,
-            "timesteps": {"use": "tail-resampling", "settings": walk},
-            "stepper": {"use": "ancestral", "settings": {}},
+            **(more.walk if more else self.walk).fields(),
             "merge": {"use": "hard-mask", "settings": {"threshold": more.threshold if more else 0.5}},
             "merge_from": 0.9,
             "others": "clean",
@@ -68,15 +95,20 @@ class Preset(NamedTuple):
         return more.listen_from if more else None
 
 
-LABELS = InPhotographs(listen_from=0.3, threshold=0.4, strength=(0.7, 1.6))
-"""With it, contrast and area of composed blowholes are spread as those of real ones are, and detectors that learn from
-them find more (docs/evidence.md)."""
+def early(steps: int, jump_length: int) -> InPhotographs:
+    """For labels: contrast and area of composed blowholes are spread as those of real ones are (docs/evidence.md).
+
+    Where the photograph is there from the start, deterministic steps keep in a fraction of the calls what ancestral
+    ones lose: the objects' area (docs/settings.md).
+    """
+    return InPhotographs(Walk(steps, jump_length, 1, "ddim", MappingProxyType({"ancestral_from": 1.0})))
+
 
 PRESETS: dict[PresetName, Preset] = {
-    "paper": Preset("the paper's settings", 250, 10, 2),
+    "paper": Preset("the paper's settings", Walk(250, 10, 2)),
     "recommended": Preset(
-        "for training detectors: fewer calls, and in photographs light and labels", 100, 5, 1, LABELS
+        "for training detectors: few calls, and in photographs light and labels", Walk(100, 5, 1), early(30, 2)
     ),
-    "fast": Preset("for previews: half the calls of recommended", 50, 3, 1, LABELS),
+    "fast": Preset("for previews: fewer calls than recommended", Walk(50, 3, 1), early(20, 1)),
 }
 """Every preset by its name."""

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dmix_core.hookspecs import hookimpl
 from dmix_core.protocols import Stepper, TimestepSchedule
 
-from .steppers import Ddim, DpmSolver2M
+from .steppers import DpmSolver2M
 from .walk import FewSteps
 
 
 @hookimpl
 def dmix_steppers() -> Mapping[str, Callable[..., Stepper]]:
-    return {"ddim": Ddim, "dpm-solver-2m": DpmSolver2M}
+    return {"dpm-solver-2m": DpmSolver2M}
 
 
 @hookimpl

@@ -1,8 +1,6 @@
-"""Steppers whose moves may be long: DDIM, and DPM-Solver++ of second order.
+"""A stepper whose moves may be long: DPM-Solver++ of second order.
 
-Both go by the clean prediction alone: the noise that a state holds is what is left of it,
-epsilon = (x_t - sqrt(a_t) x0) / sqrt(1 - a_t) with a_t = alpha_bar of level t. Where a denoiser clamps x0, epsilon
-follows it, as in guided-diffusion's ddim_sample (diffusers: use_clipped_model_output=True).
+It goes by the clean prediction alone, as `dmix_core.Ddim` does.
 """
 
 from dataclasses import dataclass
@@ -12,43 +10,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from dmix_core import Ancestral, NoiseSchedule, Prediction
-from dmix_core.errors import ScheduleError, check_fraction
-
-
-@dataclass(frozen=True)
-class Ddim:
-    """Denoising diffusion implicit models (Song, Meng & Ermon 2021, eqs. 12 and 16).
-
-    x_s = sqrt(a_s) x0 + sqrt(1 - a_s - sigma^2) epsilon + sigma z, with sigma^2 = eta^2 times beta-tilde of the move.
-    With eta = 1 it is the ancestral step with the variance beta-tilde; a learned variance is of no use to it.
-
-    Attributes:
-        eta: how much of the noise is new at each move: 0 (none: the probability-flow ODE) to 1.
-        ancestral_from: the fraction of the denoising, 0..1, from which moves are ancestral instead; 1 for never.
-    """
-
-    eta: float = 0.0
-    ancestral_from: float = 0.9
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
-            raise ScheduleError(f"eta is {self.eta}; expected 0 (no new noise) to 1 (as much as ancestral sampling).")
-        check_fraction("ancestral_from", self.ancestral_from)
-
-    def init(self, x_t: Tensor) -> None:
-        """It remembers nothing."""
-
-    def step(
-        self, noise: NoiseSchedule, x_t: Tensor, prediction: Prediction, z: Tensor, t: int, s: int, state: None
-    ) -> tuple[Tensor, None]:
-        """x_s from x_t and the clean prediction alone."""
-        if is_late(noise, t, self.ancestral_from):
-            return Ancestral().step(noise, x_t, prediction, z, t, s, state)
-        clean = prediction.clean
-        a_t, a_s = float(noise.alpha_bar[t]), float(noise.alpha_bar[s])
-        epsilon = (x_t - sqrt(a_t) * clean) / sqrt(1 - a_t)
-        fresh = self.eta**2 * (1 - a_t / a_s) / (1 - a_t)  # sigma^2 / (1 - a_s), 0..1
-        return sqrt(a_s) * clean + sqrt(1 - a_s) * (sqrt(1 - fresh) * epsilon + sqrt(fresh) * z), None
+from dmix_core.errors import check_fraction
+from dmix_core.steppers import is_late
 
 
 class Earlier(NamedTuple):
@@ -104,11 +67,6 @@ class DpmSolver2M:
             before = half_log_snr(noise, t) - half_log_snr(noise, state.t)
             clean = clean + h / (2 * before) * (clean - state.clean)
         return sqrt((1 - a_s) / (1 - a_t)) * x_t - sqrt(a_s) * expm1(-h) * clean, now
-
-
-def is_late(noise: NoiseSchedule, t: int, fraction: float) -> bool:
-    """Whether a move from level t begins after this fraction of the denoising; for a fraction of 1 none does."""
-    return t <= (1 - fraction) * noise.steps + 1e-9
 
 
 def half_log_snr(noise: NoiseSchedule, t: int) -> float:

@@ -2,11 +2,13 @@
 
 import { $, el } from "./dom.js";
 
-const PRESETS = { // as dmix_core.rule_presets has them; a test holds it
-  fast: { steps: 50, resamples: 1, jump_length: 3 },
-  recommended: { steps: 100, resamples: 1, jump_length: 5 },
-  paper: { steps: 250, resamples: 2, jump_length: 10 },
+const PRESETS = { // as dmix_core.rule_presets has them, before painted backgrounds and in photographs; a test holds it
+  fast: { painted: { steps: 50, resamples: 1, jump_length: 3 }, photograph: { steps: 20, resamples: 1, jump_length: 1 } },
+  recommended: { painted: { steps: 100, resamples: 1, jump_length: 5 }, photograph: { steps: 30, resamples: 1, jump_length: 2 } },
+  paper: { painted: { steps: 250, resamples: 2, jump_length: 10 }, photograph: { steps: 250, resamples: 2, jump_length: 10 } },
 };
+const WALKED = Object.keys(PRESETS.recommended.painted);
+const ANCESTRAL = { name: "ancestral", settings: {} }, DDIM = { name: "ddim", settings: { ancestral_from: 1 } };
 const MEANING = {
   preset: "Fast shows where things will be, recommended is for data sets, paper for the paper's pictures.",
   seed: "Where the noise begins. The same seed gives the same picture; variants take the seeds after it.",
@@ -21,12 +23,20 @@ const KINDS = { "merge rule": "Who owns a pixel", "timestep schedule": "Order of
 const LISTEN_IN_PHOTOGRAPHS = 0.3, THRESHOLD_IN_PHOTOGRAPHS = 0.4; // of the preset recommended
 
 export const initial = (defaults) => ({
-  preset: "recommended", seed: 0, ...PRESETS.recommended, merge_from: 0.9, listen_from: 0.9,
+  preset: "recommended", seed: 0, ...PRESETS.recommended.painted, merge_from: 0.9, listen_from: 0.9,
   plugins: Object.fromEntries(Object.entries(defaults).map(([kind, name]) => [kind, { name, settings: {} }])), wraps: [], models: {},
 });
 
+/** By a preset, in a photograph or before a background that a model paints. */
+function following(settings, preset, photograph) {
+  const walk = PRESETS[preset][photograph ? "photograph" : "painted"];
+  const stepper = photograph && preset !== "paper" ? DDIM : ANCESTRAL;
+  return { ...settings, preset, ...walk, plugins: { ...settings.plugins, stepper } };
+}
+
 /** What suits a photograph, or a background that a model paints. */
-export function suited(settings, photograph) {
+export function suited(given, photograph) {
+  const settings = given.preset in PRESETS ? following(given, given.preset, photograph) : given;
   const rule = settings.plugins["merge rule"];
   const threshold = rule.name === "hard-mask" ? { settings: photograph ? { threshold: THRESHOLD_IN_PHOTOGRAPHS } : {} } : {};
   return { ...settings, listen_from: photograph ? LISTEN_IN_PHOTOGRAPHS : settings.merge_from, plugins: { ...settings.plugins, "merge rule": { ...rule, ...threshold } } };
@@ -64,7 +74,7 @@ export class Settings {
   main(settings) {
     const number = (name, label, limits) => this.row(name, label, numberField(settings[name], limits, (value) => this.set(name, value)), MEANING[name]);
     const walks = settings.plugins["timestep schedule"].name === WALK;
-    const preset = choice(Object.keys(PRESETS), settings.preset, (name) => this.store.change(() => ({ settings: { ...settings, preset: name, ...PRESETS[name] } })), "own");
+    const preset = choice(Object.keys(PRESETS), settings.preset, (name) => this.store.change(() => ({ settings: following(settings, name, this.models.isPhotograph(this.store.scene.background)) })), "own");
     return [
       this.row("preset", "Preset", preset, MEANING.preset),
       number("seed", "Seed", { min: 0, step: 1 }),
@@ -115,7 +125,7 @@ export class Settings {
   }
 
   set(name, value) {
-    const own = name in PRESETS.recommended ? { preset: "own" } : {};
+    const own = WALKED.includes(name) ? { preset: "own" } : {};
     this.store.change(({ settings }) => ({ settings: { ...settings, ...own, [name]: value } }));
   }
 }
