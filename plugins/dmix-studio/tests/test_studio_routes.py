@@ -377,7 +377,8 @@ def test_the_page_s_presets_are_dmix_s_own():
         assert f"{name}: {{ painted: {painted}, photograph: {photograph} }}" in script
         if within:
             assert within.walk[3:] == ("ddim", {"ancestral_from": 1})
-            assert f"LISTEN_IN_PHOTOGRAPHS = {within.listen_from}, THRESHOLD_IN_PHOTOGRAPHS = {within.threshold}" in script
+            listening, threshold = within.listen_from, within.threshold
+            assert f"LISTEN_IN_PHOTOGRAPHS = {listening}, THRESHOLD_IN_PHOTOGRAPHS = {threshold}" in script
 
 
 def _in_script(walk):

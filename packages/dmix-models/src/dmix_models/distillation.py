@@ -4,7 +4,7 @@ A student takes in one deterministic move what its teacher takes in two; then it
 moves to 16 and to 8. It begins as the teacher and learns from the teacher's own trajectories, so that no pictures are
 needed. In the merge window, where fresh noise is drawn at each level, it is kept as the teacher is.
 
-The levels are those of the walk `few-steps` of dmix-fewsteps, and the move is `ddim` there with eta = 0.
+The levels are those of the walk `few-steps` of dmix-fewsteps, and the move is `dmix_core.Ddim` with eta = 0.
 """
 
 import copy

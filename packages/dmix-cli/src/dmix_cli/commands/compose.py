@@ -172,7 +172,7 @@ def compose(
     picture owns what is opaque in it.
 
     --preset paper has the paper's settings, which are the defaults; recommended, made for training detectors, takes
-    fewer calls and lets objects take on the light of photographs; fast, for previews, takes half as many as that.
+    fewer calls and lets objects take on the light of photographs; fast, for previews, takes fewer still.
 
     RECIPE is a file as every run writes it, and makes the same images again; options replace what it states. Where
     versions or weights are other ones than it was made with, a line on stderr names them.
