@@ -387,7 +387,7 @@ def report(out: Path, real: Sequence[Specimen], usual: Limits | None) -> None:
         if each["alike"]:
             print("{}: masks of one state overlap by {:.2f}, of two by {:.2f}".format(each["name"], *each["alike"]))  # type: ignore[misc]
     write_atomically(out / "quality.json", json.dumps(rows, indent=1).encode())
-    print(write_png(out / "curve.png", curve(rows)))
+    print(write_png(out / "curve.png", curve(rows, SHOWN if usual is None else SHOWN_CHECKED)))
     print(write_png(out / "side-by-side.png", side_by_side(out)))
 
 
@@ -415,15 +415,16 @@ BESIDE_NAMES = "early 250", "early 50", "early 20 ddim", "late 250", "late 30+45
 BESIDE = [way for way in WAYS if way.name in BESIDE_NAMES]
 COLUMNS = 10
 SHOWN = ("contrast", "area", "pieces", "unseen", "edge", "grain")
+SHOWN_CHECKED = ("contrast", "area", "visible share", "edge", "grain", "spectrum")  # all have one piece, none is unseen
 
 
-def curve(rows: Sequence[dict[str, object]]) -> Image.Image:
+def curve(rows: Sequence[dict[str, object]], shown: Sequence[str]) -> Image.Image:
     """For both kinds, distances of six figures from real ones over calls; the band is the yardstick's +- 2 spreads."""
     kinds = [*dict.fromkeys(str(each["name"]).split()[0] for each in rows)]
-    whole = Image.new("RGB", (PANEL[0] * len(SHOWN), PANEL[1] * len(kinds) + EDGE), "white")
+    whole = Image.new("RGB", (PANEL[0] * len(shown), PANEL[1] * len(kinds) + EDGE), "white")
     for i, kind in enumerate(kinds):
         mine = [each for each in rows if str(each["name"]).startswith(kind)]
-        for j, name in enumerate(SHOWN):
+        for j, name in enumerate(shown):
             whole.paste(panel(mine, name, f"{kind}: {name}"), (j * PANEL[0], i * PANEL[1]))
     draw, y = ImageDraw.Draw(whole), whole.height - EDGE // 2
     for i, (name, colour) in enumerate(COLOURS.items()):
@@ -448,7 +449,7 @@ def dot(draw: ImageDraw.ImageDraw, x: float, y: float, colour: tuple[int, int, i
 
 
 def panel(rows: Sequence[dict[str, object]], name: str, title: str) -> Image.Image:
-    """One figure's distance from real ones over calls, on a logarithmic axis from 10 to 300."""
+    """One figure's distance from real ones over calls, on a logarithmic axis from 10 to 400."""
     picture = Image.new("RGB", PANEL, "white")
     draw = ImageDraw.Draw(picture)
     distances = [each["distances"][name] for each in rows]  # type: ignore[index]
@@ -458,7 +459,7 @@ def panel(rows: Sequence[dict[str, object]], name: str, title: str) -> Image.Ima
     across = PANEL[0] - EDGE - 8
 
     def x(calls: float) -> float:
-        return EDGE + across * np.log(calls / 10) / np.log(30)
+        return EDGE + across * np.log(calls / 10) / np.log(40)
 
     def y(value: float) -> float:
         return PANEL[1] - EDGE - (PANEL[1] - 2 * EDGE) * value / top
