@@ -225,6 +225,8 @@ def test_a_photograph_is_taken_and_drawn_on(visit, photo):
     page.set_input_files("#photograph", str(photo))
     wait(page, "document.querySelector('#picture').width === 90")
     assert page.input_value("#field-listen_from") == "0.3"
+    page.select_option("#field-preset", "recommended")
+    assert (page.input_value("#field-steps"), page.input_value("#field-stepper")) == ("30", "ddim")
     page.mouse.click(*middle(page))
     compose(page)
     page.reload()
