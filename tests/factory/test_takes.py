@@ -121,6 +121,16 @@ def test_a_label_is_what_changed_and_what_that_encloses(mask, data):
     assert mask.any() or not found.any()
 
 
+@pytest.mark.parametrize(("gap", "pieces"), [(0.0, 2), (0.001, 1)])
+def test_a_change_of_sign_does_not_tear_a_label(gap, pieces):
+    """Half of the object is darker, half brighter; six columns between them it leaves alone, or hardly changes."""
+    change = np.full((12, 20), 20, np.float32)
+    change[:, :10], change[:, 7:13] = -20, gap
+    found = visible(np.ones(change.shape, bool), change, 4)
+    assert pieces_of(found) == pieces
+    assert (found == (change != 0)).all()
+
+
 def test_new_grain_is_no_visible_change():
     grain = np.where(np.indices((12, 12)).sum(0) % 2, 15, -15).astype(np.float32)
     assert not visible(np.ones((12, 12), bool), grain, 4).any()

@@ -55,8 +55,10 @@ def visible(mask: Mask, change: NDArray[np.floating], least: float) -> Mask:
     """The pixels that an object visibly changed, and what they enclose: its label by the picture.
 
     A changed pixel counts where the mean change of changed pixels in the 7x7 around it is at least so large. A mean,
-    since a model paints new grain wherever its mask is, which changes single pixels and shows no object. What touches
-    the mask is the object's, so that a label can grow where the picture says so.
+    since a model paints new grain wherever its mask is, which changes single pixels and shows no object. Where an
+    object turns from darker to brighter the mean passes through zero, so that changed pixels between those that count
+    do so, too, across gaps that the window spans (a closing by it). What touches the mask is the object's, so that a
+    label can grow where the picture says so.
 
     Args:
         mask: (h, w), the object's own.
@@ -65,7 +67,7 @@ def visible(mask: Mask, change: NDArray[np.floating], least: float) -> Mask:
     """
     changed = change != 0
     means, shares = _means(np.stack([change, changed]).astype(np.float32))
-    seen = changed & (np.abs(means) >= least * shares)
+    seen = changed & _closed(changed & (np.abs(means) >= least * shares))
     pieces = label(seen)
     mine = seen & np.isin(pieces, pieces[seen & mask])
     return mine | holes(mine)
@@ -74,6 +76,12 @@ def visible(mask: Mask, change: NDArray[np.floating], least: float) -> Mask:
 def _means(fields: NDArray[np.float32]) -> NDArray[np.float32]:
     """Of each field (N, h, w) in the window around each pixel."""
     return F.avg_pool2d(torch.from_numpy(fields)[None], AROUND, 1, AROUND // 2)[0].numpy()
+
+
+def _closed(mask: Mask) -> Mask:
+    """The mask and its gaps that are narrower than the window."""
+    grown = F.max_pool2d(F.pad(torch.from_numpy(mask)[None].float(), (AROUND - 1,) * 4), AROUND, 1)
+    return (F.max_pool2d(-grown, AROUND, 1) == -1)[0].numpy()
 
 
 def holes(mask: Mask) -> Mask:
