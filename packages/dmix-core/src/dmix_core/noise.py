@@ -87,6 +87,10 @@ class NoiseSchedule:
         """T, the number of levels above the clean one."""
         return len(self.alpha_bar) - 1
 
+    def is_late(self, t: int, fraction: float) -> bool:
+        """Whether a move from level t begins after this fraction of the denoising; for a fraction of 1 none does."""
+        return t <= (1 - fraction) * self.steps + 1e-9
+
     @property
     def betas(self) -> Tensor:
         """(T,) float64 variances of the single steps, beta_t = 1 - alpha_bar_t / alpha_bar_{t-1}."""

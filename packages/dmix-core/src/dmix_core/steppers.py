@@ -60,15 +60,10 @@ class Ddim:
         self, noise: NoiseSchedule, x_t: Tensor, prediction: Prediction, z: Tensor, t: int, s: int, state: None
     ) -> tuple[Tensor, None]:
         """x_s from x_t and the clean prediction alone."""
-        if is_late(noise, t, self.ancestral_from):
+        if noise.is_late(t, self.ancestral_from):
             return Ancestral().step(noise, x_t, prediction, z, t, s, state)
         clean = prediction.clean
         a_t, a_s = float(noise.alpha_bar[t]), float(noise.alpha_bar[s])
         epsilon = (x_t - sqrt(a_t) * clean) / sqrt(1 - a_t)
         fresh = self.eta**2 * (1 - a_t / a_s) / (1 - a_t)  # sigma^2 / (1 - a_s), 0..1
         return sqrt(a_s) * clean + sqrt(1 - a_s) * (sqrt(1 - fresh) * epsilon + sqrt(fresh) * z), None
-
-
-def is_late(noise: NoiseSchedule, t: int, fraction: float) -> bool:
-    """Whether a move from level t begins after this fraction of the denoising; for a fraction of 1 none does."""
-    return t <= (1 - fraction) * noise.steps + 1e-9

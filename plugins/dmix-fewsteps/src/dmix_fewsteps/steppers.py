@@ -11,7 +11,6 @@ from torch import Tensor
 
 from dmix_core import Ancestral, NoiseSchedule, Prediction
 from dmix_core.errors import check_fraction
-from dmix_core.steppers import is_late
 
 
 class Earlier(NamedTuple):
@@ -56,7 +55,7 @@ class DpmSolver2M:
     ) -> tuple[Tensor, Earlier]:
         """x_s from x_t, the clean prediction, and the one before it."""
         now = Earlier(t, prediction.clean)
-        if is_late(noise, t, self.ancestral_from):
+        if noise.is_late(t, self.ancestral_from):
             return Ancestral().step(noise, x_t, prediction, z, t, s, None)[0], now
         clean = prediction.clean
         if s == 0:
