@@ -79,7 +79,7 @@ def test_built_ins_come_in_through_entry_points(registry):
     assert (core.name, core.status) == ("core", "ok")
     assert core.provides["merge rule"] == ("hard-mask",)
     assert core.provides["timestep schedule"] == ("descent", "tail-resampling")
-    assert core.provides["stepper"] == ("ancestral",)
+    assert core.provides["stepper"] == ("ancestral", "ddim")
     assert core.provides["denoiser"] == ("photo",)
 
 
