@@ -287,15 +287,16 @@ def again(values: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) ->
 
 def passing(held: Mapping[str, np.ndarray], usual: Limits) -> np.ndarray:
     """Which composites (n,) pass the checks of generated sets; the sides of a box lie within its scene."""
-    box, found = Box(1, 1, SIDE, SIDE), []
-    for image, mask, twin in zip(held["image"], held["mask"], held["twin"], strict=True):
-        index, (ours, theirs) = (
-            np.pad(mask, 1).astype(np.uint8),
-            (np.pad(each, 1) / 127.5 - 1 for each in (image, twin)),
-        )
-        shot = Shot(torch.from_numpy(ours)[None], torch.from_numpy(index), (box,), True, torch.from_numpy(theirs)[None])
-        found.append(not flags_of(shot, 1, GenerateConfig.model_fields["min_contrast"].default, usual))
-    return np.array(found)
+    least = GenerateConfig.model_fields["min_contrast"].default
+    image, twin = (_padded(held[name])[:, None] / 127.5 - 1 for name in ("image", "twin"))
+    index, boxes = _padded(held["mask"]).byte(), (Box(1, 1, SIDE, SIDE),)
+    shots = (Shot(image[i], index[i], boxes, True, twin[i]) for i in range(len(index)))
+    return np.array([not flags_of(shot, 1, least, usual) for shot in shots])
+
+
+def _padded(pictures: np.ndarray) -> torch.Tensor:
+    """(n, SIDE, SIDE) with a pixel around each."""
+    return torch.from_numpy(np.pad(pictures, ((0, 0), (1, 1), (1, 1))))
 
 
 def row(

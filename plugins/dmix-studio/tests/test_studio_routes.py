@@ -373,8 +373,8 @@ def test_the_page_s_presets_are_dmix_s_own():
     script = (Path(dmix_studio.__file__).parent / "page/settings.js").read_text(encoding="utf-8")
     for name, preset in PRESETS.items():
         within = preset.in_photographs
-        painted, photograph = map(_in_script, (preset.walk, within.walk if within else preset.walk))
-        assert f"{name}: {{ painted: {painted}, photograph: {photograph} }}" in script
+        photograph = f", photograph: {_in_script(within.walk)}" if within else ""
+        assert f"{name}: {{ painted: {_in_script(preset.walk)}{photograph} }}" in script
         if within:
             assert within.walk[3:] == ("ddim", {"ancestral_from": 1})
             listening, threshold = within.listen_from, within.threshold

@@ -301,10 +301,8 @@ class GenerateConfig(_Part):
     def completed(self, photographs: bool) -> Self:
         """With what the preset says of generated sets, in photographs or not, where nothing else is stated."""
         more = PRESETS[self.followed].within(photographs) if self.followed else None
-        given: dict[str, Any] = {}
-        if more:
-            given = {"strength": more.strength, "visible_change": more.visible_change}
-            given["reject"] = more.reject and self.best_of == 1
+        reject = more is not None and more.reject and self.best_of == 1
+        given = {"strength": more.strength, "visible_change": more.visible_change, "reject": reject} if more else {}
         left = {name: value for name, value in given.items() if name not in self.model_fields_set}
         return self.model_copy(update={"preset": self.followed} | left)
 

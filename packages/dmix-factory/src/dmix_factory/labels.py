@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dmix_core.geometry import Box
+from dmix_core.mattes import grow
 from dmix_data.components import label
 
 Index = NDArray[np.uint8]
@@ -80,8 +81,9 @@ def _means(fields: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _closed(mask: Mask) -> Mask:
     """The mask and its gaps that are narrower than the window."""
-    grown = F.max_pool2d(F.pad(torch.from_numpy(mask)[None].float(), (AROUND - 1,) * 4), AROUND, 1)
-    return (F.max_pool2d(-grown, AROUND, 1) == -1)[0].numpy()
+    pixels, inside = AROUND // 2, np.s_[AROUND:-AROUND, AROUND:-AROUND]
+    grown = grow(torch.from_numpy(np.pad(mask, AROUND))[None, None].float(), pixels)
+    return (grow(1 - grown, pixels) == 0)[0, 0].numpy()[inside]
 
 
 def holes(mask: Mask) -> Mask:

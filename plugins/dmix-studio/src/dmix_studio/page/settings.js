@@ -2,10 +2,10 @@
 
 import { $, el } from "./dom.js";
 
-const PRESETS = { // as dmix_core.rule_presets has them, before painted backgrounds and in photographs; a test holds it
+const PRESETS = { // as dmix_core.rule_presets has them, and what else holds in photographs; a test holds it
   fast: { painted: { steps: 50, resamples: 1, jump_length: 3 }, photograph: { steps: 20, resamples: 1, jump_length: 1 } },
   recommended: { painted: { steps: 100, resamples: 1, jump_length: 5 }, photograph: { steps: 30, resamples: 1, jump_length: 2 } },
-  paper: { painted: { steps: 250, resamples: 2, jump_length: 10 }, photograph: { steps: 250, resamples: 2, jump_length: 10 } },
+  paper: { painted: { steps: 250, resamples: 2, jump_length: 10 } },
 };
 const WALKED = Object.keys(PRESETS.recommended.painted);
 const ANCESTRAL = { name: "ancestral", settings: {} }, DDIM = { name: "ddim", settings: { ancestral_from: 1 } };
@@ -29,9 +29,8 @@ export const initial = (defaults) => ({
 
 /** By a preset, in a photograph or before a background that a model paints. */
 function following(settings, preset, photograph) {
-  const walk = PRESETS[preset][photograph ? "photograph" : "painted"];
-  const stepper = photograph && preset !== "paper" ? DDIM : ANCESTRAL;
-  return { ...settings, preset, ...walk, plugins: { ...settings.plugins, stepper } };
+  const { painted, photograph: within } = PRESETS[preset], early = photograph && within;
+  return { ...settings, preset, ...(early || painted), plugins: { ...settings.plugins, stepper: early ? DDIM : ANCESTRAL } };
 }
 
 /** What suits a photograph, or a background that a model paints. */
