@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from dmix_core.errors import WriteError
 from dmix_models import UNet, checkpoint
-from dmix_models.resume import SaveError, State, clear_scratch, newest_state, write_state
+from dmix_models.resume import SaveError, State, clear_scratch, newest_state, remove_states, write_state
 from dmix_models.trainer import TrainConfig, place_checkpoint
 from dmix_models.training_setup import train_object
 
@@ -127,12 +127,27 @@ def test_wherever_saving_is_cut_off_there_is_a_checkpoint_and_a_state(tmp_path, 
         state = newest_state(out / "training")
         assert all((tensor == state.step).all() for tensor in state.tensors["network"].values())
         seen.add((step, state.step))
+        for path in (out / "training").glob("state-*"):
+            assert sorted(file.name for file in path.iterdir()) == ["network.safetensors", "state.json"]
         clear_scratch(out / "training")
+        remove_states(
+            out / "training", state.step, keep=1
+        )  # as a training does that goes on, and may have no more to do
+        assert [path.name for path in (out / "training").iterdir()] == [f"state-{state.step:08d}"]
         save(out, model, 2)
         assert scratch(out) == []
         assert sorted(path.name for path in (out / "training").iterdir()) == ["state-00000002"]
     # before, between and after its two renames; where the checkpoint is newer, its last steps are done again
     assert seen == {(1, 1), (2, 1), (2, 2)}
+
+
+def test_a_newer_state_that_is_damaged_does_not_take_the_place_of_one_to_go_on_from(saved):
+    out, model = saved
+    save(out, model, 9)
+    (out / "training/state-00000009/network.safetensors").write_bytes(b"damaged")
+    save(out, model, 1)
+    save(out, model, 2)
+    assert newest_state(out / "training").step == 2
 
 
 # ---- a full disk ------------------------------------------------------------------------------------------------

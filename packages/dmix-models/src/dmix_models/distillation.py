@@ -40,6 +40,7 @@ from .resume import (
     load_optimizer,
     newest_state,
     optimizer_tensors,
+    remove_states,
     saving,
     sizes_of,
     steps_in,
@@ -361,6 +362,7 @@ class Halving:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=0, fused=True)
         self.done, self.stopped = 0, False
         self._resume()
+        remove_states(self.folder, self.done, config.keep)
         check_space(out, *sizes_of(self.network), config.keep)
 
     def run(self, origin: Origin, stop: Callable[[], bool]) -> Iterator[DistillStep]:

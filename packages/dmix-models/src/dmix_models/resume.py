@@ -100,9 +100,20 @@ def write_state(folder: Path, state: State, keep: int) -> Path:
         sync_folder(folder)  # before an older one is removed
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    for step in steps_in(folder)[:-keep]:
-        shutil.rmtree(folder / f"state-{step:08d}")
+    remove_states(folder, state.step, keep)
     return final
+
+
+def remove_states(folder: Path, step: int, keep: int) -> None:
+    """Remove all but the newest `keep` states up to `step`, each of them whole or not at all.
+
+    Newer ones, which only damage leaves behind, don't count: the ones kept would not be those to go on from.
+    """
+    for old in [each for each in steps_in(folder) if each <= step][:-keep]:
+        path = folder / f"state-{old:08d}"
+        doomed = folder / f".{path.name}.removing"  # one of the names that `clear_scratch` knows
+        path.rename(doomed)
+        shutil.rmtree(doomed)
 
 
 @contextmanager
@@ -206,7 +217,7 @@ SCRATCH = re.compile(
     r"|metrics\.jsonl|report\.html|owner\.json|finished\.json"
     r")\.[a-z0-9_]{8}(\.dmix-part)?"
 )
-"""The temporary names under which a training writes; the last part is tempfile's."""
+"""The temporary names under which a training writes and removes; the last part is mostly tempfile's."""
 
 
 def clear_scratch(folder: Path) -> None:

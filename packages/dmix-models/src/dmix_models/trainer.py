@@ -47,6 +47,7 @@ from .resume import (
     load_optimizer,
     newest_state,
     optimizer_tensors,
+    remove_states,
     saving,
     sizes_of,
     steps_in,
@@ -166,6 +167,7 @@ class Training:
         if self.writes:
             check_files(self._files)
             clear_scratch(self.folder)
+            remove_states(self.folder, self.done, config.keep)
             check_space(self.out, *sizes_of(self.network), config.keep)
         self.parallel = self.accelerator.prepare_model(self.network)
         if config.compile:
