@@ -1,15 +1,16 @@
-"""Quality against network calls: composites in photographs, each way of saving calls on the same scenes and noise.
+"""Quality against network calls: each way of saving them on the same scenes and noise.
 
-    python benchmarks/quality_vs_calls.py TRAIN MODEL:CLASS [--student STUDENT:CLASS] [-n 200] [-o OUT]
+    python benchmarks/quality_vs_calls.py TRAIN MODEL:CLASS [--student STUDENT:CLASS] [--tiles TILES] [-n 200] [-o OUT]
     python benchmarks/quality_vs_calls.py TRAIN MODEL:CLASS --table [--checked]
 
-TRAIN is the training part of the magnetic tiles, MODEL one of objects of 64x64, STUDENT what `dmix distill`
-made of it. Composites of a way are kept in OUT/NAME.npz, so that an interrupted run goes on; `--table` measures what
-is there, and draws OUT/curve.png and OUT/side-by-side.png. With `--checked` the figures are those of what the checks of
-`dmix generate --reject` pass, as a set has them, and calls those for one that passes.
+TRAIN is the training part of the magnetic tiles, MODEL one of objects of 64x64, STUDENT what `dmix distill` made of it,
+TILES one of backgrounds of 64x64. Composites of a way are kept in OUT/NAME.npz, so that an interrupted run goes on;
+`--table` measures what is there, and draws OUT/curve.png and OUT/side-by-side.png. With `--checked` the figures are
+those of what the checks of `dmix generate --reject` pass, as a set has them, and calls those for one that passes.
 
-Two kinds of composites: "late" has the paper's settings (merged from 90 % on, hard mask 0.5), "early" those for labels
-(listening from 30 % on, 0.4). Distances are Wasserstein's from real ones, in standard deviations of the real figure.
+Three kinds of composites: "late" has the paper's settings in photographs (merged from 90 % on, hard mask 0.5), "early"
+those for labels there (listening from 30 % on, 0.4), and "painted" a background by TILES, with either. Distances are
+Wasserstein's from real ones, in standard deviations of the real figure.
 The yardstick of each kind is its way of most calls, in 250 levels, with the standard deviation of its distances over
 runs of so many composites (bootstrap): a way keeps the quality where no distance is larger by more than twice that.
 With eleven figures a way that differs in nothing fails that now and then; how often is measured, and printed, with the
@@ -73,6 +74,7 @@ class Way(NamedTuple):
         listening: from when on objects listen, None: from 0.9 on; and the threshold of masks.
         share: how many scenes have one object up to the merge window.
         distilled: whether the student paints in the model's place.
+        painted: whether a model paints the background, too.
     """
 
     name: str
@@ -82,10 +84,16 @@ class Way(NamedTuple):
     stepper: Stepper = Ancestral()
     share: int = 1
     distilled: bool = False
+    painted: bool = False
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Whose networks are called, the background's first."""
+        return (*(("tiles",) if self.painted else ()), "student" if self.distilled else "object")
 
     @property
     def calls(self) -> int:
-        """Of a network, for one composite."""
+        """Of each network, for one composite."""
         left = [t for t, s in pairwise(self.timesteps(self.steps)) if s < t]
         alone = sum(t > window_of(self.steps, 0.9) for t in left)
         return round(alone / self.share) + len(left) - alone
@@ -131,6 +139,17 @@ WAYS = [
     Way("late 20+10", LATE, 100, FewSteps(20, resamples=0)),
     Way("late 20+8", LATE, 50, few(50, 20)),
     Way("late 10+8", LATE, 50, few(50, 10)),
+    Way("painted 250", LATE, 250, TailResampling(10, 2), painted=True),
+    Way("painted 100", LATE, 100, TailResampling(5, 1), painted=True),
+    Way("painted 50", LATE, 50, TailResampling(3, 1), painted=True),
+    Way("painted 100 early", EARLY, 100, TailResampling(5, 1), painted=True),
+    Way("painted 50 early", EARLY, 50, TailResampling(3, 1), painted=True),
+    Way("painted 20 early", EARLY, 20, TailResampling(1, 1), painted=True),
+    Way("painted 30 ddim early", EARLY, 30, TailResampling(2, 1), never(Ddim), painted=True),
+    Way("painted 20 ddim early", EARLY, 20, TailResampling(1, 1), never(Ddim), painted=True),
+    Way("painted 20+15 ddim early", EARLY, 100, few(100, 20), Ddim(), painted=True),
+    Way("painted 10+8 ddim early", EARLY, 50, few(50, 10), Ddim(), painted=True),
+    Way("painted 10+8 ddim", LATE, 50, few(50, 10), Ddim(), painted=True),
 ]
 
 
@@ -141,7 +160,8 @@ def main() -> None:
     arguments.add_argument("-n", type=int, default=200, help="composites of each way")
     arguments.add_argument("-o", type=Path, default=Path("runs/quality-vs-calls"))
     arguments.add_argument("--student", help="of the model; without one, its ways are left out")
-    arguments.add_argument("--only", nargs="+", help="ways by their names, or all of a kind: early, late")
+    arguments.add_argument("--tiles", help="paints backgrounds; without one, its ways are left out")
+    arguments.add_argument("--only", nargs="+", help="ways by their names, or all of a kind: early, late, painted")
     arguments.add_argument("--table", action="store_true", help="measure what is there")
     arguments.add_argument("--checked", action="store_true", help="only what the checks of generated sets pass")
     given = arguments.parse_args()
@@ -151,27 +171,24 @@ def main() -> None:
         usual = usual_traits(real_objects(given.train), given.model.rpartition(":")[2]) if given.checked else None
         report(out, real_specimens(photographs, SIDE), usual)
         return
-    denoisers = {
-        distilled: Loader().denoiser(model)
-        for distilled, model in ((False, given.model), (True, given.student))
-        if model
-    }
+    names = {"object": given.model, "student": given.student, "tiles": given.tiles}
+    denoisers = {name: Loader().denoiser(model) for name, model in names.items() if model}
     scenes = [*scenes_of([each.image for each in photographs if each.normal], given.n)]
     named = [way for way in WAYS if not given.only or {way.name, way.name.split()[0]} & {*given.only}]
-    ways = [way for way in named if way.distilled in denoisers]
+    ways = [way for way in named if {*way.models} <= {*denoisers}]
     for done in range(0, given.n, BLOCK):
         for way in ways:
-            extend(out / f"{way.name}.npz", way, denoisers[way.distilled], scenes[: done + BLOCK])
+            extend(out / f"{way.name}.npz", way, [denoisers[name] for name in way.models], scenes[: done + BLOCK])
 
 
-def extend(path: Path, way: Way, denoiser: Denoiser, scenes: Sequence[Scene]) -> None:
+def extend(path: Path, way: Way, denoisers: Sequence[Denoiser], scenes: Sequence[Scene]) -> None:
     """Compose the scenes that a way lacks, and keep them beside those that it has."""
     held = {name: np.load(path)[name] for name in np.load(path)} if path.exists() else {}
     have = len(held.get("mask", ()))
     if have >= len(scenes):
         return
     start = process_time()
-    found = composed(way, denoiser, scenes, have)
+    found = composed(way, denoisers, scenes, have)
     seconds = held.pop("seconds", 0.0) + process_time() - start
     whole = {name: np.concatenate([held[name], each]) if held else each for name, each in found.items()}
     np.savez_compressed(path, **whole, seconds=seconds)
@@ -193,13 +210,27 @@ def scenes_of(images: Sequence[np.ndarray], count: int) -> Iterator[Scene]:
         yield Scene(image[y : y + SCENE, x : x + SCENE], (corner[0], corner[1]))
 
 
-def composed(way: Way, denoiser: Denoiser, scenes: Sequence[Scene], first: int) -> dict[str, np.ndarray]:
-    """Images, masks and twins (n, SIDE, SIDE) of the boxes of scenes from number `first` on.
+def composed(way: Way, denoisers: Sequence[Denoiser], scenes: Sequence[Scene], first: int) -> dict[str, np.ndarray]:
+    """Images, masks and twins (n, SIDE, SIDE) of the boxes of scenes from number `first` on; painted ones lack twins.
 
-    TOGETHER scenes lie side by side on a canvas, as one batch.
+    TOGETHER scenes are one batch: photographs lie side by side on a canvas.
     """
-    found = [_canvas(way, denoiser, scenes[i : i + TOGETHER], i) for i in range(first, len(scenes), TOGETHER)]
+    parts = (range(i, min(i + TOGETHER, len(scenes))) for i in range(first, len(scenes), TOGETHER))
+    if way.painted:
+        found = [_painted(way, denoisers, numbers) for numbers in parts]
+    else:
+        found = [_canvas(way, denoisers[0], [scenes[i] for i in numbers], numbers[0]) for numbers in parts]
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
+def _painted(way: Way, denoisers: Sequence[Denoiser], numbers: Sequence[int]) -> dict[str, np.ndarray]:
+    tiles, thing = denoisers
+    regions = [BoxRegion(tiles, None, "tile"), BoxRegion(thing, Box(0, 0, SIDE, SIDE), "object", 1, way.listening[0])]
+    samples = [*composer_of(way, regions).compose(numbers).samples(numbers)]
+    return {
+        "image": np.stack([grey(each.image) for each in samples]),
+        "mask": np.stack([each.index.numpy() > 0 for each in samples]),
+    }
 
 
 def _canvas(way: Way, denoiser: Denoiser, scenes: Sequence[Scene], number: int) -> dict[str, np.ndarray]:
@@ -288,9 +319,9 @@ def again(values: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) ->
 def passing(held: Mapping[str, np.ndarray], usual: Limits) -> np.ndarray:
     """Which composites (n,) pass the checks of generated sets; the sides of a box lie within its scene."""
     least = GenerateConfig.model_fields["min_contrast"].default
-    image, twin = (_padded(held[name])[:, None] / 127.5 - 1 for name in ("image", "twin"))
+    image, twin = (_padded(held[name])[:, None] / 127.5 - 1 if name in held else None for name in ("image", "twin"))
     index, boxes = _padded(held["mask"]).byte(), (Box(1, 1, SIDE, SIDE),)
-    shots = (Shot(image[i], index[i], boxes, True, twin[i]) for i in range(len(index)))
+    shots = (Shot(image[i], index[i], boxes, True, None if twin is None else twin[i]) for i in range(len(index)))
     return np.array([not flags_of(shot, 1, least, usual) for shot in shots])
 
 
@@ -308,8 +339,8 @@ def row(
     if usual is not None:
         kept = passing(held, usual)
         held = {name: each[kept] for name, each in held.items()}
-    found = specimens(held["image"], held["mask"], held["twin"])
-    values = measured(found)
+    found = specimens(held["image"], held["mask"], held.get("twin", [None] * len(held["mask"])))
+    values = {name: each for name, each in measured(found).items() if len(each)}
     faint = float(np.quantile(np.abs(theirs["contrast"]), 0.05))
     runs, n = again(values, theirs), len(held["mask"])
     shares = 1 - len(found) / n, float((np.abs(values["contrast"]) < faint).mean())
@@ -322,7 +353,7 @@ def row(
         "told apart": told_apart(found, real, True).value,
         "means": {name: float(each.mean()) for name, each in values.items()},
         "distances": {
-            **{name: distance(name, values[name], theirs[name]) for name in JUDGED},
+            **{name: distance(name, each, theirs[name]) for name, each in values.items()},
             **dict(zip(SHARES, shares, strict=True)),
         },
         "spreads": {
@@ -361,8 +392,7 @@ def yardstick_of(rows: Sequence[dict[str, object]]) -> dict[str, object]:
 def judged(found: dict[str, object], yardstick: dict[str, object]) -> dict[str, float]:
     """The figures that are further from real ones than the yardstick's by more than two spreads, and by how many."""
     ours, base, spreads = found["distances"], yardstick["distances"], yardstick["spreads"]
-    names = (*JUDGED, *SHARES)
-    more = {name: (ours[name] - base[name]) / max(spreads[name], LEAST) for name in names}  # type: ignore[index]
+    more = {name: (value - base[name]) / max(spreads[name], LEAST) for name, value in ours.items()}  # type: ignore
     return {name: value for name, value in more.items() if value > 2}
 
 
@@ -380,7 +410,8 @@ def report(out: Path, real: Sequence[Specimen], usual: Limits | None) -> None:
         each["worse"] = judged(each, yardstick)
         print(line(each))
         if each is yardstick:
-            spreads = " | ".join(f"({each['spreads'][name]:.2f})" for name in JUDGED)  # type: ignore[index]
+            held = each["spreads"]
+            spreads = " | ".join(f"({held[name]:.2f})" if name in held else "" for name in JUDGED)  # type: ignore
             often, most = each["by chance"]  # type: ignore[misc]
             chance = f"a run of the same fails in {often:.0%}, and by more than {most:.1f} in 5%"  # type: ignore[has-type]
             print(f"| its spread | | | | | | | | {spreads} | {chance} |")
@@ -389,12 +420,13 @@ def report(out: Path, real: Sequence[Specimen], usual: Limits | None) -> None:
             print("{}: masks of one state overlap by {:.2f}, of two by {:.2f}".format(each["name"], *each["alike"]))  # type: ignore[misc]
     write_atomically(out / "quality.json", json.dumps(rows, indent=1).encode())
     print(write_png(out / "curve.png", curve(rows, SHOWN if usual is None else SHOWN_CHECKED)))
-    print(write_png(out / "side-by-side.png", side_by_side(out)))
+    if (picture := side_by_side(out)) is not None:
+        print(write_png(out / "side-by-side.png", picture))
 
 
 def line(each: dict[str, object]) -> str:
     means, distances = each["means"], each["distances"]
-    cells = [f"{means[name]:.3g} ({distances[name]:.2f})" for name in JUDGED]  # type: ignore[index]
+    cells = [f"{means[name]:.3g} ({distances[name]:.2f})" if name in means else "" for name in JUDGED]  # type: ignore
     start = [*map(str, (each["name"], each["calls"], each["composites"]))]
     start += [f"{each['passing']:.2f}", f"{each['seconds']:.2f}"]
     shares = [*(f"{distances[name]:.2f}" for name in SHARES), f"{each['told apart']:.2f}"]  # type: ignore[index]
@@ -436,9 +468,11 @@ def curve(rows: Sequence[dict[str, object]], shown: Sequence[str]) -> Image.Imag
     return whole
 
 
-def side_by_side(out: Path) -> Image.Image:
-    """Boxes of the same scenes by some ways, a row for each, below the photographs."""
+def side_by_side(out: Path) -> Image.Image | None:
+    """Boxes of the same scenes by some ways, a row for each, below the photographs; None where there are none."""
     held = {way: np.load(path) for way in BESIDE if (path := out / f"{way.name}.npz").exists()}
+    if not held:
+        return None
     rows = {"the photographs": next(iter(held.values()))["twin"]}
     rows |= {f"{way.name}: {way.calls} calls": each["image"] for way, each in held.items()}
     tiles = [enlarge(Image.fromarray(image), 128) for images in rows.values() for image in images[:COLUMNS]]
@@ -450,9 +484,11 @@ def dot(draw: ImageDraw.ImageDraw, x: float, y: float, colour: tuple[int, int, i
 
 
 def panel(rows: Sequence[dict[str, object]], name: str, title: str) -> Image.Image:
-    """One figure's distance from real ones over calls, on a logarithmic axis from 10 to 400."""
+    """One figure's distance from real ones over calls, on a logarithmic axis from 10 to 400; empty where undefined."""
     picture = Image.new("RGB", PANEL, "white")
     draw = ImageDraw.Draw(picture)
+    if name not in rows[0]["distances"]:  # type: ignore[operator]
+        return picture
     distances = [each["distances"][name] for each in rows]  # type: ignore[index]
     first = yardstick_of(rows)
     base, wide = first["distances"][name], 2 * first["spreads"][name]  # type: ignore[index]
