@@ -2,9 +2,12 @@
 
 import json
 import lzma
+import os
 import re
 import runpy
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import click
@@ -92,19 +95,36 @@ def test_published_experiments_can_be_read(repo, name, least):
     assert len(read_experiment(repo / f"benchmarks/magnetic-tile/{name}.toml").rows) > least
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="a script of bash makes the sets")
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_published_sets_have_commands_that_are_understood(repo, tmp_path, monkeypatch, name):
-    (tmp_path / "data/train/MT_Free").mkdir(parents=True)
-    (tmp_path / "data/five").mkdir()
-    for data in ("published", "swapped"):
-        (tmp_path / data / "train/MT_Free").mkdir(parents=True)
+def test_published_sets_are_made_by_commands_that_are_understood(repo, tmp_path, monkeypatch, name):
+    folder = repo / "benchmarks/magnetic-tile"
+    script = Path(shutil.copy(folder / "sets.sh", tmp_path))
+    for train in ("data/train", "swapped/train", "published/train"):
+        (tmp_path / train / "MT_Free").mkdir(parents=True)
+    for kind in ("MT_Blowhole", "MT_Break"):
+        pictures = tmp_path / "data/train" / kind / "Imgs"
+        pictures.mkdir(parents=True)
+        for picture in re.findall(r"exp\d_num_\d+", script.read_text()):
+            (pictures / f"{picture}.jpg").touch()
+    stand_in = tmp_path / "bin/dmix"
+    stand_in.parent.mkdir()
+    stand_in.write_text('#!/bin/sh\necho "$*"\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}")
+    done = subprocess.run(["bash", script, name], capture_output=True, text=True, check=True)
     monkeypatch.chdir(tmp_path)
-    text = (repo / f"benchmarks/magnetic-tile/{name}.toml").read_text(encoding="utf-8")
-    lines = re.sub(r"\\\n# +", "", text)
-    generate = main.get_command(click.Context(main), "generate")
-    assert generate is not None
-    made = [generate.make_context("generate", shlex.split(words)) for words in re.findall("dmix generate (.*)", lines)]
-    assert {context.params["out"].name for context in made} == {*re.findall('folder = "sets/(.*?)"', text)}
+    made = [understood(shlex.split(line)) for line in done.stdout.splitlines()]
+    sets = {str(context.params["out"]) for context in made if context.info_name == "generate"}
+    assert sets == {*re.findall('folder = "(.*?)"', (folder / f"{name}.toml").read_text(encoding="utf-8"))}
+
+
+def understood(words):
+    """The context of the command that these words name."""
+    command = main
+    while isinstance(command, click.Group):
+        command = command.get_command(click.Context(command), words.pop(0))
+    return command.make_context(command.name, words)
 
 
 @pytest.mark.parametrize(
