@@ -142,12 +142,8 @@ WAYS = [
     Way("painted 250", LATE, 250, TailResampling(10, 2), painted=True),
     Way("painted 100", LATE, 100, TailResampling(5, 1), painted=True),
     Way("painted 50", LATE, 50, TailResampling(3, 1), painted=True),
-    Way("painted 100 early", EARLY, 100, TailResampling(5, 1), painted=True),
-    Way("painted 50 early", EARLY, 50, TailResampling(3, 1), painted=True),
     Way("painted 20 early", EARLY, 20, TailResampling(1, 1), painted=True),
-    Way("painted 30 ddim early", EARLY, 30, TailResampling(2, 1), never(Ddim), painted=True),
     Way("painted 20 ddim early", EARLY, 20, TailResampling(1, 1), never(Ddim), painted=True),
-    Way("painted 20+15 ddim early", EARLY, 100, few(100, 20), Ddim(), painted=True),
     Way("painted 10+8 ddim early", EARLY, 50, few(50, 10), Ddim(), painted=True),
     Way("painted 10+8 ddim", LATE, 50, few(50, 10), Ddim(), painted=True),
 ]

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-kind=$1
+kind=${1:?expected the name of an experiment}
 shift
 train=data/train place=() sets="ddim ancestral"
 case "$kind" in
@@ -32,17 +32,18 @@ make() { # SET ARGUMENT...
 }
 
 learn() { # FOLDER background|object DATA ARGUMENT...
-    [ -f "$1/training/finished.json" ] || dmix train "$2" "$3" -o "$1" --size 64x64 --batch-size 16 --learning-rate 1e-3 --warmup 50 --decay none \
-        --ema-decay 0.999 --flips both "${@:4}"
+    [ -f "$1/training/finished.json" ] || dmix train "$2" "$3" -o "$1" --size 64x64 --batch-size 16 \
+        --learning-rate 1e-3 --warmup 50 --decay none --ema-decay 0.999 --flips both "${@:4}"
 }
 
-both=(--classes blowhole,break --large-objects parts --gain 0.7 1.4)
+objects=(--large-objects parts --gain 0.7 1.4)
+both=(--classes blowhole,break "${objects[@]}")
 case "$kind" in
     *-swapped) # models that have seen none of what this fold holds out
         learn other-tiles background swapped/train/MT_Free --prediction v --steps 1500
         learn other-defects object swapped/train --init other-tiles --steps 4800 "${both[@]}"
         ;;
-    published) learn four object published/train --init tiles --classes break --large-objects parts --gain 0.7 1.4 --steps 1200 ;;
+    published) learn four object published/train --init tiles --steps 1200 --classes break "${objects[@]}" ;;
 esac
 
 # A model of five pictures of each class, those that `real = 5` takes.

@@ -209,7 +209,7 @@ def test_wherever_the_end_of_a_training_is_cut_off_the_next_start_makes_up_for_i
     assert {"training/preview-00000002.png", "training/memorisation.json", "training/finished.json"} < set(expected)
     assert len(expected["metrics"]) == 1
     assert len(operations) > 60
-    for number in range(1, len(operations) + 1, 1 if "DMIX_FUZZ" in os.environ else 9):
+    for number in range(1, len(operations) + 1, 1 if "DMIX_FUZZ" in os.environ else 5):
         out = tmp_path / "cut-off"
         shutil.copytree(tmp_path / "begun", out)
         with killed_at(number):

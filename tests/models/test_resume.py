@@ -130,9 +130,7 @@ def test_wherever_saving_is_cut_off_there_is_a_checkpoint_and_a_state(tmp_path, 
         for path in (out / "training").glob("state-*"):
             assert sorted(file.name for file in path.iterdir()) == ["network.safetensors", "state.json"]
         clear_scratch(out / "training")
-        remove_states(
-            out / "training", state.step, keep=1
-        )  # as a training does that goes on, and may have no more to do
+        remove_states(out / "training", state.step, keep=1)  # by a training that goes on, if only to end
         assert [path.name for path in (out / "training").iterdir()] == [f"state-{state.step:08d}"]
         save(out, model, 2)
         assert scratch(out) == []
