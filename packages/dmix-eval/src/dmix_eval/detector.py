@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from dmix_models.doubling import conv_of_doubled
 
 WIDTHS = (16, 32, 64, 128)
 """Channels at each scale, from the finest; 0.44 million parameters."""
@@ -21,7 +24,7 @@ class Detector(nn.Module):
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         self.down = nn.ModuleList(map(_twice, (1, *widths[:-1]), widths))
-        self.up = nn.ModuleList(_convolution(fine + coarse, fine) for fine, coarse in pairwise(widths))
+        self.up = nn.ModuleList(Joining(*_convolution(fine + coarse, fine)) for fine, coarse in pairwise(widths))
         self.out = nn.Conv2d(widths[0], 1, 1)
 
     @property
@@ -36,7 +39,7 @@ class Detector(nn.Module):
             kept.append(block(F.max_pool2d(kept[-1], 2)))
         x = kept.pop()
         for block in reversed(self.up):
-            x = block(torch.cat([F.interpolate(x, scale_factor=2.0), kept.pop()], 1))
+            x = block(x, kept.pop())
         with torch.autocast(x.device.type, enabled=False):  # logits of 8 bits would tie
             logits: Tensor = self.out(x.float())
         return logits
@@ -49,6 +52,16 @@ def _twice(before: int, after: int) -> nn.Sequential:
 def _convolution(before: int, after: int) -> nn.Sequential:
     convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
+
+
+class Joining(nn.Sequential):
+    """A block over what comes from below, doubled in its sides, and beside it what was kept on the way down."""
+
+    def forward(self, coarse: Tensor, kept: Tensor) -> Tensor:  # type: ignore[override]
+        convolution, norm, activation = self
+        of_coarse, of_kept = cast(nn.Conv2d, convolution).weight.split([coarse.shape[1], kept.shape[1]], 1)
+        x = conv_of_doubled(coarse, of_coarse) + F.conv2d(kept, of_kept, padding=1)
+        return cast(Tensor, activation(norm(x)))
 
 
 class Timed(nn.Module):

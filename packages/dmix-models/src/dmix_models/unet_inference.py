@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Size, Tensor, nn
 
+from .doubling import DoublingConv, spread
 from .unet_layers import Attention, Downsample, ResBlock, Stage, Upsample, folded, split
 
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
@@ -167,7 +168,7 @@ class Layers:
             case Downsample():
                 return Resampling(module.op)
             case Upsample():
-                return Resampling(module.conv, module.enlarge)
+                return Resampling(module.conv)
             case _:
                 return Resampling(cast(nn.Conv2d, module))
 
@@ -193,23 +194,30 @@ class Residual:
     """A residual block."""
 
     def __init__(self, module: ResBlock) -> None:
-        norm, _, conv = module.in_layers
+        norm, before, conv = module.in_layers
         self.norm = Norm(cast(nn.GroupNorm, norm))
-        self.conv = Convolution(cast(nn.Conv2d, conv))
+        self.before = moved(cast(nn.Sequential, before)[1])
+        self.conv = convolution(cast(nn.Conv2d, conv))
         self.last = Convolution(cast(nn.Conv2d, module.out_layers[3]))
         skip = module.skip_connection
         self.skip = Convolution(skip) if isinstance(skip, nn.Conv2d) else None
-        self.resample = None if isinstance(module.resample, nn.Identity) else module.resample
+        self.resample = moved(module.resample)
 
     def __call__(self, x: Tensor, fresh: bool, norms: Iterator[Normalise]) -> Tensor:
         h = silu_(self.norm(x))
+        if self.before:
+            h = self.before(h)
         if self.resample:
-            h, x, fresh = self.resample(h), self.resample(x), True
+            x, fresh = self.resample(x), True
         h = self.conv(h)  # what was before is free from here on, and its memory still in the cache
         h = silu_(next(norms)(h))
         if self.skip:
             x, fresh = self.skip(x), True
         return self.last.plus(h, x, fresh)
+
+
+def moved(module: nn.Module) -> nn.Module | None:
+    return None if isinstance(module, nn.Identity) else module
 
 
 class SelfAttention:
@@ -224,17 +232,38 @@ class SelfAttention:
 
 
 class Resampling:
-    """A convolution, of an image that may be enlarged first."""
+    """A convolution by itself, which may change the sides."""
 
-    def __init__(self, module: nn.Conv2d, enlarge: Callable[[Tensor], Tensor] | None = None) -> None:
-        self.conv, self.enlarge = Convolution(module), enlarge
+    def __init__(self, module: nn.Conv2d) -> None:
+        self.conv = convolution(module)
 
     def __call__(self, x: Tensor, fresh: bool, norms: Iterator[Normalise]) -> Tensor:
-        return self.conv(self.enlarge(x) if self.enlarge else x)
+        return self.conv(x)
 
 
 def silu_(x: Tensor) -> Tensor:
     return F.silu(x, inplace=True)
+
+
+def convolution(module: nn.Conv2d) -> Callable[[Tensor], Tensor]:
+    return Doubling(module) if isinstance(module, DoublingConv) else Convolution(module)
+
+
+class Doubling:
+    """A convolution of the doubled image as a transposed one, its weights packed for the input's shape."""
+
+    def __init__(self, module: DoublingConv) -> None:
+        self.weight = spread(module.weight.detach())
+        self.bias = None if module.bias is None else module.bias.detach()
+        self._packed: dict[Size, Tensor] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        moves: tuple[Any, ...] = [1, 1], [0, 0], [2, 2], [1, 1], 1  # padding, output's, stride, dilation, groups
+        if x.shape not in self._packed:
+            pack = torch.ops.mkldnn._reorder_convolution_transpose_weight
+            self._packed[x.shape] = pack(self.weight, *moves, list(x.shape))
+        convolve = torch.ops.mkldnn._convolution_transpose_pointwise.default
+        return cast(Tensor, convolve(x, self._packed[x.shape], self.bias, *moves, "none", [], None))
 
 
 class Convolution:

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .doubling import DoublingConv
+
 QkvOrder = Literal["legacy", "new"]
 
 # guided-diffusion's two orders of the 3C channels that the attention's projection makes
@@ -60,7 +62,12 @@ class ResBlock(nn.Module):
     def __init__(self, config: LayerConfig, width: int, out: int, resample: nn.Module | None = None) -> None:
         super().__init__()
         self.resample = resample or nn.Identity()
-        self.in_layers = nn.Sequential(norm(config, width), nn.Sequential(SiLU(), self.resample), conv3x3(width, out))
+        doubles = isinstance(resample, nn.Upsample)  # then the convolution does, too
+        self.in_layers = nn.Sequential(
+            norm(config, width),
+            nn.Sequential(SiLU(), nn.Identity() if doubles else self.resample),
+            DoublingConv(width, out) if doubles else conv3x3(width, out),
+        )
         self.emb_layers = nn.Sequential(  # the first is SiLU, which UNet.forward does once for all blocks
             nn.Identity(), nn.Linear(4 * config.model_channels, 2 * out if config.scale_shift_norm else out)
         )
@@ -132,14 +139,10 @@ class Upsample(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = conv3x3(width, width)
+        self.conv = DoublingConv(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(self.enlarge(x))
-
-    @staticmethod
-    def enlarge(x: Tensor) -> Tensor:
-        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return self.conv(x)
 
 
 def downsample(config: LayerConfig, width: int) -> nn.Module:
