@@ -328,14 +328,16 @@ def _padded(pictures: np.ndarray) -> torch.Tensor:
 
 def row(
     way: Way, path: Path, real: Sequence[Specimen], theirs: Mapping[str, np.ndarray], usual: Limits | None
-) -> dict[str, object]:
-    """All figures of a way, or of what passes the checks by what is usual."""
+) -> dict[str, object] | None:
+    """All figures of a way, or of what passes the checks by what is usual; None where no object is left."""
     held = dict(np.load(path))
     made, seconds = len(held["mask"]), float(held.pop("seconds"))
     if usual is not None:
         kept = passing(held, usual)
         held = {name: each[kept] for name, each in held.items()}
     found = specimens(held["image"], held["mask"], held.get("twin", [None] * len(held["mask"])))
+    if not found:
+        return None
     values = {name: each for name, each in measured(found).items() if len(each)}
     faint = float(np.quantile(np.abs(theirs["contrast"]), 0.05))
     runs, n = again(values, theirs), len(held["mask"])
@@ -395,7 +397,13 @@ def judged(found: dict[str, object], yardstick: dict[str, object]) -> dict[str, 
 def report(out: Path, real: Sequence[Specimen], usual: Limits | None) -> None:
     """Print the table, and write it with the curve."""
     theirs = measured([*real])
-    rows = [row(way, path, real, theirs, usual) for way in WAYS if (path := out / f"{way.name}.npz").exists()]
+    there = [way for way in WAYS if (out / f"{way.name}.npz").exists()]
+    found = {way.name: row(way, out / f"{way.name}.npz", real, theirs, usual) for way in there}
+    rows = [each for each in found.values() if each is not None]
+    if without := [name for name, each in found.items() if each is None]:
+        print(f"Left out, since no object is left to measure: {', '.join(without)}.")
+    if not rows:
+        return
     print("| way | calls | n | passing | s | unseen | erased | told apart | " + " | ".join(JUDGED) + " | worse |")
     print("|---" * (len(JUDGED) + 9) + "|")
     real_means = " | ".join(f"{theirs[name].mean():.3g}" if len(theirs[name]) else "" for name in JUDGED)
