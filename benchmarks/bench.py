@@ -62,12 +62,11 @@ def rows(section: str, case: str, ways: Mapping[str, Way], seconds: float, image
 # ---- networks -------------------------------------------------------------------------------------------------
 
 
-def backends(compiled: bool) -> dict[str, tuple[Backend, str]]:
+def backends(bfloat16: bool, compiled: bool) -> dict[str, tuple[Backend, str]]:
     """Backends and arithmetics of our network by their names."""
-    found: dict[str, tuple[Backend, str]] = {
-        "dmix": (Eager(), "float32"),
-        "dmix, bfloat16": (Eager(), "bfloat16"),
-    }
+    found: dict[str, tuple[Backend, str]] = {"dmix": (Eager(), "float32")}
+    if bfloat16:
+        found["dmix, bfloat16"] = Eager(), "bfloat16"
     if find_spec("dmix_onnx"):
         from dmix_onnx import OnnxRuntime
 
@@ -85,7 +84,7 @@ def forward(given: argparse.Namespace) -> Iterator[Row]:
         channels = network.config.in_channels
         made = {
             key: backend(network, Inputs(channels, (side, side), 0, torch.device("cpu"), dtype))
-            for key, (backend, dtype) in backends(given.compile).items()
+            for key, (backend, dtype) in backends(given.bfloat16, given.compile).items()
         }
         for batch in given.batches:
             x = torch.randn(batch, channels, side, side)
@@ -200,7 +199,8 @@ def training(given: argparse.Namespace) -> Iterator[Row]:
     batch = 16
     for name in BUNDLED:
         ways: dict[str, Way] = {}
-        for way, dtype in ((DIFFUSERS, "float32"), ("dmix", "float32"), ("dmix, bfloat16", "bfloat16")):
+        half = [("dmix, bfloat16", "bfloat16")] if given.bfloat16 else []
+        for way, dtype in ((DIFFUSERS, "float32"), ("dmix", "float32"), *half):
             network, side = ours(name)
             trained: nn.Module = theirs(network, side) if way == DIFFUSERS else network
             ways[way] = step(trained.requires_grad_(True), batch, side, dtype)
@@ -235,6 +235,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=[*SECTIONS])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS, help="of the section forward")
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES, help="of the section forward")
+    parser.add_argument(
+        "--no-bfloat16",
+        dest="bfloat16",
+        action="store_false",
+        help="where the processor lacks it it is seven times slower",
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile too, which takes minutes to start")
     parser.add_argument("--json", type=Path, default=Path("runs/bench.json"))
     given = parser.parse_args()

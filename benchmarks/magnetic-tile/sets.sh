@@ -46,14 +46,17 @@ case "$kind" in
     published) learn four object published/train --init tiles --steps 1200 --classes break "${objects[@]}" ;;
 esac
 
-# A model of five pictures of each class, those that `real = 5` takes.
+# A model of five pictures of each class, those that `real = 5` takes. It is here, in float16, since it takes 15 to 45
+# minutes; where its folder is removed, it is trained again.
 learn_five() {
     local blowholes="exp1_num_322605 exp3_num_291038 exp5_num_9549 exp5_num_262654 exp6_num_40515"
     local breaks="exp2_num_116961 exp3_num_77583 exp3_num_320689 exp5_num_284552 exp6_num_194304"
     mkdir -p data/five/MT_Blowhole/Imgs data/five/MT_Break/Imgs
     for name in $blowholes; do cp "data/train/MT_Blowhole/Imgs/$name".* data/five/MT_Blowhole/Imgs; done
     for name in $breaks; do cp "data/train/MT_Break/Imgs/$name".* data/five/MT_Break/Imgs; done
-    learn five object data/five --init tiles --steps 1800 "${both[@]}"
+    if [ ! -d five ] || [ -d five/training ]; then
+        learn five object data/five --init tiles --steps 1800 "${both[@]}"
+    fi
 }
 
 (($#)) || set -- $sets
