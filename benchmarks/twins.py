@@ -89,8 +89,9 @@ def products(network: UNet, x: Tensor, times: Tensor) -> Callable[[], None]:
     Images are enlarged before they are convolved, as elsewhere, so that the floor is of all implementations.
     """
     enlarged_first = patch.object(doubling, "transposes", return_value=False)
+    # inference mode hides what a call is of
     with torch.inference_mode(False), torch.no_grad(), enlarged_first, Recorder() as recorder:
-        network(x.clone(), times.clone())  # inference mode hides what a call is of
+        network(x.clone(), times.clone())
     if not recorder.calls:
         raise RuntimeError("no convolution of the network was seen; torch calls them by another name")
 

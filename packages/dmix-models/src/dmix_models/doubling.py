@@ -50,6 +50,7 @@ def transposes(x: Tensor) -> bool:
     return (
         x.is_cpu
         and x.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
         and not (torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
     )
