@@ -239,7 +239,7 @@ def main() -> None:
         "--no-bfloat16",
         dest="bfloat16",
         action="store_false",
-        help="leave it out: it is seven times slower where the processor lacks it",
+        help="leave it out: it is seven to ten times slower where the processor lacks it",
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile too, which takes minutes to start")
     parser.add_argument("--json", type=Path, default=Path("runs/bench.json"))

@@ -18,8 +18,8 @@ class DoublingConv(nn.Conv2d):
 def conv_of_doubled(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A 3x3 convolution of `x` in doubled sides, by nearest neighbours, padded by zeros.
 
-    In float32 on a CPU it is a transposed convolution, which takes half the time, and a third with gradients; bfloat16,
-    other devices and exported graphs enlarge the image first. Results agree but for rounding.
+    In float32 on a CPU it is a transposed convolution, which takes about half the time; bfloat16, other devices and
+    exported graphs enlarge the image first. Results agree but for rounding.
 
     Args:
         x: (B, C, h, w).
@@ -46,7 +46,7 @@ def spread(weight: Tensor) -> Tensor:
 
 
 def transposes(x: Tensor) -> bool:
-    """Whether `conv_of_doubled` is a transposed convolution for this image."""
+    """Whether `conv_of_doubled` is a transposed convolution for this image: float32 by oneDNN, in no other graph."""
     return (
         x.is_cpu
         and x.dtype == torch.float32

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Size, Tensor, nn
 
-from .doubling import DoublingConv, spread
+from .doubling import DoublingConv, spread, transposes
 from .unet_layers import Attention, Downsample, ResBlock, Stage, Upsample, folded, split
 
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
@@ -65,12 +65,10 @@ class UNetInference:
     def _is_for(self, x: Tensor, times: Tensor) -> bool:
         return (
             AVAILABLE
-            and bool(torch.backends.mkldnn.enabled)
-            and x.is_cpu
-            and x.dtype == torch.float32
+            and transposes(x)  # as the module then does, too
             and self._weight.is_cpu
             and len(times) == 1
-            and not (torch.is_grad_enabled() or self.network.training or torch.is_autocast_enabled("cpu"))
+            and not (torch.is_grad_enabled() or self.network.training)
         )
 
     @property
