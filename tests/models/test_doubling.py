@@ -47,3 +47,9 @@ def test_it_transposes_in_float32_alone(monkeypatch):
     assert conv.double()(x.double()).shape == (1, 4, 6, 6)
     with torch.autocast("cpu", torch.bfloat16):
         assert conv.float()(x).dtype == torch.bfloat16
+
+
+def test_it_compiles_whole():
+    conv, x = DoublingConv(4, 4), torch.randn(1, 4, 3, 3)
+    compiled = torch.compile(conv, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x), conv(x))

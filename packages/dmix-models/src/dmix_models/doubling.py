@@ -47,10 +47,12 @@ def spread(weight: Tensor) -> Tensor:
 
 def transposes(x: Tensor) -> bool:
     """Whether `conv_of_doubled` is a transposed convolution for this image: float32 by oneDNN, in no other graph."""
+    if torch.compiler.is_compiling():  # asked first, since the compiler can't follow what oneDNN is asked below
+        return False
     return (
         x.is_cpu
         and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
-        and not (torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
     )
