@@ -201,6 +201,7 @@ def test_wherever_the_end_of_a_training_is_cut_off_the_next_start_makes_up_for_i
     tmp_path, small, crops, monkeypatch, killed_at
 ):
     monkeypatch.setattr(checkpoint, "check_sum", lambda _: "")
+    monkeypatch.setattr(closing, "CROPS", 8)
     list(islice(train(small, CONFIG, crops, tmp_path / "begun"), 1))
     shutil.copytree(tmp_path / "begun", tmp_path / "whole")
     with killed_at(None) as operations:
@@ -209,7 +210,9 @@ def test_wherever_the_end_of_a_training_is_cut_off_the_next_start_makes_up_for_i
     assert {"training/preview-00000002.png", "training/memorisation.json", "training/finished.json"} < set(expected)
     assert len(expected["metrics"]) == 1
     assert len(operations) > 60
-    for number in range(1, len(operations) + 1, 1 if "DMIX_FUZZ" in os.environ else 5):
+    for number, change in enumerate(operations, 1):
+        if change not in ("replace", "rename", "unlink") and "DMIX_FUZZ" not in os.environ:
+            continue  # between those only files under temporary names differ
         out = tmp_path / "cut-off"
         shutil.copytree(tmp_path / "begun", out)
         with killed_at(number):
