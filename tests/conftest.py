@@ -39,6 +39,14 @@ def tree():
     }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unflushed():
+    """Nothing is flushed to disk: that takes milliseconds a file, and no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which fails as well where there is no such file
+        yield
+
+
 class Killed(BaseException):
     """What a process that was killed cannot catch."""
 
@@ -75,7 +83,6 @@ def killed_at(monkeypatch):
             for name in ("open", "mkdir", "rename", "replace", "chmod", "unlink", "rmdir"):
                 patch.setattr(os, name, counted(getattr(os, name), name))
             patch.setattr(io, "open", counted(io.open, "io.open"))
-            patch.setattr(os, "fsync", lambda _: None)  # which takes its time, and leaves the files as they are
             with nullcontext() if number is None else pytest.raises(Killed):
                 yield done
 
