@@ -42,6 +42,19 @@ def ours(generated):
     return generated_specimens(generated_photographs(generated), 48)
 
 
+@pytest.fixture(scope="module")
+def against(generated, tmp_path_factory):
+    """A set, and the same one by another path that ends in the same name."""
+    again = tmp_path_factory.mktemp("again") / generated.name
+    again.symlink_to(generated)
+    return [generated, again]
+
+
+@pytest.fixture(scope="module")
+def found(generated, real, against):
+    return evaluate(generated, real / "train", ("blowhole",), 48, against=against)
+
+
 def test_contrast_has_a_sign(dark):
     assert figure("contrast", dark) == pytest.approx(-60)
     assert figure("contrast", replace(dark, image=dark.twin + 60 * dark.mask)) == pytest.approx(60)
@@ -130,7 +143,8 @@ def test_pasted_objects_belong_to_the_tile_they_were_cut_from(real):
 
 
 def test_the_command_writes_table_json_and_page(generated, real, tmp_path):
-    words = ["evaluate", generated, "--real", real / "train", "--classes", "blowhole", "--side", 48, "-o", tmp_path]
+    words = ["evaluate", generated, "--real", real / "train", "--classes", "blowhole", "--side", 48]
+    words += ["--against", generated, "-o", tmp_path]
     done = CliRunner().invoke(main, list(map(str, words)))
     assert done.exit_code == 0, done.output
     assert {"erased share", "contrast", "objects told apart"} <= {
@@ -138,6 +152,7 @@ def test_the_command_writes_table_json_and_page(generated, real, tmp_path):
     }
     record = json.loads((tmp_path / "evaluation.json").read_text())
     assert record["objects"] == 12
+    assert [*record["references"]] == ["copy-paste", generated.name]
     assert record["figures"]["contrast"]["mean"]["value"] == pytest.approx(-70, abs=8)
     assert record["figures"]["twin AUROC"]["real_mean"]["value"] is None
     page = (tmp_path / "evaluation.html").read_text()
@@ -145,23 +160,19 @@ def test_the_command_writes_table_json_and_page(generated, real, tmp_path):
     assert page.count("data:image/png") == len(FIGURES) + 1
 
 
-def test_a_set_measured_beside_itself_has_the_same_figures_twice(generated, real):
-    found = evaluate(generated, real / "train", ("blowhole",), 48, against=[generated])
-    assert [*found.references] == ["copy-paste", generated.name]
-    record = found.record()
-    assert record["references"][generated.name] == {name: record[name] for name in ("objects", "erased", "figures")}
+def test_a_set_measured_beside_itself_has_the_same_figures_twice(found, generated):
+    record, name = found.record(), str(generated)
+    assert record["references"][name] == {each: record[each] for each in ("objects", "erased", "figures")}
     assert record["references"]["copy-paste"]["figures"] != record["figures"]
-    assert all(each["references"][generated.name] == each["set"] for each in record["sets"].values())
+    assert all(each["references"][name] == each["set"] for each in record["sets"].values())
+
+
+def test_sets_of_one_name_are_told_apart_by_their_paths(found, against):
+    names = ["copy-paste", *map(str, against)]
+    assert [*found.references] == names
     head, *table = rows(found)
-    assert head[-2:] == ("copy-paste", generated.name)
+    assert [*head[-3:]] == names
     assert {len(row) for row in table} == {len(head)}
-
-
-def test_sets_of_one_name_are_told_apart_by_their_paths(generated, real, tmp_path):
-    (tmp_path / generated.name).symlink_to(generated)
-    against = [generated, tmp_path / generated.name]
-    found = evaluate(generated, real / "train", ("blowhole",), 48, against=against)
-    assert [*found.references] == ["copy-paste", *map(str, against)]
 
 
 def test_too_few_real_tiles_are_refused(generated, tmp_path, real):

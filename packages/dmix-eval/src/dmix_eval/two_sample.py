@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,42 +40,58 @@ def background_features(specimen: Specimen) -> NDArray[np.float64]:
     return np.concatenate([grey, spectrum(image), shares])
 
 
+class Judged(NamedTuple):
+    """What was said of each specimen, whether it is ours, and its group."""
+
+    said: NDArray[np.float64]
+    ours: NDArray[np.int_]
+    groups: NDArray[np.str_]
+
+    @property
+    def auroc(self) -> float:
+        return float(roc_auc_score(self.ours, self.said))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of resampled groups."""
+        random, names = np.random.default_rng(0), np.unique(self.groups)
+        members = {name: np.flatnonzero(self.groups == name) for name in names}
+        again = []
+        for _ in range(RESAMPLES):
+            drawn = np.concatenate([members[name] for name in random.choice(names, len(names))])
+            if 0 < self.ours[drawn].sum() < len(drawn):
+                again.append(roc_auc_score(self.ours[drawn], self.said[drawn]))
+        low, high = map(float, np.quantile(again, INTERVAL))
+        return low, high
+
+
 def told_apart(ours: Sequence[Specimen], real: Sequence[Specimen], of_objects: bool) -> Estimate:
     """The AUROC of a logistic regression that has seen neither the groups nor the pictures that it judges.
 
     0.5: it cannot tell them apart, 1: always. The interval is of resampled groups.
     """
-    features = object_features if of_objects else background_features
+    judged = _judged(ours, real, of_objects)
+    return Estimate(judged.auroc, *judged.interval) if judged else NONE
+
+
+def real_told_apart(real: Sequence[Specimen], of_objects: bool) -> Estimate:
+    """The same test between halves of the real groups: the mean, and the lowest and highest."""
+    every = [_judged(*halves(real, seed), of_objects) for seed in range(HALVES)]
+    found = [judged.auroc if judged else NONE.value for judged in every]
+    return Estimate(float(np.mean(found)), min(found), max(found))
+
+
+def _judged(ours: Sequence[Specimen], real: Sequence[Specimen], of_objects: bool) -> Judged | None:
+    """What classifiers that were trained without a group say of it; None where there are too few specimens."""
     if min(len(ours), len(real)) < 2:
-        return NONE
+        return None
+    features = object_features if of_objects else background_features
     values = np.stack([features(each) for each in (*ours, *real)])
     labels = np.repeat([1, 0], [len(ours), len(real)])
     groups = np.array([each.group for each in (*ours, *real)])
-    return _interval(_said(values, labels, groups), labels, groups)
-
-
-def _said(values: NDArray, labels: NDArray, groups: NDArray) -> NDArray[np.float64]:
-    """What a classifier that was trained without a group says of it."""
     folds = StratifiedGroupKFold(min(FOLDS, len(np.unique(groups)), int(np.bincount(labels).min())))
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # folds that lack a class, as few groups have them
         said = cross_val_predict(classifier, values, labels, groups=groups, cv=folds, method="decision_function")
-    return np.asarray(said)
-
-
-def _interval(said: NDArray, labels: NDArray, groups: NDArray) -> Estimate:
-    random, names = np.random.default_rng(0), np.unique(groups)
-    members = {name: np.flatnonzero(groups == name) for name in names}
-    again = []
-    for _ in range(RESAMPLES):
-        drawn = np.concatenate([members[name] for name in random.choice(names, len(names))])
-        if 0 < labels[drawn].sum() < len(drawn):
-            again.append(roc_auc_score(labels[drawn], said[drawn]))
-    return Estimate(float(roc_auc_score(labels, said)), *map(float, np.quantile(again, INTERVAL)))
-
-
-def real_told_apart(real: Sequence[Specimen], of_objects: bool) -> Estimate:
-    """The same test between halves of the real groups: the mean, and the lowest and highest."""
-    found = [told_apart(*halves(real, seed), of_objects).value for seed in range(HALVES)]
-    return Estimate(float(np.mean(found)), min(found), max(found))
+    return Judged(np.asarray(said), labels, groups)
