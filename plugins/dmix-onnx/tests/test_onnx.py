@@ -51,6 +51,12 @@ def models():
     return denoiser, denoiser.with_backend(OnnxRuntime())
 
 
+@pytest.fixture(scope="module")
+def written(models, tmp_path_factory):
+    """The denoiser as a file: the way to a graph takes seconds."""
+    return write_model(models[0], tmp_path_factory.mktemp("written") / "model.onnx")
+
+
 def test_it_keeps_what_a_backend_promises():
     check_backend(OnnxRuntime(threads=1))
 
@@ -104,11 +110,11 @@ def test_a_network_made_for_one_number_of_images_is_refused():
         OnnxRuntime()(Paired(), INPUTS)
 
 
-def test_a_file_has_the_network_and_what_a_sampler_needs(models, tmp_path):
+def test_a_file_has_the_network_and_what_a_sampler_needs(models, written):
     import onnxruntime
 
     plain, _ = models
-    session = onnxruntime.InferenceSession(write_model(plain, tmp_path / "model.onnx"))
+    session = onnxruntime.InferenceSession(written)
     x, times = torch.randn(3, 4, 8, 8), torch.tensor([7])
     (predicted,) = session.run(None, {"x": x.numpy(), "times": times.numpy()})
     assert torch.allclose(torch.from_numpy(predicted), plain.network(x, times), atol=1e-4)
@@ -127,11 +133,11 @@ def test_the_command_says_what_it_wrote_and_what_is_wrong(capsys, tmp_path):
         main(["nobody", str(tmp_path / "model.onnx")])
 
 
-def test_the_readme_samples_without_torch(models, tmp_path):
+def test_the_readme_samples_without_torch(written):
     (code,) = re.findall(
         r"^```python\n(import json.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
-    write_model(models[0], tmp_path / "model.onnx")
     without = "import sys\nsys.modules['torch'] = None\n" + code + "print(image.shape, float(abs(image).max()) <= 1)\n"
-    done = subprocess.run([sys.executable, "-c", without], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-c", without]
+    done = subprocess.run(command, cwd=written.parent, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "(1, 4, 8, 8) True", done.stderr
