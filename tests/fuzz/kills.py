@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 from conftest import install_toys
 
 from dmix_cli.main import main
+from dmix_core.registry import Registry
 
 SIGNALS = [signal.SIGKILL] * 3 + [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
 COMPOSE = "compose --background scene --object thing --steps 12 --jump-length 3 -n 5 --batch-size 2 --plugin listing"
@@ -163,6 +164,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)  # a fork has none of its parent's threads
     for module in ("dmix_cli.commands.compose", "dmix_core.run", "dmix_core.edits", "dmix_models.training_setup"):
         importlib.import_module(module)
+    importlib.import_module("torch._dynamo")  # by every optimizer
+    Registry.load()
     with tempfile.TemporaryDirectory() as name:
         sys.path.insert(0, str(install_toys(Path(name) / "toys")))
         write_discs(Path(name) / "discs")
