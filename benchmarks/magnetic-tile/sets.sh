@@ -76,12 +76,12 @@ for set; do
                 --visible-change 4 --reject
             ;;
         # the paper's settings, 270 calls
-        paper) make paper --preset paper "${photographs[@]}" -n 60 ;;
-        paper-tiles) make paper-tiles --preset paper --backgrounds tiles --object "$object" -n 60 ;;
+        paper) make paper --preset paper "${photographs[@]}" "${real[@]}" -n 60 ;;
+        paper-tiles) make paper-tiles --preset paper --backgrounds tiles --object "$object" "${real[@]}" -n 60 ;;
         # its walk of 100 steps with jumps of 10 and five samples, 460 calls
         repaint)
-            make repaint --preset paper "${photographs[@]}" --plugin repaint --steps 100 --timesteps jump_length=10 \
-                --timesteps jump_n_sample=5 --merge-from 0 -n 60
+            make repaint --preset paper "${photographs[@]}" "${real[@]}" --plugin repaint --steps 100 \
+                --timesteps jump_length=10 --timesteps jump_n_sample=5 --merge-from 0 -n 60
             ;;
         five)
             learn_five
