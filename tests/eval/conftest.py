@@ -47,13 +47,14 @@ def real(tmp_path_factory):
 
 
 def write_set(folder, count, random, by=-70):
-    """A set by its manifest: discs in noise, each with its twin; the last sample is a near-miss."""
+    """A set by its manifest: discs in noise, each with its twin; the last sample is the near-miss of the one before."""
     lines = []
     for name in ("images", "masks", "twins"):
         (folder / name).mkdir(parents=True)
     for number in range(count):
-        twin, mask = ground(random), disc(*random.integers(12, SIDE - 12, 2))
         near = number == count - 1
+        if not near:
+            twin, mask = ground(random), disc(*random.integers(12, SIDE - 12, 2))
         files = {name: f"{name}/{number:06d}.png" for name in ("images", "masks", "twins")}
         Image.fromarray(with_disc(twin, mask, by)).save(folder / files["images"])
         Image.fromarray((mask & (not near)).astype(np.uint8)).save(folder / files["masks"])
@@ -63,12 +64,13 @@ def write_set(folder, count, random, by=-70):
             number=number,
             image=files["images"],
             mask=files["masks"],
-            twin=files["twins"],
+            twin=None if near else files["twins"],
             width=SIDE,
             height=SIDE,
             kind="near-miss" if near else "composite",
-            objects=(thing,),
-            group=f"background {number}",
+            objects=() if near else (thing,),
+            group=f"background {number - near}",
+            seed=number - near,
         )
         lines.append(f"{entry.model_dump_json()}\n")
     (folder / "manifest.jsonl").write_text("".join(lines))

@@ -17,6 +17,7 @@ from dmix_core.marks import read_mark
 from dmix_core.run import Run
 from dmix_data.generated_set import entries, rejected
 from dmix_data.shapes import pieces_of
+from dmix_eval.photographs import generated_photographs
 from dmix_factory import GenerateConfig, generate, plan
 from dmix_factory.labels import Cleaning, holes, visible
 from dmix_factory.making import Maker
@@ -79,6 +80,9 @@ def test_a_near_miss_is_faint_and_has_no_mask(settings, tmp_path):
     for strong, faint in zip(found[::2], found[1::2], strict=True):
         assert not pixels(tmp_path / "set", faint.mask).any()
         assert strong.sha256[strong.image] != faint.sha256[faint.image]
+    read = generated_photographs(tmp_path / "set")  # a detector looks where the composite has its objects
+    assert [each.spots for each in read.near_misses] == [each.spots for each in read.composites]
+    assert all(each.spots for each in read.near_misses)
 
 
 @given(mask=MASKS, least=st.integers(1, 20))

@@ -32,7 +32,7 @@ class Photograph:
         mask: (H, W), where defects are.
         group: pictures of one thing share it.
         spots: for each place to look at, the (row, column) of its pixels (N, 2): the defects of `mask`, or in a twin
-            where the composite has them.
+            or near-miss where the composite has them.
     """
 
     name: str
@@ -171,16 +171,19 @@ def generated_photographs(folder: str | Path, classes: Sequence[str] = ()) -> Ge
 
 def _of_manifest(root: Path, classes: Sequence[str]) -> GeneratedSet:
     result, unseen = GeneratedSet([], {}, []), 0
-    for entry in entries(root):
+    seen: dict[int, Photograph] = {}  # composites by their seeds, which their near-misses share
+    for entry in sorted(entries(root), key=lambda each: each.number):
         photo = _generated(entry, root, classes)
+        if entry.kind == "composite":
+            seen[entry.seed] = photo
+            unseen += len(_values(entry, classes)) - len(photo.spots)
+        if entry.kind == "near-miss" and entry.seed in seen and (spots := seen[entry.seed].spots):
+            result.near_misses.append(replace(photo, spots=spots))
         _add(result, photo, entry, root)
-        unseen += (entry.kind == "composite") * (len(_values(entry, classes)) - len(photo.spots))
     return replace(result, unseen=unseen)
 
 
 def _add(result: GeneratedSet, photo: Photograph, entry: SampleEntry, root: Path) -> None:
-    if entry.kind == "near-miss":
-        result.near_misses.append(replace(photo, spots=_asked(entry)))
     if entry.kind not in ("composite", "real") or photo.normal:
         return
     if entry.twin is not None:
@@ -200,12 +203,6 @@ def _generated(entry: SampleEntry, root: Path, classes: Sequence[str]) -> Photog
 def _values(entry: SampleEntry, classes: Sequence[str]) -> list[int]:
     """The values of the objects that count in a sample's mask."""
     return [each.value for each in entry.objects if not classes or each.class_name in classes]
-
-
-def _asked(entry: SampleEntry) -> tuple[Pixels, ...]:
-    """The middles of the boxes in which objects were to be painted."""
-    boxes = [each.asked for each in entry.objects if each.asked]
-    return tuple(np.array([[y + height // 2, x + width // 2]]) for x, y, width, height in boxes)
 
 
 def _of_run(root: Path) -> GeneratedSet:
