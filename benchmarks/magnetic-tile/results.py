@@ -1,18 +1,19 @@
 """Results of experiments as small files: what docs/evidence.md says of labels that show, row by row and seed by seed.
 
-    python benchmarks/magnetic-tile/results.py unpack breaks OUT   # results/breaks.xz into OUT/results
+    python benchmarks/magnetic-tile/results.py unpack breaks OUT   # results/breaks/*.xz into OUT/results
     dmix experiment benchmarks/magnetic-tile/breaks.toml -o OUT --table-only
     python benchmarks/magnetic-tile/results.py pack breaks OUT     # and back, with what was added
 
 So tables and intervals can be computed again, and seeds and rows added, without training what there is. A line is a
 result as `dmix experiment` writes it, but for the counts of pixels, which are pairs of distances between the bins that
-have some, and of how many; that takes a third.
+have some, and of how many; that takes a third. Each row has a file of its own, so that what is added changes no other.
 """
 
 import argparse
 import json
 import lzma
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -33,27 +34,34 @@ def main() -> None:
     arguments.add_argument("name", help="of the experiment")
     arguments.add_argument("out", type=Path, help="the folder that dmix experiment writes")
     given = arguments.parse_args()
-    packed, folder = RESULTS / f"{given.name}.xz", given.out / "results"
+    packed, folder = RESULTS / given.name, given.out / "results"
     if given.what == "pack":
-        packed.parent.mkdir(exist_ok=True)
-        write_atomically(packed, lzma.compress("\n".join(lines(folder)).encode(), preset=9))
+        packed.mkdir(parents=True, exist_ok=True)
+        for row, group in groupby(sorted(folder.glob("*.json"), key=lambda path: (row_of(path), path)), row_of):
+            write_atomically(packed / f"{row}.xz", lzma.compress("\n".join(map(line, group)).encode(), preset=9))
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        for line in lzma.decompress(packed.read_bytes()).decode().split("\n"):
-            name, result = unpacked(line)
-            write_atomically(folder / name, f"{result.model_dump_json(indent=1)}\n".encode())
+        for path in sorted(packed.glob("*.xz")):
+            for name, result in unpacked(path):
+                write_atomically(folder / name, f"{result.model_dump_json(indent=1)}\n".encode())
 
 
-def lines(folder: Path) -> Iterator[str]:
-    """A line for each result, with the name of its file."""
-    for path in sorted(folder.glob("*.json")):
-        record = with_counts(json.loads(path.read_bytes()), short)
-        yield json.dumps({"file": path.name, "result": record}, separators=(",", ":"))
+def row_of(path: Path) -> str:
+    """The name of a result's file without its seed."""
+    return path.stem.rpartition("-")[0]
 
 
-def unpacked(line: str) -> tuple[str, Result]:
-    record = json.loads(line)
-    return record["file"], Result.model_validate(with_counts(record["result"], long))
+def line(path: Path) -> str:
+    """A result, with the name of its file."""
+    record = with_counts(json.loads(path.read_bytes()), short)
+    return json.dumps({"file": path.name, "result": record}, separators=(",", ":"))
+
+
+def unpacked(path: Path) -> Iterator[tuple[str, Result]]:
+    """The results of a row, each with the name of its file."""
+    for each in lzma.decompress(path.read_bytes()).decode().split("\n"):
+        record = json.loads(each)
+        yield record["file"], Result.model_validate(with_counts(record["result"], long))
 
 
 def with_counts(record: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:

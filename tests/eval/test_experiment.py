@@ -128,18 +128,20 @@ def understood(words):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((REPO / "benchmarks/magnetic-tile/results").iterdir()), ids=lambda path: path.stem
+    "path",
+    sorted((REPO / "benchmarks/magnetic-tile/results").glob("*/*.xz")),
+    ids=lambda path: f"{path.parent.name} {path.stem}",
 )
 def test_published_results_belong_to_their_experiments(repo, tmp_path, path):
     folder = repo / "benchmarks/magnetic-tile"
-    experiment, script = read_experiment(folder / f"{path.stem}.toml"), runpy.run_path(str(folder / "results.py"))
-    lines = lzma.decompress(path.read_bytes()).decode().split("\n")
-    file, found = script["unpacked"](lines[0])
+    experiment, script = read_experiment(folder / f"{path.parent.name}.toml"), runpy.run_path(str(folder / "results.py"))
+    file, found = next(script["unpacked"](path))
     results = Results(tmp_path, experiment)
     assert results.path(experiment.row(found.row), found.seed).name == file
     results.write(experiment.row(found.row), found)
     assert results.read(experiment.row(found.row), found.seed) is not None  # of this state of the experiment
-    assert next(script["lines"](tmp_path)) == lines[0]
+    assert script["row_of"](tmp_path / file) == path.stem
+    assert script["line"](tmp_path / file) == lzma.decompress(path.read_bytes()).decode().partition("\n")[0]
 
 
 def test_an_unknown_row_is_wrong_use(file):
