@@ -134,7 +134,8 @@ def understood(words):
 )
 def test_published_results_belong_to_their_experiments(repo, tmp_path, path):
     folder = repo / "benchmarks/magnetic-tile"
-    experiment, script = read_experiment(folder / f"{path.parent.name}.toml"), runpy.run_path(str(folder / "results.py"))
+    experiment = read_experiment(folder / f"{path.parent.name}.toml")
+    script = runpy.run_path(str(folder / "results.py"))
     file, found = next(script["unpacked"](path))
     results = Results(tmp_path, experiment)
     assert results.path(experiment.row(found.row), found.seed).name == file
