@@ -171,14 +171,14 @@ def generated_photographs(folder: str | Path, classes: Sequence[str] = ()) -> Ge
 
 def _of_manifest(root: Path, classes: Sequence[str]) -> GeneratedSet:
     result, unseen = GeneratedSet([], {}, []), 0
-    seen: dict[int, Photograph] = {}  # composites by their seeds, which their near-misses share
+    spots: dict[int, tuple[Pixels, ...]] = {}  # of composites by their seeds, which their near-misses share
     for entry in sorted(entries(root), key=lambda each: each.number):
         photo = _generated(entry, root, classes)
         if entry.kind == "composite":
-            seen[entry.seed] = photo
+            spots[entry.seed] = photo.spots
             unseen += len(_values(entry, classes)) - len(photo.spots)
-        if entry.kind == "near-miss" and entry.seed in seen and (spots := seen[entry.seed].spots):
-            result.near_misses.append(replace(photo, spots=spots))
+        if entry.kind == "near-miss" and (found := spots.get(entry.seed)):
+            result.near_misses.append(replace(photo, spots=found))
         _add(result, photo, entry, root)
     return replace(result, unseen=unseen)
 
