@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dmix_core.folder_lock import FolderLock
 from dmix_core.images import PALETTE
 from dmix_core.recipe import Recipe
 from dmix_models import ModelCard, ModelConfig, UNet, UNetConfig, save
@@ -639,6 +640,16 @@ def test_resuming_asks_for_a_run_and_refuses_another_one(dmix):
     error = dmix(*words, "--steps", "12", "--resume", "-o", "out", exit_code=1).stderr
     assert "Cannot go on with the run in 'out'" in error
     assert "steps differs" in error
+
+
+def test_two_runs_in_one_folder_are_refused(dmix, tree):
+    words = ("compose", "--background", "scene", "--object", "thing", "--steps", "10", "-o", "out")
+    dmix(*words)
+    before = tree(Path("out"))
+    with FolderLock(Path("out"), "not this"):
+        error = dmix(*words, exit_code=1).stderr
+    assert "Another process writes to 'out'; expected one at a time. Wait for it, or choose another folder" in error
+    assert tree(Path("out")) == before
 
 
 def test_a_folder_with_an_earlier_run_is_named(dmix):

@@ -6,11 +6,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from dmix_core.errors import DmixError, WriteError
 from dmix_core.files import remove_temporaries, sync_folder, writable_folder, write_atomically
+from dmix_core.folder_lock import LOCK, FolderLock
 from dmix_data.generated_set import MANIFEST, REJECTED, SET, SetInfo, entries, read_info, rejected
 
 from .units import Unit
@@ -35,8 +35,8 @@ class SetFolder:
         last: the number of the last sample that is committed; -1 without any.
 
     Raises:
-        SetError: the folder holds something else, or another process writes to it.
-        WriteError: it cannot be written to.
+        SetError: the folder holds something else.
+        WriteError: it cannot be written to, or another process writes to it.
     """
 
     def __init__(self, path: str | Path, info: SetInfo, resume: bool = False, together: int = 1) -> None:
@@ -44,8 +44,7 @@ class SetFolder:
         _check_free(self.path, info, resume)
         for name in (".", *FOLDERS):
             writable_folder(self.path / name)
-        self._lock = FileLock(self.path / ".lock")
-        self._hold()
+        self._lock = FolderLock(self.path, "use --shard")
         try:
             for name in (".", *FOLDERS):
                 remove_temporaries(self.path / name)
@@ -68,7 +67,6 @@ class SetFolder:
 
     def close(self) -> None:
         """Let go of the folder."""
-        (self.path / ".lock").unlink(missing_ok=True)
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -76,14 +74,6 @@ class SetFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self.close()
-
-    def _hold(self) -> None:
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise SetError(
-                f"Another process writes to {str(self.path)!r}; expected one at a time. Wait for it, or use --shard."
-            ) from error
 
     def _tidied(self, together: int) -> int:
         """Take away what a killed process left of a line or a unit; returns the last number that stays."""
@@ -158,4 +148,4 @@ def _check_free(path: Path, info: SetInfo, resume: bool) -> None:
 
 def _holds_something(child: Path) -> bool:
     """Whether what lies in a set's folder is more than what a run leaves there that could write nothing."""
-    return child.name != ".lock" and not (child.name in FOLDERS and child.is_dir() and not any(child.iterdir()))
+    return child.name != LOCK and not (child.name in FOLDERS and child.is_dir() and not any(child.iterdir()))

@@ -196,6 +196,7 @@ def compose(
       dmix compose dmix-out/recipe.json --resamples 5 -o more
       dmix compose --resume -o dmix-out
     """
+    from dmix_core.folder_lock import FolderLock
     from dmix_core.redraw import Redraw
 
     asked = {name: options.pop(name) for name in unseen.NAMES}
@@ -211,7 +212,7 @@ def compose(
         _warn_of_earlier(out)
     started = time.monotonic()
     watching = _watching(run, strip, strip_at, gif)
-    with run.folder(out, resume=resume) as folder:
+    with FolderLock(out, "choose another folder with -o"), run.folder(out, resume=resume) as folder:
         redraw = Redraw(folder, **asked)
         samples, exported = _write(redraw, folder, watching, quiet, as_json)
     drawn = {name: path for name in watching if (path := out / PICTURES[name]).exists()}
